@@ -1,0 +1,15 @@
+"""The root of the error family: a failure in the words QEMU has for it."""
+
+from __future__ import annotations
+
+
+class QemuError(Exception):
+    """A failure in QEMU's own words; the monitor prints ``Error: `` and then this text.
+
+    The sentence is written where the fact is known; nothing on the way up rewords it.
+    ``errno_value`` is the (positive) errno where QEMU's callers go by it, else 0.
+    """
+
+    def __init__(self, text: str, errno_value: int = 0) -> None:
+        super().__init__(text)
+        self.errno_value = errno_value

@@ -1,0 +1,167 @@
+"""The block graph: every node by name, how images are opened, which driver a file asks for."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from blockdev.errors import QemuError
+from blockdev.file import ByteFile
+from blockdev.node import BlockNode, CacheMode
+from blockdev.raw import FileNode, RawNode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MAX_BACKING_DEPTH = 200
+
+
+class Graph:
+    """The nodes of a machine, oldest first.
+
+    Args:
+        report: takes a line that the depths have to say without failing.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self.report = report
+        self.nodes: dict[str, BlockNode] = {}
+        self._named = 0
+
+    def new_name(self) -> str:
+        """A name for a node that got none: a running number and two random digits."""
+        name = f"#block{self._named}{os.urandom(1)[0] % 100:02}"
+        self._named += 1
+        return name
+
+    def add(self, node: BlockNode) -> None:
+        """Enter a node; its children have one parent more."""
+        self.nodes[node.node_name] = node
+        for child in node.children:
+            child.parents += 1
+
+    def open_file(
+        self,
+        filename: str,
+        *,
+        read_only: bool,
+        cache: CacheMode,
+        node_name: str | None = None,
+        locking: bool = True,
+    ) -> FileNode:
+        """Open a disk file as a protocol node."""
+        file = ByteFile(filename, read_only=read_only, locking=locking)
+        node = FileNode(node_name or self.new_name(), file, cache=cache)
+        self.add(node)
+        return node
+
+    def open_image(
+        self,
+        filename: str,
+        *,
+        driver: str | None,
+        read_only: bool,
+        cache: CacheMode,
+        node_name: str | None = None,
+        locking: bool = True,
+        depth: int = 0,
+    ) -> BlockNode:
+        """Open a disk file with a format node over it.
+
+        Args:
+            driver: the format; None looks at the file, and warns when it can only be raw.
+            depth: how many overlays stand above this image.
+        """
+        file = self.open_file(filename, read_only=read_only, cache=cache, locking=locking)
+        try:
+            if driver is None:
+                driver = self._probe(file)
+            return self.open_format(
+                driver, file, read_only=read_only, cache=cache, node_name=node_name, depth=depth
+            )
+        except QemuError:
+            self._discard(file)
+            raise
+
+    def open_format(
+        self,
+        driver: str,
+        file: BlockNode,
+        *,
+        read_only: bool,
+        cache: CacheMode,
+        node_name: str | None = None,
+        backing: BlockNode | None = None,
+        depth: int = 0,
+    ) -> BlockNode:
+        """Put a format node over a node that is open."""
+        node: BlockNode
+        name = node_name or self.new_name()
+        if driver == "raw":
+            node = RawNode(name, file, read_only=read_only, cache=cache)
+            node.claim(attached=False)
+        elif driver == "qcow2":
+            from blockdev.qcow2.image import Image
+
+            image = Image(name, file, read_only=read_only, cache=cache, report=self.report)
+            if backing is not None:
+                image.backing = backing
+            elif image.backing_name:
+                image.backing = self._open_backing(image.backing_name, image, depth + 1)
+            node = image
+        else:
+            raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)
+        self.add(node)
+        return node
+
+    def _open_backing(self, name: str, overlay: BlockNode, depth: int) -> BlockNode:
+        if depth > _MAX_BACKING_DEPTH:
+            raise QemuError("Could not open backing file: the chain is too long", errno.ELOOP)
+        if not os.path.isabs(name):
+            name = os.path.join(os.path.dirname(overlay.filename), name)
+        driver = getattr(overlay, "backing_format", "") or None
+        try:
+            return self.open_image(
+                name, driver=driver, read_only=True, cache=overlay.cache, depth=depth
+            )
+        except QemuError as error:
+            text = f"Could not open backing file: {error}"
+            raise QemuError(text, error.errno_value) from error
+
+    def _probe(self, file: FileNode) -> str:
+        if file.read(0, 4) == b"QFI\xfb":
+            return "qcow2"
+        self.report(
+            f"WARNING: Image format was not specified for '{file.filename}' and probing guessed "
+            "raw.\n         Automatically detecting the format is dangerous for raw images, write "
+            "operations on block 0 will be restricted.\n         Specify the 'raw' format "
+            "explicitly to remove the restrictions."
+        )
+        return "raw"
+
+    def remove(self, node: BlockNode) -> None:
+        """Close a node, and what nothing else uses underneath."""
+        del self.nodes[node.node_name]
+        try:
+            node.close()
+        finally:
+            for child in node.children:
+                child.parents -= 1
+                if not child.parents and not child.monitor_owned:
+                    self.remove(child)
+
+    def close(self) -> None:
+        """Close all nodes, overlays before what is under them."""
+        for node in list(self.nodes.values())[::-1]:
+            if node.node_name in self.nodes:
+                del self.nodes[node.node_name]
+                node.close()
+
+    def _discard(self, file: FileNode) -> None:
+        self.nodes.pop(file.node_name, None)
+        file.close()
+
+    def find(self, name: str) -> BlockNode | None:
+        """The node of this name."""
+        return self.nodes.get(name)

@@ -1,0 +1,147 @@
+"""A node of the block graph: QEMU's BlockDriverState."""
+
+from __future__ import annotations
+
+import errno
+
+from blockdev.errors import QemuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blockdev.file import Buffer
+    from blockdev.snapshot import Snapshot
+
+
+class CacheMode:
+    """How a node's writes are held back: QEMU's ``cache.direct`` and ``cache.no-flush``."""
+
+    __slots__ = ("direct", "no_flush")
+
+    def __init__(self, *, direct: bool = False, no_flush: bool = False) -> None:
+        self.direct = direct
+        self.no_flush = no_flush
+
+
+class VMStateWriter:
+    """Takes a machine's state while it is saved; nothing of it counts until a snapshot has it."""
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """Append the buffers to the state."""
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Give back what the state took; it doesn't become part of a snapshot."""
+        raise NotImplementedError
+
+
+class BlockNode:
+    """One node of the graph; subclasses are drivers.
+
+    Attributes:
+        driver: the driver's name (``qcow2``).
+        node_name: unique in the graph; ``#block123`` when nobody gave one.
+        filename: the image's name as the user gave it.
+        file: the protocol node underneath; None for a protocol node itself.
+        backing: the node that answers where this one has no data.
+        parents: how many nodes and backends use this one.
+        monitor_owned: made by ``-blockdev``, so a root even when nothing uses it.
+    """
+
+    driver = ""
+
+    def __init__(self, node_name: str, filename: str, *, read_only: bool, cache: CacheMode) -> None:
+        self.node_name = node_name
+        self.filename = filename
+        self.read_only = read_only
+        self.cache = cache
+        self.file: BlockNode | None = None
+        self.backing: BlockNode | None = None
+        self.parents = 0
+        self.monitor_owned = False
+
+    @property
+    def children(self) -> list[BlockNode]:
+        """The nodes right under this one."""
+        return [child for child in (self.file, self.backing) if child is not None]
+
+    @property
+    def size(self) -> int:
+        """Bytes a guest sees."""
+        raise NotImplementedError
+
+    @property
+    def allocated_bytes(self) -> int:
+        """Bytes taken on the host's file system."""
+        return self.file.allocated_bytes if self.file else 0
+
+    def claim(self, *, attached: bool) -> None:
+        """Take the image locks this node needs; `attached`: a guest device uses it.
+
+        Raises:
+            QemuError: another process has the image.
+        """
+
+    def read(self, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset`; what lies past the end reads as zeros."""
+        raise NotImplementedError
+
+    def read_into(self, offset: int, view: memoryview) -> None:
+        """Fill `view` from `offset`."""
+        view[:] = self.read(offset, len(view))
+
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
+        """Write the buffers one after the other from `offset` on."""
+        raise NotImplementedError
+
+    def write_back(self) -> None:
+        """Bring to the files what is only in memory, in an order a crash can't hurt."""
+        for child in self.children:
+            child.write_back()
+
+    def flush(self) -> None:
+        """A guest's barrier: write back, and wait until the disk has it."""
+        for child in self.children:
+            child.flush()
+
+    def close(self) -> None:
+        """Write back and let go of what this node alone holds; the graph closes the children."""
+
+    # --- internal snapshots; only formats that have them override these
+
+    @property
+    def has_snapshots(self) -> bool:
+        """Whether the format keeps snapshots and may be written."""
+        return False
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        """The snapshots in the order of the table."""
+        return ()
+
+    def open_vmstate(self) -> VMStateWriter:
+        """A place for machine state, to be given to `snapshot_create`."""
+        raise self._no_snapshots()
+
+    def snapshot_create(self, snapshot: Snapshot, vmstate: VMStateWriter | None) -> None:
+        """Make a snapshot of the disk as it is, with its state; sets the snapshot's id."""
+        raise self._no_snapshots()
+
+    def snapshot_goto(self, id_or_name: str) -> Snapshot:
+        """Put the disk back to a snapshot, and return which it was."""
+        raise self._no_snapshots()
+
+    def snapshot_delete(self, id: str, name: str) -> None:
+        """Take away the snapshot with this id and tag."""
+        raise self._no_snapshots()
+
+    def read_vmstate(self, snapshot: Snapshot, offset: int, view: memoryview) -> int:
+        """Fill `view` with a snapshot's machine state from `offset`; 0 bytes past its end."""
+        raise self._no_snapshots()
+
+    def _no_snapshots(self) -> QemuError:
+        return QemuError(
+            f"Block format '{self.driver}' used by device '{self.filename}' "
+            f"does not support feature 'internal snapshots'",
+            errno.ENOTSUP,
+        )

@@ -1,0 +1,384 @@
+"""A qcow2 image as a node: what the parts have in common, and the order of their writes.
+
+At every instant the file must hold for each cluster a count of at least its references, and the
+mark "ours alone" only where there is one.  A count too high is a leak and harmless, a count too
+low hands the same cluster out twice.  So `write_back` goes
+
+    counts that rise, new tables  |  entries that use them  |  counts that fall
+
+where each bar is a barrier, left out when a side is empty.
+"""
+
+from __future__ import annotations
+
+import errno
+from array import array
+
+from blockdev.errors import QemuError
+from blockdev.file import CONSISTENT_READ, RESIZE, WRITE
+from blockdev.node import BlockNode, CacheMode, VMStateWriter
+from blockdev.qcow2.allocator import Allocator
+from blockdev.qcow2.header import (
+    CORRUPT,
+    EXTENSION_BACKING_FORMAT,
+    Header,
+    l1_entries_for,
+    read_backing_name,
+    read_extensions,
+    read_header,
+)
+from blockdev.qcow2.mapping import Mapping
+from blockdev.qcow2.refcounts import Refcounts, from_big_endian
+from blockdev.qcow2.snapshots import SnapshotTable
+from blockdev.qcow2.tables import L2Tables
+from blockdev.raw import FileNode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from blockdev.file import Buffer
+    from blockdev.qcow2.snapshots import SnapshotEntry
+    from blockdev.snapshot import Snapshot
+
+_KNOWN_AUTOCLEAR = 0
+
+
+class UncertainSwitchError(QemuError):
+    """The header's write failed, and so did putting the old one back: either may be there."""
+
+
+class Image(BlockNode):
+    """Driver ``qcow2``.
+
+    Args:
+        file: the node with the image's bytes.
+        report: told lines from the depths, such as that the image is corrupt.
+
+    Raises:
+        QemuError: the image can't be opened; QEMU's words, first fault first.
+    """
+
+    driver = "qcow2"
+
+    def __init__(
+        self,
+        node_name: str,
+        file: BlockNode,
+        *,
+        read_only: bool,
+        cache: CacheMode,
+        report: Callable[[str], None],
+    ) -> None:
+        super().__init__(node_name, file.filename, read_only=read_only, cache=cache)
+        self.file: BlockNode = file
+        self.report = report
+        self._is_corrupt = False
+        self._said_corrupt = False
+        self.claim(attached=False)
+        self.header = read_header(file.read(0, Header.SIZE), read_only=read_only)
+        self.cluster_bits = self.header.cluster_bits
+        self.cluster_size = 1 << self.cluster_bits
+        first_cluster = file.read(0, self.cluster_size)
+        self.extensions = read_extensions(first_cluster, self.header)
+        self.backing_name = read_backing_name(first_cluster, self.header)
+        formats = [data for magic, data in self.extensions if magic == EXTENSION_BACKING_FORMAT]
+        self.backing_format = formats[0].decode("utf-8", "surrogateescape") if formats else ""
+        self.refcounts = Refcounts(
+            file,
+            self.cluster_bits,
+            self.header.refcount_table_offset,
+            self.header.refcount_table_clusters,
+            lambda text: self._report_corruption(text, is_fatal=False),
+        )
+        self.allocator = Allocator(self.refcounts)
+        self.tables = L2Tables(file, self.cluster_size)
+        l1 = file.read(self.header.l1_table_offset, 8 * self.header.l1_size)
+        self.active = self.mapping(from_big_endian("Q", l1), read_below=self._read_backing)
+        self.snapshot_table = SnapshotTable(self)
+        if not read_only and self.header.autoclear_features & ~_KNOWN_AUTOCLEAR:
+            # What we don't keep up to date must not be taken for true after our first write.
+            self.switch_header("autoclear_features", "autoclear_features", autoclear_features=0)
+
+    def claim(self, *, attached: bool) -> None:
+        # The format itself allows no second writer, whatever the device says.
+        if isinstance(self.file, FileNode):
+            uses = {CONSISTENT_READ} if self.read_only else {CONSISTENT_READ, WRITE, RESIZE}
+            self.file.bytes.set_permissions(uses, {WRITE, RESIZE})
+
+    @property
+    def size(self) -> int:
+        return self.header.size
+
+    def mapping(
+        self, l1: array[int], *, read_below: Callable[[int, memoryview], None] | None = None
+    ) -> Mapping:
+        """A mapping over this image's clusters; what it doesn't map reads as zeros."""
+        return Mapping(
+            l1,
+            file=self.file,
+            cluster_bits=self.cluster_bits,
+            tables=self.tables,
+            allocator=self.allocator,
+            read_below=read_below or _read_zeros,
+            report_corruption=lambda text, writing: self._report_corruption(text, is_fatal=writing),
+        )
+
+    # --- the guest's reads and writes
+
+    def read(self, offset: int, size: int) -> bytes:
+        data = bytearray(size)
+        self.read_into(offset, memoryview(data))
+        return bytes(data)
+
+    def read_into(self, offset: int, view: memoryview) -> None:
+        self._check_usable()
+        inside = max(0, min(len(view), self.size - offset))
+        self.active.read_into(offset, view[:inside])
+        view[inside:] = bytes(len(view) - inside)
+
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
+        self._check_usable()
+        if offset + sum(map(len, buffers)) > self.size:
+            raise QemuError("Input/output error", errno.EIO)
+        self.active.write(offset, buffers)
+
+    def _read_backing(self, guest_offset: int, view: memoryview) -> None:
+        if self.backing is None:
+            view[:] = bytes(len(view))
+        else:
+            self.backing.read_into(guest_offset, view)
+
+    # --- the write order
+
+    def write_back(self) -> None:
+        if self.read_only or self._is_corrupt:
+            return
+        if self.active.changed_l1 or self.tables.has_changes:
+            self.refcounts.write()
+            self.tables.write_new()
+            self.file.flush()
+            self.tables.write_changes()
+            self._write_changed_l1()
+        if self.allocator.has_deferred:
+            self.file.flush()
+            self.allocator.apply_deferred()
+            self.tables.forget(lambda cluster: self.refcounts.get(cluster) == 0)
+        if self.refcounts.is_dirty:
+            self.refcounts.write()
+
+    def flush(self) -> None:
+        if not self.read_only:
+            self.write_back()
+            self.file.flush()
+
+    def close(self) -> None:
+        if not self._is_corrupt:
+            self.flush()
+
+    def _write_changed_l1(self) -> None:
+        active = self.active
+        for index in sorted(active.changed_l1):
+            entry = active.l1[index].to_bytes(8, "big")
+            self.file.write(self.header.l1_table_offset + 8 * index, [entry])
+            active.changed_l1.discard(index)
+        self.tables.now_reachable(active.l1)
+
+    def switch_header(self, first: str, last: str, **changes: int) -> None:
+        """Change neighbouring header fields in one write, behind a barrier for all before it.
+
+        The write stays inside the first sector, so it happens or it doesn't.  When the file says
+        that it failed, the old fields are written again; were that to fail too, what the new
+        ones name stays counted, since they may be in the file.
+        """
+        self.refcounts.write()
+        self.tables.write_new()
+        self.tables.write_changes()
+        self._write_changed_l1()
+        self.file.flush()
+        old = self.header
+        self.header = old.replace(**changes)
+        offset = Header.offset_of(first)
+        try:
+            self.file.write(offset, [self.header.pack(first, last)])
+        except QemuError as error:
+            self.header = old
+            try:
+                self.file.write(offset, [old.pack(first, last)])
+            except QemuError:
+                raise UncertainSwitchError(str(error), error.errno_value) from error
+            raise
+
+    def switch_l1(self, mapping: Mapping, offset: int, size: int) -> None:
+        """Make a mapping, whose L1 table is at `offset`, the active one of a disk of `size`."""
+        old = self.header
+        # The fields from size to l1_table_offset stand in a row, so that all change at once.
+        self.switch_header(
+            "size", "l1_table_offset", size=size, l1_size=len(mapping.l1), l1_table_offset=offset
+        )
+        self.active = self.mapping(mapping.l1, read_below=self._read_backing)
+        self.free_bytes_later(old.l1_table_offset, 8 * old.l1_size)
+
+    # --- clusters
+
+    def allocate_bytes(self, size: int, runs: list[tuple[int, int]]) -> int:
+        """Clusters in a row for `size` bytes, noted in `runs`; the host offset, 0 for no bytes."""
+        if not size:
+            return 0
+        run = self.allocator.allocate(-(-size // self.cluster_size), exactly=True)
+        runs.append(run)
+        return run[0] << self.cluster_bits
+
+    def give_back(self, runs: list[tuple[int, int]], error: QemuError) -> None:
+        """Undo the counts of a change that failed, unless it may be in the file after all."""
+        if not isinstance(error, UncertainSwitchError):
+            for first, count in runs:
+                self.allocator.free_now(first, count)
+
+    def free_bytes_later(self, offset: int, size: int) -> None:
+        """Give back the clusters that `size` bytes from `offset` lie in, once that is safe."""
+        if size:
+            self.allocator.free_later(offset >> self.cluster_bits, -(-size // self.cluster_size))
+
+    def count_up(self, references: list[tuple[int, int]], runs: list[tuple[int, int]]) -> None:
+        """Count one more reference to each run, noting those done in `runs`."""
+        for first, count in references:
+            self.refcounts.add(first, count, 1)
+            runs.append((first, count))
+
+    def drop_entries_past(self, l1_entries: int) -> None:
+        """Unmap what the active L1 table maps past so many entries, once that is safe."""
+        active = self.active
+        stale = active.l1[l1_entries:]
+        for run in self.mapping(stale).references() if any(stale) else ():
+            self.allocator.free_later(*run)
+        for index in range(l1_entries, len(active.l1)):
+            if active.l1[index]:
+                active.l1[index] = 0
+                active.changed_l1.add(index)
+
+    # --- snapshots
+
+    @property
+    def has_snapshots(self) -> bool:
+        return not self.read_only
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        return self.snapshot_table.entries
+
+    def open_vmstate(self) -> VMStateWriter:
+        self._check_usable()
+        return StateArea(self)
+
+    def snapshot_create(self, snapshot: Snapshot, vmstate: VMStateWriter | None) -> None:
+        self._check_usable()
+        assert vmstate is None or isinstance(vmstate, StateArea)
+        try:
+            self.snapshot_table.create(snapshot, vmstate.finish() if vmstate else None)
+        except UncertainSwitchError:
+            if vmstate:
+                vmstate.adopt()
+            raise
+        if vmstate:
+            vmstate.adopt()
+        self.flush()
+
+    def snapshot_goto(self, id_or_name: str) -> SnapshotEntry:
+        self._check_usable()
+        snapshot = self.snapshot_table.goto(id_or_name)
+        self.flush()
+        return snapshot
+
+    def snapshot_delete(self, id: str, name: str) -> None:
+        self._check_usable()
+        self.snapshot_table.delete(id, name)
+        self.flush()
+
+    def read_vmstate(self, snapshot: Snapshot, offset: int, view: memoryview) -> int:
+        l1 = self.snapshot_table.read_l1(snapshot)
+        first = l1_entries_for(snapshot.disk_size, self.cluster_bits)
+        entry_span = self.cluster_size << (self.cluster_bits - 3)
+        end = max(len(l1) - first, 0) * entry_span
+        inside = max(0, min(len(view), end - offset))
+        self.mapping(l1[first:]).read_into(offset, view[:inside])
+        return inside
+
+    # --- damage
+
+    def _check_usable(self) -> None:
+        if self._is_corrupt:
+            raise QemuError("No medium found", errno.ENOMEDIUM)
+
+    def _report_corruption(self, text: str, *, is_fatal: bool) -> None:
+        if is_fatal and not self.read_only:
+            self.report(
+                f"qcow2: Marking image as corrupt: {text}; further corruption events will be "
+                "suppressed"
+            )
+            features = self.header.incompatible_features | CORRUPT
+            self.header = self.header.replace(incompatible_features=features)
+            field = "incompatible_features"
+            self.file.write(Header.offset_of(field), [self.header.pack(field, field)])
+            self.file.flush()
+            self._is_corrupt = True
+        elif not self._said_corrupt:
+            self.report(
+                f"qcow2: Image is corrupt: {text}; further non-fatal corruption events will be "
+                "suppressed"
+            )
+        self._said_corrupt = True
+
+
+class StateArea(VMStateWriter):
+    """Machine state on its way into an image.
+
+    It has an L1 table of its own, which the file only gets as part of the snapshot's: until
+    then the state takes clusters that nothing refers to.  Only whole clusters are written, so
+    that none is written twice.
+    """
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self._mapping = image.mapping(array("Q"))
+        self._written = 0
+        self._rest = b""
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        total = len(self._rest) + sum(map(len, buffers))
+        over = total % self._image.cluster_size
+        if total == over:
+            self._rest += b"".join(buffers)
+            return
+        pieces: list[Buffer] = [self._rest, *buffers]
+        tail: list[Buffer] = []
+        while over:
+            last = memoryview(pieces.pop())
+            cut = max(0, len(last) - over)
+            if cut:
+                pieces.append(last[:cut])
+            tail.append(last[cut:])
+            over -= len(last) - cut
+        self._rest = b"".join(reversed(tail))
+        self._mapping.write(self._written, pieces)
+        self._written += total - total % self._image.cluster_size
+
+    def finish(self) -> Mapping:
+        """Write what is left of the state; the mapping of all of it."""
+        if self._rest:
+            self._mapping.write(self._written, [self._rest])
+            self._rest = b""
+        return self._mapping
+
+    def adopt(self) -> None:
+        """The state belongs to a snapshot now, or may; it can't be abandoned any more."""
+        self._mapping = self._image.mapping(array("Q"))
+
+    def abandon(self) -> None:
+        for first, count in list(self._mapping.references()):
+            self._image.allocator.free_now(first, count)
+        self._image.tables.forget(lambda cluster: self._image.refcounts.get(cluster) == 0)
+        self._mapping = self._image.mapping(array("Q"))
+
+
+def _read_zeros(_guest_offset: int, view: memoryview) -> None:
+    view[:] = bytes(len(view))

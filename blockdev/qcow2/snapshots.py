@@ -1,0 +1,327 @@
+"""The snapshot table, and making, going back to and deleting snapshots.
+
+Each operation builds what is new beside what is old, and one write to the header inside one
+sector switches over.  A crash leaves the state before or the state after, and at worst clusters
+that nobody uses.
+Source: qcow2 specification, "Snapshots".
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from array import array
+
+from blockdev.errors import QemuError
+from blockdev.qcow2.header import MAX_L1_BYTES, MAX_SNAPSHOT_TABLE_BYTES, l1_entries_for
+from blockdev.qcow2.refcounts import big_endian, from_big_endian
+from blockdev.qcow2.tables import COPIED
+from blockdev.snapshot import Snapshot, find_by_id_and_name, find_to_go_to
+from blockdev.wire import Record, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from blockdev.qcow2.image import Image
+    from blockdev.qcow2.mapping import Mapping
+
+_MAX_EXTRA = 1024  # bytes of extra data in an entry
+_NO_ICOUNT = (1 << 64) - 1
+
+
+class SnapshotHeader(Record):
+    """Fixed part of one snapshot table entry.  Source: qcow2 specification, "Snapshots"."""
+
+    l1_table_offset: int = wire("u64")  # host offset, bytes
+    l1_size: int = wire("u32")  # entries, not bytes
+    id_str_size: int = wire("u16")
+    name_size: int = wire("u16")
+    date_sec: int = wire("u32")
+    date_nsec: int = wire("u32")
+    vm_clock_nsec: int = wire("u64")
+    vm_state_size: int = wire("u32")
+    extra_data_size: int = wire("u32")
+
+
+class SnapshotExtra(Record):
+    """The extra data that QEMU 7.2 writes; more may follow, and is kept."""
+
+    vm_state_size_large: int = wire("u64")
+    disk_size: int = wire("u64")
+    icount: int = wire("u64", default=_NO_ICOUNT)
+
+
+class SnapshotEntry(Snapshot):
+    """A snapshot as the table has it: also where its L1 table lies, and unknown extra data."""
+
+    __slots__ = ("l1_size", "l1_table_offset", "unknown_extra")
+
+    l1_table_offset: int
+    l1_size: int
+    unknown_extra: bytes
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, l1_table_offset: int, l1_size: int) -> SnapshotEntry:
+        """The entry for a snapshot whose L1 table is at `l1_table_offset`."""
+        values = {name: getattr(snapshot, name) for name in Snapshot.__slots__}
+        entry = cls(**values)
+        entry.l1_table_offset, entry.l1_size = l1_table_offset, l1_size
+        entry.unknown_extra = b""
+        return entry
+
+
+def unpack_table(
+    read: Callable[[int, int], bytes], count: int, disk_size: int
+) -> tuple[list[SnapshotEntry], int]:
+    """Read a snapshot table.
+
+    Args:
+        read: gives bytes of the table by offset and size.
+        count: entries there are.
+        disk_size: what an entry without a disk size of its own stands for.
+
+    Returns:
+        The entries, and the bytes that the table takes in the file.
+
+    Raises:
+        QemuError: an entry, or the table, is larger than the format allows.
+    """
+    entries: list[SnapshotEntry] = []
+    offset = 0
+    for index in range(count):
+        fixed = SnapshotHeader.unpack(read(offset, SnapshotHeader.SIZE))
+        if fixed.extra_data_size > _MAX_EXTRA:
+            raise QemuError(
+                f"Too much extra metadata in snapshot table entry {index}\n"
+                "You can force-remove this extra metadata with qemu-img check -r all",
+                errno.EINVAL,
+            )
+        length = fixed.extra_data_size + fixed.id_str_size + fixed.name_size
+        rest = read(offset + SnapshotHeader.SIZE, length)
+        extra, strings = rest[: fixed.extra_data_size], rest[fixed.extra_data_size :]
+        known = _unpack_extra(extra, fixed.vm_state_size, disk_size)
+        entry = SnapshotEntry(
+            id=_text(strings[: fixed.id_str_size]),
+            name=_text(strings[fixed.id_str_size :]),
+            date_sec=fixed.date_sec,
+            date_nsec=fixed.date_nsec,
+            vm_clock_nsec=fixed.vm_clock_nsec,
+            vm_state_size=known.vm_state_size_large,
+            # qemu-img leaves 0 here, the machine all ones for "not counted".
+            icount=None if known.icount == _NO_ICOUNT else known.icount,
+            disk_size=known.disk_size,
+        )
+        entry.l1_table_offset, entry.l1_size = fixed.l1_table_offset, fixed.l1_size
+        entry.unknown_extra = extra[SnapshotExtra.SIZE :]
+        entries.append(entry)
+        offset += _padded(SnapshotHeader.SIZE + length)
+        if offset > MAX_SNAPSHOT_TABLE_BYTES:
+            raise QemuError("Snapshot table is too big", errno.EFBIG)
+    return entries, offset
+
+
+def _unpack_extra(extra: bytes, vm_state_size: int, disk_size: int) -> SnapshotExtra:
+    """Extra data may end after any of its fields; each missing one has its meaning."""
+    large = int.from_bytes(extra[:8], "big") if len(extra) >= 8 else vm_state_size
+    disk = int.from_bytes(extra[8:16], "big") if len(extra) >= 16 else disk_size
+    icount = int.from_bytes(extra[16:24], "big") if len(extra) >= 24 else _NO_ICOUNT
+    return SnapshotExtra(vm_state_size_large=large, disk_size=disk, icount=icount)
+
+
+def pack_table(entries: list[SnapshotEntry]) -> bytes:
+    """The table's bytes.
+
+    Raises:
+        QemuError: it would be larger than QEMU reads.
+    """
+    pieces: list[bytes] = []
+    for entry in entries:
+        id_str, name = _bytes(entry.id), _bytes(entry.name)
+        extra = SnapshotExtra(
+            vm_state_size_large=entry.vm_state_size,
+            disk_size=entry.disk_size,
+            icount=_NO_ICOUNT if entry.icount is None else entry.icount,
+        )
+        extra_data = extra.pack() + entry.unknown_extra
+        fixed = SnapshotHeader(
+            l1_table_offset=entry.l1_table_offset,
+            l1_size=entry.l1_size,
+            id_str_size=len(id_str),
+            name_size=len(name),
+            date_sec=entry.date_sec & 0xFFFFFFFF,
+            date_nsec=entry.date_nsec,
+            vm_clock_nsec=entry.vm_clock_nsec,
+            vm_state_size=entry.vm_state_size if entry.vm_state_size <= 0xFFFFFFFF else 0,
+            extra_data_size=len(extra_data),
+        )
+        piece = fixed.pack() + extra_data + id_str + name
+        pieces.append(piece.ljust(_padded(len(piece)), b"\0"))
+    table = b"".join(pieces)
+    if len(table) > MAX_SNAPSHOT_TABLE_BYTES:
+        raise QemuError("Snapshot table is too big", errno.EFBIG)
+    return table
+
+
+def _padded(length: int) -> int:
+    return -(-length // 8) * 8
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+class SnapshotTable:
+    """The snapshots of an image; `image` gives the file, the clusters and the write order."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        header = image.header
+
+        def read(offset: int, size: int) -> bytes:
+            return image.file.read(header.snapshots_offset + offset, size)
+
+        self.entries, self._bytes = unpack_table(read, header.nb_snapshots, header.size)
+
+    def create(self, snapshot: Snapshot, vmstate: Mapping | None) -> None:
+        """Make a snapshot of the active disk; the machine state becomes part of it.
+
+        Order: references counted, the snapshot's L1 and the new table written, the active
+        tables marked as shared | the header names the new table | the old table is freed.
+        The marks must be on the disk before the header: with the snapshot in the table and a
+        mark left, the next write would change the snapshot too.
+        """
+        image = self._image
+        image.write_back()
+        active = image.active
+        disk_entries = l1_entries_for(image.size, image.cluster_bits)
+        snapshot.id = str(max((_number(entry.id) for entry in self.entries), default=0) + 1)
+        snapshot.disk_size = image.size
+        runs: list[tuple[int, int]] = []
+        try:
+            image.count_up(list(active.references(disk_entries)), runs)
+            active.clear_copied()
+            l1 = active.l1[:disk_entries]
+            if vmstate is not None:
+                l1.extend(entry & ~COPIED for entry in vmstate.l1)
+            l1_offset = image.allocate_bytes(8 * len(l1), runs)
+            image.file.write(l1_offset, [big_endian(l1)])
+            entry = SnapshotEntry.of(snapshot, l1_offset, len(l1))
+            self._switch([*self.entries, entry], runs)
+        except QemuError as error:
+            image.give_back(runs, error)
+            active.set_copied()
+            raise
+        if vmstate is not None:
+            image.tables.now_reachable(vmstate.l1)
+        # State that another program left in the active table would only be copied about.
+        image.drop_entries_past(disk_entries)
+
+    def delete(self, id: str, name: str) -> None:
+        """Take a snapshot out of the table, then free what only it used.
+
+        Order: the new table | the header names it | references counted down; marks set where
+        one reference is left, which is true from the header's write on.
+        """
+        image = self._image
+        entry = find_by_id_and_name(self.entries, id, name)
+        if not isinstance(entry, SnapshotEntry):
+            raise QemuError("snapshot not found", errno.ENOENT)
+        l1 = self._read_l1(entry)
+        image.write_back()
+        references = list(image.mapping(l1).references())
+        runs: list[tuple[int, int]] = []
+        try:
+            self._switch([kept for kept in self.entries if kept is not entry], runs)
+        except QemuError as error:
+            image.give_back(runs, error)
+            raise
+        for first, count in references:
+            image.allocator.free_later(first, count)
+        image.free_bytes_later(entry.l1_table_offset, 8 * entry.l1_size)
+        image.write_back()
+        image.active.set_copied()
+
+    def goto(self, id_or_name: str) -> SnapshotEntry:
+        """Make the active disk what it was, at the size it had.
+
+        Unlike QEMU, whose way can be cut short between two writes, the active L1 table isn't
+        written over.  Order: references counted up, a new L1 table with nothing marked as ours |
+        the header names it | what the old one referred to is counted down, marks are set.
+        """
+        image = self._image
+        entry = find_to_go_to(self.entries, id_or_name)
+        if not isinstance(entry, SnapshotEntry):
+            raise _goto_error(errno.ENOENT)
+        try:
+            stored = self._read_l1(entry)
+        except QemuError as error:
+            image.report(str(error))
+            raise _goto_error(error.errno_value) from error
+        image.write_back()
+        old = list(image.active.references())
+        entries = l1_entries_for(entry.disk_size, image.cluster_bits)
+        if 8 * entries > MAX_L1_BYTES:
+            raise _goto_error(errno.EFBIG)
+        l1 = array("Q", [e & ~COPIED for e in stored[:entries]])
+        l1.extend([0] * (entries - len(l1)))
+        mapping = image.mapping(l1)
+        runs: list[tuple[int, int]] = []
+        try:
+            image.count_up(list(mapping.references()), runs)
+            mapping.clear_copied()
+            offset = image.allocate_bytes(8 * entries, runs)
+            image.file.write(offset, [big_endian(l1)])
+            image.switch_l1(mapping, offset, entry.disk_size)
+        except QemuError as error:
+            image.give_back(runs, error)
+            raise _goto_error(error.errno_value) from error
+        for first, count in old:
+            image.allocator.free_later(first, count)
+        image.write_back()
+        image.active.set_copied()
+        return entry
+
+    def read_l1(self, snapshot: Snapshot) -> array[int]:
+        """The L1 table of one of our snapshots."""
+        if not isinstance(snapshot, SnapshotEntry):
+            raise QemuError("snapshot not found", errno.ENOENT)
+        return self._read_l1(snapshot)
+
+    def _read_l1(self, entry: SnapshotEntry) -> array[int]:
+        if entry.l1_size > MAX_L1_BYTES // 8:
+            raise QemuError("Snapshot L1 table too large", errno.EFBIG)
+        if entry.l1_table_offset & (self._image.cluster_size - 1) or entry.l1_table_offset >> 63:
+            raise QemuError("Snapshot L1 table offset invalid", errno.EINVAL)
+        data = self._image.file.read(entry.l1_table_offset, 8 * entry.l1_size)
+        return from_big_endian("Q", data)
+
+    def _switch(self, entries: list[SnapshotEntry], runs: list[tuple[int, int]]) -> None:
+        """Write a complete new table and let the header name it; the old one is freed later."""
+        image = self._image
+        table = pack_table(entries)
+        offset = image.allocate_bytes(len(table), runs)
+        image.file.write(offset, [table])
+        old_offset, old_bytes = image.header.snapshots_offset, self._bytes
+        image.switch_header(
+            "nb_snapshots",
+            "snapshots_offset",
+            nb_snapshots=len(entries),
+            snapshots_offset=offset,
+        )
+        image.free_bytes_later(old_offset, old_bytes)
+        self.entries, self._bytes = entries, len(table)
+
+
+def _goto_error(errno_value: int) -> QemuError:
+    text = f"Failed to load snapshot: {os.strerror(errno_value or errno.EIO)}"
+    return QemuError(text, errno_value or errno.EIO)
+
+
+def _number(id: str) -> int:
+    digits = id.strip()
+    return int(digits) if digits.isascii() and digits.isdigit() else 0

@@ -1,0 +1,107 @@
+"""The two drivers without a format: the ``file`` protocol and ``raw`` over any node."""
+
+from __future__ import annotations
+
+from blockdev.file import CONSISTENT_READ, WRITE, ByteFile
+from blockdev.node import BlockNode, CacheMode, VMStateWriter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blockdev.file import Buffer
+    from blockdev.snapshot import Snapshot
+
+
+class FileNode(BlockNode):
+    """Driver ``file``: the bytes of a disk file."""
+
+    driver = "file"
+
+    def __init__(self, node_name: str, file: ByteFile, *, cache: CacheMode) -> None:
+        super().__init__(node_name, file.name, read_only=file.read_only, cache=cache)
+        self.bytes = file
+
+    @property
+    def size(self) -> int:
+        return self.bytes.size
+
+    @property
+    def allocated_bytes(self) -> int:
+        return self.bytes.allocated_bytes
+
+    def read(self, offset: int, size: int) -> bytes:
+        return self.bytes.read(offset, size)
+
+    def read_into(self, offset: int, view: memoryview) -> None:
+        self.bytes.read_into(offset, view)
+
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
+        self.bytes.write(offset, buffers)
+
+    def flush(self) -> None:
+        if not self.cache.no_flush:
+            self.bytes.flush()
+
+    def close(self) -> None:
+        self.bytes.close()
+
+
+class RawNode(BlockNode):
+    """Driver ``raw``: a node's bytes as they are."""
+
+    driver = "raw"
+
+    def __init__(
+        self, node_name: str, file: BlockNode, *, read_only: bool, cache: CacheMode
+    ) -> None:
+        super().__init__(node_name, file.filename, read_only=read_only, cache=cache)
+        self.file: BlockNode = file
+        self._size = file.size
+
+    def claim(self, *, attached: bool) -> None:
+        # Without a guest device a raw image is only looked at; with one, nobody else may write.
+        if isinstance(self.file, FileNode):
+            uses = (
+                {CONSISTENT_READ, WRITE} if attached and not self.read_only else {CONSISTENT_READ}
+            )
+            self.file.bytes.set_permissions(uses, {WRITE} if attached else ())
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read(self, offset: int, size: int) -> bytes:
+        return self.file.read(offset, size)
+
+    def read_into(self, offset: int, view: memoryview) -> None:
+        self.file.read_into(offset, view)
+
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
+        self.file.write(offset, buffers)
+
+    # A raw node over one that keeps snapshots hands them on, as in QEMU.
+
+    @property
+    def has_snapshots(self) -> bool:
+        return not self.read_only and self.file.has_snapshots
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        return self.file.snapshots()
+
+    def open_vmstate(self) -> VMStateWriter:
+        return self.file.open_vmstate()
+
+    def snapshot_create(self, snapshot: Snapshot, vmstate: VMStateWriter | None) -> None:
+        self.file.snapshot_create(snapshot, vmstate)
+
+    def snapshot_goto(self, id_or_name: str) -> Snapshot:
+        snapshot = self.file.snapshot_goto(id_or_name)
+        self._size = self.file.size
+        return snapshot
+
+    def snapshot_delete(self, id: str, name: str) -> None:
+        self.file.snapshot_delete(id, name)
+
+    def read_vmstate(self, snapshot: Snapshot, offset: int, view: memoryview) -> int:
+        return self.file.read_vmstate(snapshot, offset, view)
