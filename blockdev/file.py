@@ -40,6 +40,10 @@ def io_error(error: OSError) -> QemuError:
     return QemuError(os.strerror(value), value)
 
 
+def _not_regular(name: str) -> QemuError:
+    return QemuError(f"'file' driver requires '{name}' to be a regular file", errno.EINVAL)
+
+
 class ByteFile:
     """An open disk file.
 
@@ -60,14 +64,15 @@ class ByteFile:
         flags = (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC
         try:
             self._descriptor = os.open(os.fsencode(name), flags)
+        except IsADirectoryError as error:
+            raise _not_regular(name) from error
         except (OSError, ValueError) as error:
             value = getattr(error, "errno", None) or errno.EINVAL
             text = f"Could not open '{name}': {os.strerror(value)}"
             raise QemuError(text, value) from error
         if stat.S_ISDIR(os.fstat(self._descriptor).st_mode):
             os.close(self._descriptor)
-            text = f"'file' driver requires '{name}' to be a regular file"
-            raise QemuError(text, errno.EINVAL)
+            raise _not_regular(name)
 
     @property
     def size(self) -> int:

@@ -22,10 +22,14 @@ class Graph:
 
     Args:
         report: takes a line that the depths have to say without failing.
+        warn: takes a warning that isn't anybody's answer; None: `report` takes it.
     """
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, report: Callable[[str], object], warn: Callable[[str], object] | None = None
+    ) -> None:
         self.report = report
+        self._warn = warn or report
         self.nodes: dict[str, BlockNode] = {}
         self._named = 0
 
@@ -132,7 +136,7 @@ class Graph:
     def _probe(self, file: FileNode) -> str:
         if file.read(0, 4) == b"QFI\xfb":
             return "qcow2"
-        self.report(
+        self._warn(
             f"WARNING: Image format was not specified for '{file.filename}' and probing guessed "
             "raw.\n         Automatically detecting the format is dangerous for raw images, write "
             "operations on block 0 will be restricted.\n         Specify the 'raw' format "

@@ -68,11 +68,12 @@ class Image(BlockNode):
         *,
         read_only: bool,
         cache: CacheMode,
-        report: Callable[[str], None],
+        report: Callable[[str], object],
     ) -> None:
         super().__init__(node_name, file.filename, read_only=read_only, cache=cache)
         self.file: BlockNode = file
         self.report = report
+        self.marks_are_stale = False  # something may be ours alone without saying so
         self._is_corrupt = False
         self._said_corrupt = False
         self.claim(attached=False)
@@ -166,6 +167,12 @@ class Image(BlockNode):
             self.tables.forget(lambda cluster: self.refcounts.get(cluster) == 0)
         if self.refcounts.is_dirty:
             self.refcounts.write()
+        if self.marks_are_stale:
+            # True in the file already, whatever the counts there say, so no barrier is needed.
+            self.active.set_copied()
+            self.marks_are_stale = False
+            self.tables.write_changes()
+            self._write_changed_l1()
 
     def flush(self) -> None:
         if not self.read_only:
@@ -292,7 +299,11 @@ class Image(BlockNode):
     def snapshot_delete(self, id: str, name: str) -> None:
         self._check_usable()
         self.snapshot_table.delete(id, name)
-        self.flush()
+        try:
+            self.flush()
+        except QemuError as error:
+            text = f"Failed to update snapshot status in disk: {error}"
+            raise QemuError(text, error.errno_value) from error
 
     def read_vmstate(self, snapshot: Snapshot, offset: int, view: memoryview) -> int:
         l1 = self.snapshot_table.read_l1(snapshot)

@@ -224,17 +224,14 @@ class Mapping:
 
     # --- as a whole
 
-    def references(self, l1_entries: int | None = None) -> Iterator[tuple[int, int]]:
+    def references(self) -> Iterator[tuple[int, int]]:
         """Runs (first cluster, count) of all L2 tables and what their entries point to.
-
-        Args:
-            l1_entries: look at so many L1 entries only.
 
         Raises:
             QemuError: an entry that can't be, or one that this engine can't follow.
         """
         bits = self._cluster_bits
-        for l1_index in range(len(self.l1) if l1_entries is None else l1_entries):
+        for l1_index in range(len(self.l1)):
             table = self._l2_table(l1_index, writing=False)
             if table is None:
                 continue

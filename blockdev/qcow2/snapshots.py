@@ -201,9 +201,11 @@ class SnapshotTable:
         disk_entries = l1_entries_for(image.size, image.cluster_bits)
         snapshot.id = str(max((_number(entry.id) for entry in self.entries), default=0) + 1)
         snapshot.disk_size = image.size
+        # Machine state that a goto left in the active table would only be copied about.
+        image.drop_entries_past(disk_entries)
         runs: list[tuple[int, int]] = []
         try:
-            image.count_up(list(active.references(disk_entries)), runs)
+            image.count_up(list(active.references()), runs)
             active.clear_copied()
             l1 = active.l1[:disk_entries]
             if vmstate is not None:
@@ -214,12 +216,10 @@ class SnapshotTable:
             self._switch([*self.entries, entry], runs)
         except QemuError as error:
             image.give_back(runs, error)
-            active.set_copied()
+            image.marks_are_stale = True
             raise
         if vmstate is not None:
             image.tables.now_reachable(vmstate.l1)
-        # State that another program left in the active table would only be copied about.
-        image.drop_entries_past(disk_entries)
 
     def delete(self, id: str, name: str) -> None:
         """Take a snapshot out of the table, then free what only it used.
@@ -239,12 +239,12 @@ class SnapshotTable:
             self._switch([kept for kept in self.entries if kept is not entry], runs)
         except QemuError as error:
             image.give_back(runs, error)
-            raise
+            text = f"Failed to remove snapshot from snapshot list: {error}"
+            raise QemuError(text, error.errno_value) from error
         for first, count in references:
             image.allocator.free_later(first, count)
         image.free_bytes_later(entry.l1_table_offset, 8 * entry.l1_size)
-        image.write_back()
-        image.active.set_copied()
+        image.marks_are_stale = True
 
     def goto(self, id_or_name: str) -> SnapshotEntry:
         """Make the active disk what it was, at the size it had.
@@ -264,17 +264,18 @@ class SnapshotTable:
             raise _goto_error(error.errno_value) from error
         image.write_back()
         old = list(image.active.references())
-        entries = l1_entries_for(entry.disk_size, image.cluster_bits)
-        if 8 * entries > MAX_L1_BYTES:
+        needed = l1_entries_for(entry.disk_size, image.cluster_bits)
+        if 8 * needed > MAX_L1_BYTES:
             raise _goto_error(errno.EFBIG)
-        l1 = array("Q", [e & ~COPIED for e in stored[:entries]])
-        l1.extend([0] * (entries - len(l1)))
+        # The machine state comes along past the disk's end, as after QEMU's own goto.
+        l1 = array("Q", [e & ~COPIED for e in stored])
+        l1.extend([0] * (needed - len(l1)))
         mapping = image.mapping(l1)
         runs: list[tuple[int, int]] = []
         try:
             image.count_up(list(mapping.references()), runs)
             mapping.clear_copied()
-            offset = image.allocate_bytes(8 * entries, runs)
+            offset = image.allocate_bytes(8 * len(l1), runs)
             image.file.write(offset, [big_endian(l1)])
             image.switch_l1(mapping, offset, entry.disk_size)
         except QemuError as error:
@@ -282,8 +283,7 @@ class SnapshotTable:
             raise _goto_error(error.errno_value) from error
         for first, count in old:
             image.allocator.free_later(first, count)
-        image.write_back()
-        image.active.set_copied()
+        image.marks_are_stale = True
         return entry
 
     def read_l1(self, snapshot: Snapshot) -> array[int]:

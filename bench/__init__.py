@@ -1,0 +1,1 @@
+"""Measurements side by side with the real programs, in one run; never a timed test."""

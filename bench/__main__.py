@@ -1,0 +1,95 @@
+"""``make bench``: what a user waits for, in hmp and in QEMU."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.pairs import Result, Session, compare, process_seconds, start_seconds
+
+OURS = str(Path(__file__).resolve().parent.parent / ".venv" / "bin" / "hmp")
+REAL = "qemu-system-x86_64"
+PLAIN = "-M none -nodefaults -display none -monitor stdio".split()
+MIB = 1 << 20
+
+
+def start_up(runs: int, folder: str) -> Iterator[Result]:
+    yield compare(
+        "start to the answer of info status",
+        lambda: start_seconds([OURS, *PLAIN], folder),
+        lambda: start_seconds([REAL, *PLAIN], folder),
+        runs=4 * runs,
+        limit=2.0,
+    )
+    yield compare(
+        "  of this: --version",
+        lambda: process_seconds([OURS, "--version"]),
+        lambda: process_seconds([REAL, "--version"]),
+        runs=4 * runs,
+    )
+
+
+def snapshots(runs: int, folder: str, megabytes: int, *, random: bool) -> Iterator[Result]:
+    """Savevm and loadvm of one machine after the other, on a disk of its own each time."""
+    arguments = [*PLAIN, "-m", str(megabytes)]
+    if random:
+        ram = Path(folder) / "ram"
+        with ram.open("wb") as file:
+            for _ in range(megabytes):
+                file.write(os.urandom(MIB))
+        arguments += ["-device", f"loader,file={ram},addr=0,force-raw=on"]
+    times: dict[tuple[str, str], list[float]] = {}
+
+    def run(program: str) -> None:
+        disk = Path(folder) / "disk.qcow2"
+        disk.unlink(missing_ok=True)
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1G"], check=True)
+        session = Session([program, *arguments, "-drive", f"if=none,file={disk}"], folder)
+        session.wait_for(b"(qemu) ")
+        for command in ("savevm a", "loadvm a", "delvm a"):
+            times.setdefault((program, command), []).append(session.command(command))
+        session.quit()
+        os.sync()  # so that the next one doesn't wait for this one's pages
+
+    for _ in range(runs + 1):
+        run(OURS)
+        run(REAL)
+    kind = "random" if random else "untouched"
+    for command in ("savevm a", "loadvm a", "delvm a"):
+        yield Result(
+            f"{command.split()[0]}, {megabytes} MiB of {kind} RAM",
+            times[OURS, command][1:],
+            times[REAL, command][1:],
+            1.0 if command == "savevm a" and random else None,
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="runs that count of each program")
+    options = parser.parse_args()
+    if shutil.which(REAL) is None or shutil.which("qemu-img") is None:
+        print("bench: the real programs are not installed", file=sys.stderr)
+        return 1
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"{'':44} {'hmp':>12} {'QEMU':>12} {'ratio':>7}  target")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for results in (
+            start_up(options.runs, folder),
+            snapshots(options.runs, folder, 256, random=True),
+            snapshots(options.runs, folder, 256, random=False),
+        ):
+            for result in results:
+                print(result.row(), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,273 @@
+"""Socket addresses as QEMU spells them, and the only place that opens sockets.
+
+The ``socket`` module is imported where a socket is made: it costs as much as the whole start of
+a program that needs none.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from blockdev.errors import QemuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+    from typing import Any
+
+    Socket = socket.socket
+
+UNIX_PATH_LIMIT = 108  # bytes, the final NUL included
+HOST_LIMIT, PORT_LIMIT = 64, 32  # characters that are looked at
+BACKLOG = 1
+
+
+class UnixAddress:
+    """A socket file, or a name in Linux's abstract namespace.
+
+    ``tight`` gives an abstract name its own length; otherwise it is filled up with NULs.
+    """
+
+    __slots__ = ("abstract", "path", "tight")
+
+    def __init__(self, *, path: str, abstract: bool = False, tight: bool = True) -> None:
+        self.path = path
+        self.abstract = abstract
+        self.tight = tight
+
+    def __str__(self) -> str:
+        return self.path
+
+    def unlink(self) -> None:
+        """Take the socket file away, if there is one and it may be."""
+        if not self.abstract:
+            try:
+                os.unlink(self.path)
+            except OSError:
+                return
+
+    def to_bytes(self) -> bytes:
+        """What the kernel takes.
+
+        Raises:
+            QemuError: the path is too long.
+        """
+        path = self.path.encode("utf-8", "surrogateescape")
+        limit = UNIX_PATH_LIMIT - 1 if self.abstract else UNIX_PATH_LIMIT
+        if len(path) >= UNIX_PATH_LIMIT:
+            raise QemuError(
+                f"UNIX socket path '{self.path}' is too long\nPath must be less than {limit} bytes",
+                errno.ENAMETOOLONG,
+            )
+        if not self.abstract:
+            return path
+        return b"\0" + (path if self.tight else path.ljust(limit, b"\0"))
+
+
+class InetAddress:
+    """A host and a port, each a name or a number.
+
+    ``to`` is the last port a listener may try. ``ipv4`` and ``ipv6`` are None where nothing was
+    said; an empty host is every address of this computer.
+    """
+
+    __slots__ = ("host", "ipv4", "ipv6", "numeric", "port", "to")
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: str,
+        to: int | None = None,
+        ipv4: bool | None = None,
+        ipv6: bool | None = None,
+        numeric: bool = False,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.to = to
+        self.ipv4 = ipv4
+        self.ipv6 = ipv6
+        self.numeric = numeric
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def resolve(self, port: str, flags: int) -> list[tuple[int, tuple[object, ...]]]:
+        """The families and addresses it stands for; ``flags`` are getaddrinfo's.
+
+        Raises:
+            QemuError: it stands for none.
+        """
+        import socket
+
+        family = socket.AF_UNSPEC
+        if self.ipv4 is False and self.ipv6 is False:
+            raise QemuError("Cannot disable IPv4 and IPv6 at same time", errno.EINVAL)
+        if self.ipv6 is False or (self.ipv4 and not self.ipv6):
+            family = socket.AF_INET
+        elif self.ipv4 is False or (self.ipv6 and not self.ipv4):
+            family = socket.AF_INET6
+        if self.numeric:
+            flags |= socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        # As bytes, so that Python's own opinion about names of computers is not asked.
+        host = self.host.encode("utf-8", "surrogateescape") or None
+        try:
+            found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, flags)
+        except socket.gaierror as error:
+            raise QemuError(
+                f"address resolution failed for {self.host}:{port}: {error.strerror}"
+            ) from error
+        return [(entry[0], entry[4]) for entry in found]
+
+
+def parse_inet(text: str) -> InetAddress:
+    """``host:port[,to=N][,ipv4[=on|off]][,ipv6[=on|off]]``; an IPv6 address in brackets.
+
+    Raises:
+        QemuError: it has no port, or a flag is not understood. Other words are passed over.
+    """
+    place, *flags = text.split(",")
+    if text.startswith("["):
+        host, bracket, rest = place[1:].partition("]")
+        if not bracket or not rest.startswith(":") or len(host) > HOST_LIMIT or not rest[1:]:
+            raise QemuError(f"error parsing IPv6 address '{text}'", errno.EINVAL)
+        port = rest[1:]
+    else:
+        host, colon, port = place.partition(":")
+        if not colon or not port or len(host) > HOST_LIMIT:
+            raise QemuError(f"error parsing address '{text}'", errno.EINVAL)
+    address = InetAddress(host=host, port=port[:PORT_LIMIT])
+    for flag in flags:
+        name, equals, value = flag.partition("=")
+        if name in ("ipv4", "ipv6"):
+            if equals and value not in ("on", "off"):
+                raise QemuError(f"error parsing '{name}' flag '={value}'", errno.EINVAL)
+            setattr(address, name, value != "off")
+        elif name == "to":
+            if not value.isdecimal():
+                raise QemuError("error parsing to= argument", errno.EINVAL)
+            address.to = int(value[:6])
+    return address
+
+
+def parse_address(text: str) -> UnixAddress | InetAddress:
+    """``unix:PATH`` or `parse_inet`'s form.
+
+    Raises:
+        QemuError: it is neither.
+    """
+    if not text.startswith("unix:"):
+        return parse_inet(text)
+    if text == "unix:":
+        raise QemuError("invalid Unix socket address", errno.EINVAL)
+    return UnixAddress(path=text.removeprefix("unix:"))
+
+
+def listen(address: UnixAddress | InetAddress) -> Socket:
+    """A listening socket, not blocking. A socket file that is there already is replaced.
+
+    Raises:
+        QemuError: in the words for the step that failed.
+    """
+    if isinstance(address, UnixAddress):
+        return _listen_unix(address)
+    return _listen_inet(address)
+
+
+def connect(address: UnixAddress | InetAddress) -> Socket:
+    """A connected socket, not blocking; waits until the other side has answered.
+
+    Raises:
+        QemuError: no connection came about.
+    """
+    import socket
+
+    failure: OSError | None = None
+    for family, place in _places(address):
+        client = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            client.connect(place)
+        except OSError as error:
+            client.close()
+            failure = error
+        else:
+            client.setblocking(False)
+            return client
+    assert failure is not None, "an address stands for one place at least"
+    raise _worded(f"Failed to connect to '{address}'", failure) from failure
+
+
+def send_at_once(connection: Socket) -> None:
+    """Don't let TCP collect small packets."""
+    import socket
+
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _worded(what: str, error: OSError) -> QemuError:
+    number = error.errno or 0
+    return QemuError(f"{what}: {os.strerror(number)}", number)
+
+
+def _places(address: UnixAddress | InetAddress) -> Iterator[tuple[int, Any]]:
+    import socket
+
+    if isinstance(address, UnixAddress):
+        yield socket.AF_UNIX, address.to_bytes()
+    else:
+        flags = socket.AI_V4MAPPED | socket.AI_ADDRCONFIG
+        yield from address.resolve(address.port, flags)
+
+
+def _listen_unix(address: UnixAddress) -> Socket:
+    import socket
+
+    name = address.to_bytes()
+    if not address.abstract:
+        try:
+            os.unlink(name)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise _worded(f"Failed to unlink socket {address.path}", error) from error
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(name)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _worded(f"Failed to bind socket to {address.path}", error) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _listen_inet(address: InetAddress) -> Socket:
+    """Bind the first place that can be had, port by port up to ``to``."""
+    import socket
+
+    failure: OSError | None = None
+    for family, place in address.resolve(address.port, socket.AI_PASSIVE):
+        first_port = place[1]
+        assert isinstance(first_port, int)
+        for port in range(first_port, max(address.to or 0, first_port) + 1):
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((place[0], port, *place[2:]))
+                listener.listen(BACKLOG)
+            except OSError as error:
+                listener.close()
+                failure = error
+                if error.errno != errno.EADDRINUSE:
+                    break
+            else:
+                listener.setblocking(False)
+                return listener
+    assert failure is not None, "an address stands for one place at least"
+    taken = failure.errno == errno.EADDRINUSE
+    raise _worded(
+        "Failed to find an available port" if taken else "Failed to bind socket", failure
+    ) from failure

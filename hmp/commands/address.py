@@ -1,0 +1,250 @@
+"""Address spaces: translation, ports, what is mapped where, and dumps of all of it."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+from hmp.command import Command
+from hmp.commands.description import print_description
+from hmp.commands.unavailable import unavailable
+from machine.memory import MemoryFault
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hmp.monitor import Monitor
+
+
+def gva2gpa(monitor: Monitor, *, addr: int) -> None:
+    if monitor.current_cpu is None:
+        monitor.print_line("No cpu")
+    else:
+        unavailable(monitor)
+
+
+def gpa2hva(monitor: Monitor, *, addr: int) -> None:
+    _host_address(monitor, addr)
+
+
+def gpa2hpa(monitor: Monitor, *, addr: int) -> None:
+    _host_address(monitor, addr)
+
+
+def _host_address(monitor: Monitor, addr: int) -> None:
+    """Simulated memory has no address of its own in the host, so there is none to print."""
+    address = addr % (1 << 64)
+    try:
+        monitor.machine.memory.read(address, 1)
+    except MemoryFault:
+        monitor.print_line(f"No memory is mapped at address 0x{address:x}")
+        return
+    unavailable(monitor)
+
+
+def dump_guest_memory(
+    monitor: Monitor,
+    *,
+    paging: bool,
+    detach: bool,
+    windmp: bool,
+    zlib: bool,
+    lzo: bool,
+    snappy: bool,
+    filename: str,
+    begin: int | None,
+    length: int | None,
+) -> None:
+    if zlib + lzo + snappy + windmp > 1:
+        raise QemuError("only one of '-z|-l|-s|-w' can be set")
+    if begin is not None and length is None:
+        raise QemuError("Parameter 'length' is missing")
+    if not monitor.machine.ram_size:
+        raise QemuError("dump: no guest memory to dump")
+    unavailable(monitor)
+
+
+def dumpdtb(monitor: Monitor, *, filename: str) -> None:
+    raise QemuError("This machine doesn't have a FDT")
+
+
+def info_mem(monitor: Monitor) -> None:
+    _info_paging(monitor, "mem")
+
+
+def info_tlb(monitor: Monitor) -> None:
+    _info_paging(monitor, "tlb")
+
+
+def _info_paging(monitor: Monitor, topic: str) -> None:
+    if monitor.current_cpu is None:
+        monitor.print_line("No CPU available")
+    else:
+        print_description(monitor, topic)
+
+
+def info_ramblock(monitor: Monitor) -> None:
+    monitor.print_line(
+        f"{'Block Name':>24} {'PSize':>8}  {'Offset':>18} {'Used':>18} {'Total':>18}"
+    )
+    print_description(monitor, "ramblock")
+
+
+def info_memdev(monitor: Monitor) -> None:
+    """The list ends with an empty line, even where it has nothing else."""
+    print_description(monitor, "memdev", "\n")
+
+
+def info_memory_devices(monitor: Monitor) -> None:
+    print_description(monitor, "memory-devices")
+
+
+def info_memory_size_summary(monitor: Monitor) -> None:
+    monitor.print_line(f"base memory: {monitor.machine.ram_size}")
+    monitor.print_line("plugged memory: 0")
+
+
+def info_numa(monitor: Monitor) -> None:
+    print_description(monitor, "numa", "0 nodes\n")
+
+
+def info_dump(monitor: Monitor) -> None:
+    """No dump was ever made: `dump-guest-memory` cannot yet."""
+    monitor.print_line("Status: none")
+
+
+COMMANDS = (
+    Command(
+        name="gpa2hva",
+        args_type="addr:l",
+        params="addr",
+        help="print the host virtual address corresponding to a guest physical address",
+        run=gpa2hva,
+    ),
+    Command(
+        name="gpa2hpa",
+        args_type="addr:l",
+        params="addr",
+        help="print the host physical address corresponding to a guest physical address",
+        run=gpa2hpa,
+    ),
+    Command(
+        name="gva2gpa",
+        args_type="addr:l",
+        params="addr",
+        help="print the guest physical address corresponding to a guest virtual address",
+        run=gva2gpa,
+    ),
+    Command(
+        name="i",
+        args_type="fmt:/,addr:i,index:i.",
+        params="/fmt addr",
+        help="I/O port read",
+        run=unavailable,
+    ),
+    Command(
+        name="o",
+        args_type="fmt:/,addr:i,val:i",
+        params="/fmt addr value",
+        help="I/O port write",
+        run=unavailable,
+    ),
+    Command(
+        name="dump-guest-memory",
+        args_type=(
+            "paging:-p,detach:-d,windmp:-w,zlib:-z,lzo:-l,snappy:-s,filename:F,begin:l?,length:l?"
+        ),
+        params="[-p] [-d] [-z|-l|-s|-w] filename [begin length]",
+        help=(
+            "dump guest memory into file 'filename'.\n"
+            "\t\t\t-p: do paging to get guest's memory mapping.\n"
+            "\t\t\t-d: return immediately (do not wait for completion).\n"
+            "\t\t\t-z: dump in kdump-compressed format, with zlib compression.\n"
+            "\t\t\t-l: dump in kdump-compressed format, with lzo compression.\n"
+            "\t\t\t-s: dump in kdump-compressed format, with snappy compression.\n"
+            "\t\t\t-w: dump in Windows crashdump format (can be used instead of "
+            "ELF-dump converting),\n"
+            "\t\t\t    for Windows x86 and x64 guests with vmcoreinfo driver only.\n"
+            "\t\t\tbegin: the starting physical address.\n"
+            "\t\t\tlength: the memory size, in bytes."
+        ),
+        run=dump_guest_memory,
+    ),
+    Command(
+        name="dumpdtb",
+        args_type="filename:F",
+        params="filename",
+        help="dump the FDT in dtb format to 'filename'",
+        run=dumpdtb,
+    ),
+)
+
+INFO = (
+    Command(
+        name="mem",
+        args_type="",
+        params="",
+        help="show the active virtual memory mappings",
+        run=info_mem,
+    ),
+    Command(
+        name="tlb",
+        args_type="",
+        params="",
+        help="show virtual to physical memory mappings",
+        run=info_tlb,
+    ),
+    Command(
+        name="mtree",
+        args_type="flatview:-f,dispatch_tree:-d,owner:-o,disabled:-D",
+        params="[-f][-d][-o][-D]",
+        help=(
+            "show memory tree (-f: dump flat view for address spaces;-d: dump "
+            "dispatch tree, valid with -f only);-o: dump region owners/parents;-D: "
+            "dump disabled regions"
+        ),
+        run=unavailable,
+    ),
+    Command(
+        name="ramblock",
+        args_type="",
+        params="",
+        help="Display system ramblock information",
+        run=info_ramblock,
+    ),
+    Command(
+        name="memdev",
+        args_type="",
+        params="",
+        help="show memory backends",
+        run=info_memdev,
+    ),
+    Command(
+        name="memory-devices",
+        args_type="",
+        params="",
+        help="show memory devices",
+        run=info_memory_devices,
+    ),
+    Command(
+        name="memory_size_summary",
+        args_type="",
+        params="",
+        help=(
+            "show the amount of initially allocated and present hotpluggable (if "
+            "enabled) memory in bytes."
+        ),
+        run=info_memory_size_summary,
+    ),
+    Command(
+        name="numa",
+        args_type="",
+        params="",
+        help="show NUMA information",
+        run=info_numa,
+    ),
+    Command(
+        name="dump",
+        args_type="",
+        params="",
+        help="Display the latest dump status",
+        run=info_dump,
+    ),
+)

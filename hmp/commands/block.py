@@ -1,0 +1,171 @@
+"""Block devices: media, sizes, limits, and a look at them."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+from hmp.command import Command
+from hmp.commands.unavailable import unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hmp.monitor import Monitor
+    from hmp.tools.io_target import IoTarget
+    from machine.machine import Machine
+
+
+def qemu_io(monitor: Monitor, *, qdev: bool, device: str, command: str) -> None:
+    from hmp.tools.io import run
+
+    machine = monitor.machine
+    target = _target(machine, device, by_device=qdev)
+    # QEMU's qemu-io prints on the program's own standard output, wherever the monitor is.
+    run(command, target, monitor.aside, machine.complain_text, machine.report)
+
+
+def _target(machine: Machine, name: str, *, by_device: bool) -> IoTarget:
+    from hmp.tools.io_target import IoTarget
+
+    if by_device:
+        backend = next((b for b in machine.drives.backends if b.device == name), None)
+        if backend is None:
+            raise QemuError(f"Device '{name}' not found")
+    else:
+        backend = machine.drives.backend(name)
+    if backend is not None:
+        return IoTarget(backend.node, write_through=not backend.write_cache)
+    node = machine.graph.find(name)
+    if node is None:
+        raise QemuError(f"Cannot find device='' nor node-name='{name}'")
+    return IoTarget(node)
+
+
+def eject(monitor: Monitor, *, force: bool, device: str) -> None:
+    from machine import media
+
+    media.eject(monitor.machine, device, force=force)
+
+
+def change(
+    monitor: Monitor,
+    *,
+    device: str,
+    force: bool,
+    target: str,
+    arg: str | None,
+    read_only_mode: str | None,
+) -> None:
+    from machine import media
+
+    media.change(monitor.machine, device, target, driver=arg, read_only_mode=read_only_mode)
+
+
+def info_block(monitor: Monitor, *, nodes: bool, verbose: bool, device: str | None) -> None:
+    from hmp.block_info import device_text, node_text
+
+    machine = monitor.machine
+    if nodes:
+        newest_first = list(machine.graph.nodes.values())[::-1]
+        entries = [(node.node_name, node_text(node, verbose=verbose)) for node in newest_first]
+    else:
+        backends = [b for b in machine.drives.backends if b.name or b.device]
+        entries = [(b.name, device_text(b, verbose=verbose)) for b in backends]
+    for number, (name, text) in enumerate(entries):
+        if device is None or name == device:
+            # QEMU parts each from the one before it, whether that was shown or not.
+            monitor.print(("\n" if number else "") + text)
+
+
+def info_blockstats(monitor: Monitor) -> None:
+    from hmp.block_info import blockstats_text
+
+    for backend in monitor.machine.drives.backends:
+        monitor.print(blockstats_text(backend))
+
+
+COMMANDS = (
+    Command(
+        name="commit",
+        args_type="device:B",
+        params="device|all",
+        help="commit changes to the disk images (if -snapshot is used) or backing files",
+        run=unavailable,
+    ),
+    Command(
+        name="block_resize",
+        args_type="device:B,size:o",
+        params="device size",
+        help="resize a block image",
+        run=unavailable,
+    ),
+    Command(
+        name="eject",
+        args_type="force:-f,device:B",
+        params="[-f] device",
+        help="eject a removable medium (use -f to force it)",
+        run=eject,
+    ),
+    Command(
+        name="change",
+        args_type="device:B,force:-f,target:F,arg:s?,read-only-mode:s?",
+        params="device [-f] filename [format [read-only-mode]]",
+        help="change a removable medium, optional format, use -f to force the operation",
+        run=change,
+    ),
+    Command(
+        name="drive_add",
+        args_type="node:-n,pci_addr:s,opts:s",
+        params=(
+            "[-n] [[<domain>:]<bus>:]<slot>\n"
+            "[file=file][,if=type][,bus=n]\n"
+            "[,unit=m][,media=d][,index=i]\n"
+            "[,snapshot=on|off][,cache=on|off]\n"
+            "[,readonly=on|off][,copy-on-read=on|off]"
+        ),
+        help="add drive to PCI storage controller",
+        run=unavailable,
+    ),
+    Command(
+        name="drive_del",
+        args_type="id:B",
+        params="device",
+        help="remove host block device",
+        run=unavailable,
+    ),
+    Command(
+        name="qemu-io",
+        args_type="qdev:-d,device:B,command:s",
+        params='[-d] [device] "[command]"',
+        help=(
+            "run a qemu-io command on a block device\n"
+            "\t\t\t-d: [device] is a device ID rather than a drive ID or node name"
+        ),
+        run=qemu_io,
+    ),
+    Command(
+        name="block_set_io_throttle",
+        args_type="device:B,bps:l,bps_rd:l,bps_wr:l,iops:l,iops_rd:l,iops_wr:l",
+        params="device bps bps_rd bps_wr iops iops_rd iops_wr",
+        help="change I/O throttle limits for a block drive",
+        run=unavailable,
+    ),
+)
+
+INFO = (
+    Command(
+        name="block",
+        args_type="nodes:-n,verbose:-v,device:B?",
+        params="[-n] [-v] [device]",
+        help=(
+            "show info of one block device or all block devices (-n: show named "
+            "nodes; -v: show details)"
+        ),
+        run=info_block,
+    ),
+    Command(
+        name="blockstats",
+        args_type="",
+        params="",
+        help="show block device statistics",
+        run=info_blockstats,
+    ),
+)

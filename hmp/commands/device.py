@@ -1,0 +1,234 @@
+"""Devices and the buses they are on."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+from hmp.command import Command, Completion
+from hmp.commands.description import has_none, print_description
+from hmp.commands.unavailable import unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hmp.monitor import Monitor
+    from machine.machine import Machine
+
+
+def complete_device(machine: Machine, words: Sequence[str]) -> Completion:
+    return Completion.of(words[-1], machine.device_ids() if len(words) == 1 else ())
+
+
+def pcie_aer_inject_error(
+    monitor: Monitor,
+    *,
+    advisory_non_fatal: bool,
+    correctable: bool,
+    id: str,
+    error_status: str,
+    header0: int | None,
+    header1: int | None,
+    header2: int | None,
+    header3: int | None,
+    prefix0: int | None,
+    prefix1: int | None,
+    prefix2: int | None,
+    prefix3: int | None,
+) -> None:
+    if id in monitor.machine.device_ids():
+        unavailable(monitor)
+    else:
+        monitor.print_line(f"id or pci device path is invalid or device not found. {id}")
+
+
+def balloon(monitor: Monitor, *, value: int) -> None:
+    if monitor.machine.describe("balloon"):
+        unavailable(monitor)
+    else:
+        raise QemuError("No balloon device has been activated")
+
+
+def info_balloon(monitor: Monitor) -> None:
+    lines = monitor.machine.describe("balloon")
+    if not lines:
+        raise QemuError("No balloon device has been activated")
+    for line in lines:
+        monitor.print_line(line)
+
+
+def info_qtree(monitor: Monitor) -> None:
+    print_description(monitor, "qtree")
+
+
+def info_pci(monitor: Monitor) -> None:
+    print_description(monitor, "pci")
+
+
+def info_usb(monitor: Monitor) -> None:
+    if has_none(monitor, "usb"):
+        raise QemuError("USB support not enabled")
+    print_description(monitor, "usb")
+
+
+def info_roms(monitor: Monitor) -> None:
+    print_description(monitor, "roms")
+
+
+def info_tpm(monitor: Monitor) -> None:
+    print_description(monitor, "tpm")
+
+
+def info_vm_generation_id(monitor: Monitor) -> None:
+    if has_none(monitor, "vm-generation-id"):
+        raise QemuError("VM Generation ID device not found")
+    print_description(monitor, "vm-generation-id")
+
+
+def info_virtio(monitor: Monitor) -> None:
+    print_description(monitor, "virtio", "No VirtIO devices\n")
+
+
+COMMANDS = (
+    Command(
+        name="device_add",
+        args_type="device:O",
+        params="driver[,prop=value][,...]",
+        help="add device, like -device on the command line",
+        run=unavailable,
+    ),
+    Command(
+        name="device_del",
+        args_type="id:s",
+        params="device",
+        help="remove device",
+        run=unavailable,
+        complete=complete_device,
+    ),
+    Command(
+        name="pcie_aer_inject_error",
+        args_type=(
+            "advisory_non_fatal:-a,correctable:-c,id:s,error_status:s,header0:i?,"
+            "header1:i?,header2:i?,header3:i?,prefix0:i?,prefix1:i?,prefix2:i?,"
+            "prefix3:i?"
+        ),
+        params="[-a] [-c] id <error_status> [<tlp header> [<tlp header prefix>]]",
+        help=(
+            "inject pcie aer error\n"
+            "\t\t\t -a for advisory non fatal error\n"
+            "\t\t\t -c for correctable error\n"
+            "\t\t\t<id> = qdev device id\n"
+            "\t\t\t<error_status> = error string or 32bit\n"
+            "\t\t\t<tlp header> = 32bit x 4\n"
+            "\t\t\t<tlp header prefix> = 32bit x 4"
+        ),
+        run=pcie_aer_inject_error,
+    ),
+    Command(
+        name="balloon",
+        args_type="value:M",
+        params="target",
+        help="request VM to change its memory allocation (in MB)",
+        run=balloon,
+    ),
+)
+
+INFO = (
+    Command(
+        name="qtree",
+        args_type="",
+        params="",
+        help="show device tree",
+        run=info_qtree,
+    ),
+    Command(
+        name="qdm",
+        args_type="",
+        params="",
+        help="show qdev device model list",
+        run=unavailable,
+    ),
+    Command(
+        name="pci",
+        args_type="",
+        params="",
+        help="show PCI info",
+        run=info_pci,
+    ),
+    Command(
+        name="usb",
+        args_type="",
+        params="",
+        help="show guest USB devices",
+        run=info_usb,
+    ),
+    Command(
+        name="usbhost",
+        args_type="",
+        params="",
+        help="show host USB devices",
+        run=None,
+    ),
+    Command(
+        name="roms",
+        args_type="",
+        params="",
+        help="show roms",
+        run=info_roms,
+    ),
+    Command(
+        name="tpm",
+        args_type="",
+        params="",
+        help="show the TPM device",
+        run=info_tpm,
+    ),
+    Command(
+        name="vm-generation-id",
+        args_type="",
+        params="",
+        help="Show Virtual Machine Generation ID",
+        run=info_vm_generation_id,
+    ),
+    Command(
+        name="balloon",
+        args_type="",
+        params="",
+        help="show balloon information",
+        run=info_balloon,
+    ),
+    Command(
+        name="virtio",
+        args_type="",
+        params="",
+        help="List all available virtio devices",
+        run=info_virtio,
+    ),
+    Command(
+        name="virtio-status",
+        args_type="path:s",
+        params="path",
+        help="Display status of a given virtio device",
+        run=unavailable,
+    ),
+    Command(
+        name="virtio-queue-status",
+        args_type="path:s,queue:i",
+        params="path queue",
+        help="Display status of a given virtio queue",
+        run=unavailable,
+    ),
+    Command(
+        name="virtio-vhost-queue-status",
+        args_type="path:s,queue:i",
+        params="path queue",
+        help="Display status of a given vhost queue",
+        run=unavailable,
+    ),
+    Command(
+        name="virtio-queue-element",
+        args_type="path:s,queue:i,index:i?",
+        params="path queue [index]",
+        help="Display element of a given virtio queue",
+        run=unavailable,
+    ),
+)

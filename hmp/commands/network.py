@@ -1,0 +1,154 @@
+"""Network cards and what they are connected to."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+from hmp.command import Command, Completion
+from hmp.commands.description import has_none, print_description
+from hmp.commands.unavailable import unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hmp.monitor import Monitor
+    from machine.machine import Machine
+
+
+def complete_netdev(machine: Machine, words: Sequence[str]) -> Completion:
+    return Completion.of(words[-1], machine.netdev_ids() if len(words) == 1 else ())
+
+
+def complete_link(machine: Machine, words: Sequence[str]) -> Completion:
+    """`set_link` takes back ends and network cards; cards are known by their device's ID."""
+    if len(words) == 1:
+        return Completion.of(words[0], machine.link_names())
+    return Completion.of(words[-1], ("on", "off") if len(words) == 2 else ())
+
+
+def announce_self(monitor: Monitor, *, interfaces: str | None, id: str | None) -> None:
+    """Without a network card there is nobody to announce."""
+    if not has_none(monitor, "network"):
+        unavailable(monitor)
+
+
+def info_network(monitor: Monitor) -> None:
+    print_description(monitor, "network")
+
+
+def info_usernet(monitor: Monitor) -> None:
+    print_description(monitor, "usernet")
+
+
+def info_rocker(monitor: Monitor, *, name: str) -> None:
+    _no_rocker(name)
+
+
+def info_rocker_ports(monitor: Monitor, *, name: str) -> None:
+    _no_rocker(name)
+
+
+def info_rocker_of_dpa_flows(monitor: Monitor, *, name: str, tbl_id: int | None) -> None:
+    _no_rocker(name)
+
+
+def info_rocker_of_dpa_groups(monitor: Monitor, *, name: str, type: int | None) -> None:
+    _no_rocker(name)
+
+
+def _no_rocker(name: str) -> None:
+    """No machine of ours has a rocker switch."""
+    raise QemuError(f"rocker {name} not found")
+
+
+COMMANDS = (
+    Command(
+        name="netdev_add",
+        args_type="netdev:O",
+        params="[user|tap|socket|stream|dgram|vde|bridge|hubport|netmap|vhost-user],id=str[,prop=value][,...]",
+        help="add host network device",
+        run=unavailable,
+    ),
+    Command(
+        name="netdev_del",
+        args_type="id:s",
+        params="id",
+        help="remove host network device",
+        run=unavailable,
+        complete=complete_netdev,
+    ),
+    Command(
+        name="set_link",
+        args_type="name:s,up:b",
+        params="name on|off",
+        help="change the link status of a network adapter",
+        run=unavailable,
+        complete=complete_link,
+    ),
+    Command(
+        name="hostfwd_add",
+        args_type="arg1:s,arg2:s?",
+        params="[netdev_id] [tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport",
+        help="redirect TCP or UDP connections from host to guest (requires -net user)",
+        run=unavailable,
+    ),
+    Command(
+        name="hostfwd_remove",
+        args_type="arg1:s,arg2:s?",
+        params="[netdev_id] [tcp|udp]:[hostaddr]:hostport",
+        help="remove host-to-guest TCP or UDP redirection",
+        run=unavailable,
+    ),
+    Command(
+        name="announce_self",
+        args_type="interfaces:s?,id:s?",
+        params="[interfaces] [id]",
+        help="Trigger GARP/RARP announcements",
+        run=announce_self,
+    ),
+)
+
+INFO = (
+    Command(
+        name="network",
+        args_type="",
+        params="",
+        help="show the network state",
+        run=info_network,
+    ),
+    Command(
+        name="usernet",
+        args_type="",
+        params="",
+        help="show user network stack connection states",
+        run=info_usernet,
+    ),
+    Command(
+        name="rocker",
+        args_type="name:s",
+        params="name",
+        help="Show rocker switch",
+        run=info_rocker,
+    ),
+    Command(
+        name="rocker-ports",
+        args_type="name:s",
+        params="name",
+        help="Show rocker ports",
+        run=info_rocker_ports,
+    ),
+    Command(
+        name="rocker-of-dpa-flows",
+        args_type="name:s,tbl_id:i?",
+        params="name [tbl_id]",
+        help="Show rocker OF-DPA flow tables",
+        run=info_rocker_of_dpa_flows,
+    ),
+    Command(
+        name="rocker-of-dpa-groups",
+        args_type="name:s,type:i?",
+        params="name [type]",
+        help="Show rocker OF-DPA groups",
+        run=info_rocker_of_dpa_groups,
+    ),
+)

@@ -1,0 +1,171 @@
+"""Running, stopping, and ending the machine."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+from hmp.command import Command, Completion
+from hmp.commands.unavailable import unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hmp.monitor import Monitor
+    from machine.machine import Machine
+
+
+_WATCHDOG_ACTIONS = ("reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi")
+
+
+def stop(monitor: Monitor) -> None:
+    monitor.machine.stop()
+
+
+def cont(monitor: Monitor) -> None:
+    monitor.machine.cont()
+
+
+def quit_(monitor: Monitor) -> None:
+    monitor.machine.request_shutdown()
+
+
+def system_reset(monitor: Monitor) -> None:
+    monitor.machine.reset()
+
+
+def system_powerdown(monitor: Monitor) -> None:
+    """Press the power button; without a CPU nobody is there to notice."""
+    if monitor.machine.cpus:
+        unavailable(monitor)
+
+
+def system_wakeup(monitor: Monitor) -> None:
+    """No guest of ours ever suspends, and a machine without CPU could not."""
+    if not monitor.machine.cpus:
+        raise QemuError("wake-up from suspend is not supported by this guest")
+    raise QemuError("Unable to wake up: guest is not in suspended state")
+
+
+def exit_preconfig(monitor: Monitor) -> None:
+    raise QemuError("The command is permitted only before machine initialization")
+
+
+def boot_set(monitor: Monitor, *, bootdevice: str) -> None:
+    if monitor.machine.cpus:
+        unavailable(monitor)
+    else:
+        monitor.print_line("no function defined to set boot device list for this architecture")
+
+
+def nmi(monitor: Monitor) -> None:
+    if monitor.machine.cpus:
+        unavailable(monitor)
+    else:
+        raise QemuError("this feature or command is not currently supported")
+
+
+def watchdog_action(monitor: Monitor, *, action: str) -> None:
+    """There is no watchdog that could bite, so only the word is looked at."""
+    action = action.lower()
+    if action not in _WATCHDOG_ACTIONS:
+        raise QemuError(f"invalid parameter value: {action}")
+
+
+def complete_watchdog_action(machine: Machine, words: Sequence[str]) -> Completion:
+    return Completion.of(words[-1], _WATCHDOG_ACTIONS if len(words) == 1 else ())
+
+
+def info_status(monitor: Monitor) -> None:
+    monitor.print_line(f"VM status: {monitor.machine.status_text()}")
+
+
+COMMANDS = (
+    Command(
+        name="stop|s",
+        args_type="",
+        params="",
+        help="stop emulation",
+        run=stop,
+    ),
+    Command(
+        name="cont|c",
+        args_type="",
+        params="",
+        help="resume emulation",
+        run=cont,
+    ),
+    Command(
+        name="quit|q",
+        args_type="",
+        params="",
+        help="quit the emulator",
+        run=quit_,
+    ),
+    Command(
+        name="system_reset",
+        args_type="",
+        params="",
+        help="reset the system",
+        run=system_reset,
+    ),
+    Command(
+        name="system_powerdown",
+        args_type="",
+        params="",
+        help="send system power down event",
+        run=system_powerdown,
+    ),
+    Command(
+        name="system_wakeup",
+        args_type="",
+        params="",
+        help="wakeup guest from suspend",
+        run=system_wakeup,
+    ),
+    Command(
+        name="exit_preconfig",
+        args_type="",
+        params="",
+        help="exit the preconfig state",
+        run=exit_preconfig,
+    ),
+    Command(
+        name="singlestep",
+        args_type="option:s?",
+        params="[on|off]",
+        help="run emulation in singlestep mode or switch to normal mode",
+        run=unavailable,
+    ),
+    Command(
+        name="boot_set",
+        args_type="bootdevice:s",
+        params="bootdevice",
+        help="define new values for the boot device list",
+        run=boot_set,
+    ),
+    Command(
+        name="watchdog_action",
+        args_type="action:s",
+        params="[reset|shutdown|poweroff|pause|debug|none]",
+        help="change watchdog action",
+        run=watchdog_action,
+        complete=complete_watchdog_action,
+    ),
+    Command(
+        name="nmi",
+        args_type="",
+        params="",
+        help="inject an NMI",
+        run=nmi,
+    ),
+)
+
+INFO = (
+    Command(
+        name="status",
+        args_type="",
+        params="",
+        help="show the current VM status (running|paused)",
+        run=info_status,
+    ),
+)

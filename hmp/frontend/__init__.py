@@ -1,0 +1,1 @@
+"""What people and scripts talk to: line editor, front ends, signals."""

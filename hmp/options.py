@@ -1,0 +1,92 @@
+"""QEMU's own command line, as far as words go: which options there are and what follows them.
+
+What the values mean is decided where they are used (`hmp.startup`); here a line is taken apart
+and each option keeps its text, since QEMU's messages show it.
+"""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Options of QEMU 7.2 that take a value, by what becomes of them here.
+_USED_WITH_VALUE = frozenset(
+    "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
+    "global accel smp rtc cpu display ui".split()
+)
+_IGNORED_WITH_VALUE = frozenset(
+    "vga k boot serial parallel bios L echr D d seed compat msg sandbox overcommit "
+    "action watchdog-action nic net pidfile trace".split()
+)
+_MISSING_WITH_VALUE = frozenset(
+    "numa add-fd set mem-path audiodev audio mtdblock sd pflash fsdev virtfs iscsi usbdevice "
+    "spice rotate vnc acpitable smbios netdev chardev tpmdev kernel append initrd dtb fw_cfg qmp "
+    "qmp-pretty mon debugcon gdb dfilter xen-domid option-rom icount incoming chroot runas "
+    "readconfig plugin async-teardown dump-vmstate object".split()
+)
+_USED_ALONE = frozenset("S snapshot nodefaults nographic h help version".split())
+_IGNORED_ALONE = frozenset(
+    "no-user-config no-reboot no-shutdown no-acpi no-hpet no-fd-bootchk usb portrait full-screen "
+    "win2k-hack enable-kvm mem-prealloc".split()
+)
+_MISSING_ALONE = frozenset(
+    "daemonize s singlestep preconfig only-migratable xen-attach xen-domid-restrict "
+    "enable-sync-profile audio-help".split()
+)
+_WITH_VALUE = _USED_WITH_VALUE | _IGNORED_WITH_VALUE | _MISSING_WITH_VALUE
+_ALONE = _USED_ALONE | _IGNORED_ALONE | _MISSING_ALONE
+
+
+class Option:
+    """One option of the command line.
+
+    Attributes:
+        name: without dashes; "" for a disk image given alone.
+        value: what follows; "" for none.
+        text: how messages show it: ``-drive file=x``.
+    """
+
+    __slots__ = ("name", "text", "value")
+
+    def __init__(self, name: str, value: str, text: str) -> None:
+        self.name = name
+        self.value = value
+        self.text = text
+
+
+class OptionError(QemuError):
+    """The command line can't be taken; the message begins with the option's text."""
+
+
+def parse(arguments: Sequence[str]) -> list[Option]:
+    """Take a command line apart, in order.
+
+    Raises:
+        OptionError: an option that QEMU doesn't have, one without its value, or one that this
+            program can't follow.
+    """
+    options: list[Option] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-") or word == "-":
+            options.append(Option("", word, word))
+            continue
+        name = word[2:] if word.startswith("--") else word[1:]
+        if name in _ALONE:
+            value, text = "", word
+        elif name in _WITH_VALUE:
+            if not rest:
+                raise OptionError(f"{word}: requires an argument")
+            value = rest.pop(0)
+            text = f"{word} {value}"
+        else:
+            raise OptionError(f"{word}: invalid option")
+        if name in _MISSING_ALONE or name in _MISSING_WITH_VALUE:
+            raise OptionError(f"{text}: not simulated yet")
+        if name in _USED_ALONE or name in _USED_WITH_VALUE:
+            options.append(Option(name, value, text))
+    return options

@@ -1,0 +1,403 @@
+"""From the command line to a machine: what each option means, in QEMU's order.
+
+QEMU first takes all options apart, then opens disks, then greets on its monitor, then makes the
+machine and its devices; what is said of a wrong option and whether the greeting stands before
+it follows from that.
+"""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+from hmp.option_list import BadIdentifier, is_identifier, parse_options
+from hmp.options import Option
+from hmp.scanner import Scanner
+from hmp.size import read_size
+from machine.boards import BOARDS, Board, find_board
+from machine.chardev_options import ChardevOptions, parse_legacy
+from machine.machine import Machine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_SHORT_DRIVES = {
+    "": ("ide", 0, "disk"),
+    "hda": ("ide", 0, "disk"),
+    "hdb": ("ide", 1, "disk"),
+    "hdc": ("ide", 2, "disk"),
+    "hdd": ("ide", 3, "disk"),
+    "cdrom": ("ide", 2, "cdrom"),
+    "fda": ("floppy", 0, "disk"),
+    "fdb": ("floppy", 1, "disk"),
+}
+_MIGRATION_SWITCHES = (
+    "store-global-state",
+    "send-configuration",
+    "send-section-footer",
+)
+_SIZE_HINT = (
+    "expects a non-negative number below 2^64\n"
+    "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
+    "and exabytes, respectively."
+)
+_MAX_RAM = 1 << 63
+
+
+class Startup:
+    """The meaning of a command line.
+
+    Args:
+        options: the options in order.
+        program: what begins a message on stderr.
+        complain: takes a line for stderr, such as a warning.
+
+    Attributes:
+        monitors: the device of each ``-monitor``; None for one that is to have none.
+        loadvm: the snapshot to begin with; None for none.
+        is_paused: ``-S``.
+
+    Raises:
+        QemuError: an option's value can't be; the message begins with the option's text where
+            QEMU's does.
+    """
+
+    def __init__(
+        self, options: Sequence[Option], *, program: str, complain: Callable[[str], object]
+    ) -> None:
+        self.program = program
+        self._complain = complain
+        self.board: Board | None = None
+        self.ram_size: int | None = None
+        self.cpus = 1
+        self.cpu_model = ""
+        self.name = ""
+        self.uuid = "00000000-0000-0000-0000-000000000000"
+        self.is_paused = False
+        self.loadvm: str | None = None
+        self.monitors: list[ChardevOptions | None] = []
+        self.has_defaults = True
+        self.snapshot = False
+        self.switches: dict[str, bool] = {}
+        self._nodes: list[tuple[dict[str, str], str]] = []
+        self._drives: list[tuple[dict[str, str], str]] = []
+        self._devices: list[tuple[dict[str, str], str]] = []
+        take = {
+            "M": self._take_machine,
+            "machine": self._take_machine,
+            "m": self._take_memory,
+            "smp": self._take_smp,
+            "name": self._take_name,
+            "uuid": self._take_uuid,
+            "drive": self._take_drive,
+            "blockdev": self._take_node,
+            "device": self._take_device,
+            "global": self._take_global,
+            "accel": self._take_accelerator,
+            "display": self._take_display,
+            "rtc": self._take_rtc,
+        }
+        for option in options:
+            if option.name in take:
+                take[option.name](option)
+            elif option.name in _SHORT_DRIVES:
+                self._take_short_drive(option)
+            else:
+                self._take_simple(option)
+
+    # --- options, one by one
+
+    def _options(self, option: Option, first: str = "") -> dict[str, str]:
+        """An option's list of values; of one given twice the later counts."""
+
+        def warn(text: str) -> None:
+            self._complain(f"{self.program}: {option.text}: warning: {text}")
+
+        found = dict(parse_options(option.value, first, warn))
+        if "id" in found and not is_identifier(found["id"]):
+            raise _about(option, BadIdentifier())
+        return found
+
+    def _take_simple(self, option: Option) -> None:
+        match option.name:
+            case "S":
+                self.is_paused = True
+            case "snapshot":
+                self.snapshot = True
+            case "nodefaults":
+                self.has_defaults = False
+            case "loadvm":
+                self.loadvm = option.value
+            case "monitor":
+                self._take_monitor(option)
+            case "cpu":
+                self.cpu_model = option.value.split(",")[0]
+
+    def _take_monitor(self, option: Option) -> None:
+        label = f"compat_monitor{len(self.monitors)}"
+
+        def report(text: str) -> None:
+            self._complain(f"{self.program}: {option.text}: {text}")
+
+        with Blame(option.text):
+            self.monitors.append(parse_legacy(option.value, label, report))
+
+    def _take_machine(self, option: Option) -> None:
+        options = self._options(option, "type")
+        if "type" in options:
+            self.board = find_board(options.pop("type"))
+            if self.board is None:
+                raise QemuError(
+                    "unsupported machine type\nUse -machine help to list supported machines"
+                )
+        board = self.board or _default_board()
+        for name, value in options.items():
+            if name == "suppress-vmdesc":
+                self.switches[name] = _on_off(name, value)
+            elif name not in ("accel", "usb", "graphics", "vmport", "smm", "hpet", "acpi"):
+                kind = board.name
+                raise QemuError(f"Property '{kind}-machine.{name}' not found")
+
+    def _take_memory(self, option: Option) -> None:
+        options = self._options(option, "size")
+        text = options.get("size", "")
+        if "slots" in options or "maxmem" in options:
+            raise QemuError("slots specified but no max-size")
+        scanner = Scanner(text)
+        size = read_size(scanner, "M")
+        bare_fraction = "." in text and text[-1:].isdigit()
+        if size is None or not scanner.at_end or bare_fraction:
+            raise _about(option, QemuError(f"Parameter 'size' {_SIZE_HINT}"))
+        if size.value >= _MAX_RAM:
+            raise QemuError("Parameter 'memory.size' expects size")
+        self.ram_size = size.value
+
+    def _take_smp(self, option: Option) -> None:
+        text = self._options(option, "cpus").get("cpus", "1")
+        if not (text.isascii() and text.isdigit()):
+            raise QemuError("Parameter 'smp.cpus' expects integer")
+        self.cpus = int(text)
+
+    def _take_name(self, option: Option) -> None:
+        for key, value in self._options(option, "guest").items():
+            if key == "guest":
+                self.name = value
+            elif key not in ("process", "debug-threads"):
+                raise _about(option, QemuError(f"Invalid parameter '{key}'"))
+
+    def _take_uuid(self, option: Option) -> None:
+        digits = option.value.lower()
+        groups = digits.split("-")
+        hexadecimal = all(c in "0123456789abcdef-" for c in digits)
+        if [len(group) for group in groups] != [8, 4, 4, 4, 12] or not hexadecimal:
+            raise _about(option, QemuError("failed to parse UUID string: wrong format"))
+        self.uuid = digits
+
+    def _take_drive(self, option: Option) -> None:
+        self._drives.append((self._options(option), option.text))
+
+    def _take_short_drive(self, option: Option) -> None:
+        interface, index, media = _SHORT_DRIVES[option.name]
+        options = {"if": interface, "index": str(index), "media": media, "file": option.value}
+        # These ask for the board's usual interface, whatever that is.
+        if interface == "ide":
+            del options["if"]
+        self._drives.append((options, option.text))
+
+    def _take_node(self, option: Option) -> None:
+        if option.value.startswith("{"):
+            options = _from_json(option)
+        else:
+            options = self._options(option, "driver")
+        self._nodes.append((options, option.text))
+
+    def _take_device(self, option: Option) -> None:
+        if option.value.startswith("{"):
+            options = _from_json(option)
+        else:
+            options = self._options(option, "driver")
+        id = options.get("id")
+        if id and any(other.get("id") == id for other, _ in self._devices):
+            raise _about(option, QemuError(f"Duplicate ID '{id}' for device"))
+        if "driver" not in options:
+            raise _about(option, QemuError("Parameter 'driver' is missing"))
+        self._devices.append((options, option.text))
+
+    def _take_global(self, option: Option) -> None:
+        head, equals, value = option.value.partition("=")
+        driver, dot, name = head.partition(".")
+        if not (equals and dot):
+            found = self._options(option)
+            if {"driver", "property", "value"} - set(found):
+                unknown = next(iter(found), "")
+                raise _about(option, QemuError(f"Invalid parameter '{unknown}'"))
+            driver, name, value = found["driver"], found["property"], found["value"]
+        if driver != "migration":
+            return  # settings of devices that aren't simulated
+        if name not in _MIGRATION_SWITCHES:
+            raise QemuError(
+                f"can't apply global migration.{name}={value}: "
+                f"Property 'migration.{name}' not found"
+            )
+        try:
+            self.switches[name] = _on_off(name, value)
+        except QemuError as error:
+            raise QemuError(f"can't apply global migration.{name}={value}: {error}") from error
+
+    def _take_accelerator(self, option: Option) -> None:
+        kind = self._options(option, "accel").get("accel", "tcg")
+        if kind not in ("tcg", "kvm", "xen", "hax", "hvf", "nvmm", "whpx"):
+            raise _about(option, QemuError(f"invalid accelerator {kind}"))
+
+    def _take_display(self, option: Option) -> None:
+        kind = option.value.split(",")[0]
+        known = "default none gtk sdl egl-headless curses dbus cocoa spice-app vnc".split()
+        if kind not in known and not kind.startswith("vnc="):
+            text = f"Parameter 'type' does not accept value '{kind}'"
+            raise _about(option, QemuError(text))
+
+    def _take_rtc(self, option: Option) -> None:
+        for key, value in self._options(option).items():
+            if key == "base":
+                if value not in ("utc", "localtime") and not _is_datetime(value):
+                    raise QemuError(
+                        "invalid datetime format\n"
+                        "valid formats: '2006-06-17T16:01:21' or '2006-06-17'"
+                    )
+            elif key == "clock":
+                if value not in ("host", "rt", "vm"):
+                    raise QemuError(f"invalid option value '{value}'")
+            elif key != "driftfix":
+                raise _about(option, QemuError(f"Invalid parameter '{key}'"))
+
+    # --- the machine, in three steps
+
+    def make_machine(self) -> Machine:
+        """A machine with nothing in it.
+
+        Raises:
+            QemuError: the board can't have so many processors.
+        """
+        board = self.board or _default_board()
+        if self.cpus > board.max_cpus or self.cpus < 1:
+            raise QemuError(
+                f"Invalid SMP CPUs {self.cpus}. The max CPUs supported by machine "
+                f"'{board.name}' is {board.max_cpus}"
+            )
+        machine = Machine(
+            board,
+            ram_size=self.ram_size,
+            cpus=self.cpus,
+            name=self.name,
+            uuid=self.uuid,
+            program=self.program,
+        )
+        machine.switches.update(self.switches)
+        return machine
+
+    def open_drives(self, machine: Machine) -> None:
+        """Nodes and drives, before the monitor greets.
+
+        Raises:
+            QemuError: one can't be opened.
+        """
+        for options, text in self._nodes:
+            with Blame(text):
+                machine.drives.add_node(options)
+        for options, text in self._drives:
+            with Blame(text):
+                machine.drives.add(options, text=text, snapshot=self.snapshot)
+        if self.has_defaults:
+            machine.add_default_drives()
+
+    def build_machine(self, machine: Machine) -> None:
+        """Memory, processors and devices, after the monitor has greeted.
+
+        Raises:
+            QemuError: the board can't be made, or a device doesn't fit.
+        """
+        from machine.devices import loader, storage
+
+        if self.cpu_model and machine.board.has_cpu is False:
+            pass  # a board without processors doesn't look at their model
+        machine.build()
+        machine.plug_board_drives()
+        for options, text in self._devices:
+            driver = options["driver"]
+            if driver == "loader":
+                with Blame(text):
+                    loader.realize(machine, options)
+            elif driver in storage.MODELS or driver in storage.CONTROLLERS:
+                path = machine.next_device_path(options.get("id", ""))
+                with Blame(text):
+                    storage.realize(machine, options, path)
+            else:
+                raise QemuError(f"{text}: '{driver}' is not a valid device model name")
+        machine.reset_devices()
+
+
+class Blame:
+    """Puts the text of an option before an error that it led to."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, QemuError):
+            raise QemuError(f"{self._text}: {error}", error.errno_value) from error
+
+
+def _about(option: Option, error: QemuError) -> QemuError:
+    return QemuError(f"{option.text}: {error}")
+
+
+def _default_board() -> Board:
+    return BOARDS[-1]
+
+
+def _on_off(name: str, value: str) -> bool:
+    if value not in ("on", "off"):
+        raise QemuError(f"Parameter '{name}' expects 'on' or 'off'")
+    return value == "on"
+
+
+def _is_datetime(text: str) -> bool:
+    from datetime import datetime
+
+    for form in ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"):
+        try:
+            datetime.strptime(text, form)
+        except ValueError:
+            continue
+        return True
+    return False
+
+
+def _from_json(option: Option) -> dict[str, str]:
+    """A JSON object as flat options: ``{"file": {"driver": ...}}`` gives ``file.driver``."""
+    import json
+
+    try:
+        value = json.loads(option.value)
+    except ValueError as error:
+        raise _about(option, QemuError("JSON parse error, invalid JSON")) from error
+    flat: dict[str, str] = {}
+
+    def flatten(prefix: str, value: object) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                flatten(f"{prefix}.{key}" if prefix else key, inner)
+        elif isinstance(value, bool):
+            flat[prefix] = "on" if value else "off"
+        elif isinstance(value, str):
+            flat[prefix] = value
+        else:
+            text = f"Invalid parameter type for '{prefix}', expected: string"
+            raise _about(option, QemuError(text))
+
+    flatten("", value)
+    return flat

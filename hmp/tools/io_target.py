@@ -1,0 +1,131 @@
+"""A drive as qemu-io's commands see it, and what of a node they can't have."""
+
+from __future__ import annotations
+
+import errno
+
+from blockdev.errors import QemuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from blockdev.file import Buffer
+    from blockdev.node import BlockNode
+
+PIECE = 1 << 20  # bytes of a long transfer that are in memory at once
+_SECTOR = 512
+
+
+class IoTarget:
+    """A medium, or a drive without one.
+
+    Args:
+        node: the medium's root node; None for an empty drive.
+        write_through: the drive's write cache is off, so that a flush follows each write.
+    """
+
+    def __init__(self, node: BlockNode | None, *, write_through: bool = False) -> None:
+        self.node = node
+        self.write_through = write_through
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether there is a medium that can't be written."""
+        return self.node is not None and self.node.read_only
+
+    def medium(self) -> BlockNode:
+        """The node of the medium.
+
+        Raises:
+            QemuError: there is none.
+        """
+        if self.node is None:
+            raise QemuError("No medium found", errno.ENOMEDIUM)
+        return self.node
+
+    @property
+    def length(self) -> int:
+        """Bytes of the disk, whole sectors as QEMU counts them."""
+        return -(-self.medium().size // _SECTOR) * _SECTOR
+
+    def _check(self, offset: int, size: int) -> BlockNode:
+        node = self.medium()
+        if offset + size > self.length:
+            raise QemuError("Input/output error", errno.EIO)
+        return node
+
+    def read(self, offset: int, size: int) -> Iterator[bytes]:
+        """The bytes from `offset` on, in pieces."""
+        node = self._check(offset, size)
+        for start in range(offset, offset + size, PIECE):
+            yield node.read(start, min(PIECE, offset + size - start))
+
+    def write(self, offset: int, buffers: Sequence[Buffer], *, through: bool) -> None:
+        """Write the buffers one after the other.
+
+        Args:
+            through: wait until the disk has them.
+        """
+        node = self._check(offset, sum(map(len, buffers)))
+        node.write(offset, buffers)
+        if through or self.write_through:
+            node.flush()
+
+    def write_zeros(self, offset: int, size: int, *, through: bool, may_be_slow: bool) -> None:
+        """Make bytes read as zeros; nodes have no quick way to that."""
+        self._check(offset, size)
+        if not may_be_slow:
+            raise _not_supported()
+        self.write(offset, list(repeated(bytes(PIECE), size)), through=through)
+
+    def discard(self, offset: int, size: int) -> None:
+        """Say that the bytes aren't needed any more; they stay, as with QEMU's `discard=ignore`."""
+        self._check(offset, size)
+
+    def flush(self) -> None:
+        """A barrier; nothing for an empty drive."""
+        if self.node is not None:
+            self.node.flush()
+
+    def truncate(self, size: int) -> None:
+        """Give the disk another size."""
+        if self.node is None:
+            raise QemuError("No medium inserted", errno.ENOMEDIUM)
+        raise QemuError("Image format driver does not support resize", errno.ENOTSUP)
+
+    def run(self, offset: int, size: int) -> tuple[bool, int]:
+        """Whether the image itself has the byte at `offset`, and for how many bytes that holds."""
+        node = self.medium()
+        if node.driver not in ("raw", "file"):
+            raise _not_supported()  # nodes don't tell which of their clusters are theirs
+        return True, size
+
+    def read_vmstate(self, offset: int, size: int) -> Iterator[bytes]:
+        """Machine state that no snapshot has yet; only a save under way could have some."""
+        self.medium()
+        raise _not_supported()
+
+    def write_vmstate(self, offset: int, buffers: Sequence[Buffer]) -> None:
+        """As `read_vmstate`."""
+        self.medium()
+        raise _not_supported()
+
+    def write_compressed(self, offset: int, buffers: Sequence[Buffer]) -> None:
+        """Write clusters in compressed form, which no node can."""
+        self._check(offset, sum(map(len, buffers)))
+        raise _not_supported()
+
+
+def repeated(pattern: bytes, size: int) -> Iterator[bytes]:
+    """`size` bytes that repeat `pattern`, in pieces that mostly are one object."""
+    piece = pattern * max(1, min(PIECE, size) // len(pattern))
+    whole, rest = divmod(size, len(piece))
+    for _ in range(whole):
+        yield piece
+    if rest:
+        yield piece[:rest]
+
+
+def _not_supported() -> QemuError:
+    return QemuError("Operation not supported", errno.ENOTSUP)

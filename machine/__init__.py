@@ -1,0 +1,1 @@
+"""What is simulated: the machine, its run state, clocks, memory, devices and saved state."""

@@ -1,0 +1,93 @@
+"""The machine types: what a board brings along before anything is plugged into it."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Board:
+    """A machine type.
+
+    Args:
+        name: as the migration stream has it.
+        aliases: what ``-M`` also takes.
+        default_ram: bytes without ``-m``.
+        ram_name: of the RAM block.
+        default_interface: the ``if=`` of a ``-drive`` without one.
+        default_drives: (interface, index, media) of the empty drives it has without -nodefaults.
+        buses: where devices can be plugged in.
+        has_cpu: whether it has processors.
+        max_cpus: how many, 1 for a board without any too.
+        firmware: bytes of its BIOS; 0 for none.
+    """
+
+    __slots__ = (
+        "aliases",
+        "buses",
+        "default_drives",
+        "default_interface",
+        "default_ram",
+        "firmware",
+        "has_cpu",
+        "max_cpus",
+        "name",
+        "ram_name",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        aliases: Sequence[str] = (),
+        default_ram: int = 0,
+        ram_name: str = "ram",
+        default_interface: str = "none",
+        default_drives: Sequence[tuple[str, int, str]] = (),
+        buses: Sequence[str] = (),
+        has_cpu: bool = False,
+        max_cpus: int = 1,
+        firmware: int = 0,
+    ) -> None:
+        self.name = name
+        self.aliases = aliases
+        self.default_ram = default_ram
+        self.ram_name = ram_name
+        self.default_interface = default_interface
+        self.default_drives = default_drives
+        self.buses = buses
+        self.has_cpu = has_cpu
+        self.max_cpus = max_cpus
+        self.firmware = firmware
+
+
+BOARDS = (
+    Board("none"),
+    Board(
+        "pc-i440fx-7.2",
+        aliases=("pc",),
+        default_ram=128 << 20,
+        ram_name="pc.ram",
+        default_interface="ide",
+        default_drives=(("ide", 2, "cdrom"), ("floppy", 0, "disk"), ("sd", 0, "disk")),
+        buses=("PCI", "IDE", "floppy-bus"),
+        has_cpu=True,
+        max_cpus=255,
+        firmware=256 << 10,
+    ),
+)
+
+
+def find_board(name: str) -> Board | None:
+    """The machine type of this name or alias."""
+    return next((board for board in BOARDS if name == board.name or name in board.aliases), None)
+
+
+def firmware_image(size: int) -> bytes:
+    """A BIOS that is only its last 16 bytes: where every PC starts, the date, the model byte.
+
+    The jump goes to F000:E05B, where the first PC's firmware began.
+    """
+    tail = bytes.fromhex("ea5be000f0") + b"06/23/99\0\xfc\0"
+    return tail.rjust(size, b"\0")

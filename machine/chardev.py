@@ -1,0 +1,218 @@
+"""Character devices: where a monitor's or a serial port's bytes come from and go to.
+
+A device tells its user when somebody is there, what they sent and that they left; what the user
+writes while nobody is there is lost, as in QEMU, and what the other side is slow to take waits in
+memory, never holding up the machine. The kinds of devices live in modules of their own, so that
+only those in use are loaded.
+"""
+
+from __future__ import annotations
+
+import os
+
+from blockdev.errors import QemuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from machine.chardev_options import ChardevOptions
+    from machine.loop import MainLoop
+
+
+def _nothing(*_: object) -> None:
+    """For a device that no one uses yet."""
+
+
+class Chardev:
+    """A stream of bytes each way, with one other side at a time."""
+
+    def __init__(self, loop: MainLoop, label: str) -> None:
+        self.label = label
+        self.is_open = False  # whether somebody is there
+        self._loop = loop
+        self._opened: Callable[[], object] = _nothing
+        self._receive: Callable[[bytes], object] = _nothing
+        self._closed: Callable[[], object] = _nothing
+        self._is_attached = False
+        self._is_paused = False
+        self._log_fd = -1
+
+    @property
+    def filename(self) -> str:
+        """What ``info chardev`` shows."""
+        raise NotImplementedError
+
+    # -- what a user of the device calls
+
+    def attach(
+        self,
+        opened: Callable[[], object],
+        receive: Callable[[bytes], object],
+        closed: Callable[[], object],
+    ) -> None:
+        """Become the device's user.
+
+        ``opened`` is called when somebody comes, at once if they are there; ``receive`` with what
+        they send, never empty; ``closed`` when nothing more will come from them.
+        """
+        self._opened, self._receive, self._closed = opened, receive, closed
+        self._is_attached = True
+        if self.is_open:
+            opened()
+        self._watch_input()
+
+    def detach(self) -> None:
+        """Leave the device without a user."""
+        self._opened = self._receive = self._closed = _nothing
+        self._is_attached = False
+        self._watch_input()
+
+    def write(self, data: bytes) -> None:
+        """Send, sooner or later; lost when nobody is there."""
+        if self._log_fd >= 0:
+            os.write(self._log_fd, data)
+        if self.is_open:
+            self._send(data)
+
+    def pause(self) -> None:
+        """Leave further input where it is."""
+        self._is_paused = True
+        self._watch_input()
+
+    def resume(self) -> None:
+        self._is_paused = False
+        self._watch_input()
+
+    def drain(self, patience_ns: int | None = None) -> None:
+        """Wait until all output is gone, or none of it moved for so long (None: for ever)."""
+
+    def close(self) -> None:
+        """Give everything back; output that still waits is lost."""
+        self.is_open = False
+        self.detach()
+        if self._log_fd >= 0:
+            os.close(self._log_fd)
+            self._log_fd = -1
+
+    # -- what a kind of device fills in or uses
+
+    def _send(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _watch_input(self) -> None:
+        """Begin or stop to look for input, by `_wants_input`."""
+
+    @property
+    def _wants_input(self) -> bool:
+        return self._is_attached and not self._is_paused
+
+    def _come(self) -> None:
+        self.is_open = True
+        self._opened()
+
+    def _leave(self) -> None:
+        self.is_open = False
+        self._closed()
+
+    def log_to(self, path: str, append: bool) -> None:
+        """Copy all output into a file.
+
+        Raises:
+            QemuError: it cannot be opened.
+        """
+        self._log_fd = open_file(
+            path, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
+        )
+
+
+class NullDevice(Chardev):
+    """Nobody is ever there.  Also stands for devices that show on a screen (``vc``)."""
+
+    def __init__(self, loop: MainLoop, label: str, kind: str = "null") -> None:
+        super().__init__(loop, label)
+        self._kind = kind
+
+    @property
+    def filename(self) -> str:
+        return self._kind
+
+
+class RingBuffer(Chardev):
+    """The last ``size`` bytes that were written; ``size`` is a power of two."""
+
+    def __init__(self, loop: MainLoop, label: str, size: int, kind: str = "ringbuf") -> None:
+        super().__init__(loop, label)
+        if size <= 0 or size & (size - 1):
+            raise QemuError("size of ringbuf chardev must be power of two")
+        self.is_open = True
+        self._size = size
+        self._kind = kind
+        self._data = bytearray()
+
+    @property
+    def filename(self) -> str:
+        return self._kind
+
+    def read(self, size: int) -> bytes:
+        """Take out at most ``size`` of the bytes, oldest first."""
+        data = bytes(self._data[:size])
+        del self._data[:size]
+        return data
+
+    def _send(self, data: bytes) -> None:
+        self._data += data[-self._size :]
+        del self._data[: -self._size]
+
+
+def open_file(path: str, flags: int) -> int:
+    """Open a file or device for a character device.
+
+    Raises:
+        QemuError: in QEMU's words.
+    """
+    try:
+        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        text = f"Could not open '{path}': {os.strerror(error.errno or 0)}"
+        raise QemuError(text, error.errno or 0) from error
+
+
+def open_chardev(
+    options: ChardevOptions,
+    loop: MainLoop,
+    report: Callable[[str], object] = _nothing,
+    tell: Callable[[str], object] = _nothing,
+) -> Chardev:
+    """Make the device that the options describe.
+
+    Waits for the first client where they say so. A multiplexer (``options.mux``) is not made
+    here: what is opened then is the device below it.
+
+    Args:
+        options: what to open.
+        loop: the loop that will serve it.
+        report: takes what QEMU prints after the program's name (who it waits for).
+        tell: takes what QEMU prints as it is (the name of a new terminal).
+
+    Raises:
+        QemuError: it cannot be made.
+    """
+    kind, label = options.backend, options.label
+    device: Chardev
+    if kind in ("null", "vc", "testdev", "msmouse", "wctablet"):
+        device = NullDevice(loop, label, kind)
+    elif kind in ("ringbuf", "memory"):
+        device = RingBuffer(loop, label, options.size("size", 65536), kind)
+    elif kind == "socket":
+        from machine.chardev_socket import open_socket_device
+
+        device = open_socket_device(options, loop, report)
+    else:
+        from machine.chardev_stream import open_stream_device
+
+        device = open_stream_device(options, loop, tell)
+    log_path = options.values.get("logfile")
+    if log_path is not None:
+        device.log_to(log_path, options.flag("logappend"))
+    return device

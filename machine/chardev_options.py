@@ -1,0 +1,200 @@
+"""How character devices are spelled: ``-monitor`` and ``-serial`` words, and ``-chardev``."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FLAG, NUMBER, SIZE, TEXT = range(4)
+
+# Every option any kind of device knows; which ones a kind looks at is its own matter.
+OPTIONS = {
+    "backend": TEXT, "path": TEXT, "input-path": TEXT, "host": TEXT, "port": TEXT, "fd": TEXT,
+    "localaddr": TEXT, "localport": TEXT, "to": NUMBER, "ipv4": FLAG, "ipv6": FLAG,
+    "wait": FLAG, "server": FLAG, "delay": FLAG, "nodelay": FLAG, "reconnect": NUMBER,
+    "telnet": FLAG, "tn3270": FLAG, "tls-creds": TEXT, "tls-authz": TEXT, "websocket": FLAG,
+    "width": NUMBER, "height": NUMBER, "cols": NUMBER, "rows": NUMBER, "mux": FLAG,
+    "signal": FLAG, "name": TEXT, "debug": NUMBER, "size": SIZE, "chardev": TEXT,
+    "append": FLAG, "logfile": TEXT, "logappend": FLAG, "mouse": FLAG, "clipboard": FLAG,
+    "abstract": FLAG, "tight": FLAG,
+}  # fmt: skip
+
+# `parallel`, `udp`, `qemu-vdagent` and `mux` are QEMU's too, but are not simulated.
+BACKENDS = (
+    "stdio", "ringbuf", "pipe", "null", "msmouse", "socket", "vc", "memory", "file", "serial",
+    "wctablet", "pty", "testdev",
+)  # fmt: skip
+SIZE_SUFFIXES = {"b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
+
+
+class ChardevOptions:
+    """One device to open; the values are checked for their form."""
+
+    __slots__ = ("backend", "label", "mux", "values")
+
+    def __init__(self, *, backend: str, label: str, values: dict[str, str]) -> None:
+        self.backend = backend
+        self.label = label
+        self.values = values
+        self.mux = self.flag("mux")
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        value = self.values.get(name)
+        return default if value is None else value == "on"
+
+    def number(self, name: str) -> int | None:
+        value = self.values.get(name)
+        return None if value is None else int(value, 0)
+
+    def size(self, name: str, default: int) -> int:
+        """Bytes."""
+        value = self.values.get(name)
+        return default if value is None else _parse_size(value)
+
+
+def parse_legacy(text: str, label: str, report: Callable[[str], object]) -> ChardevOptions | None:
+    """The word after ``-monitor`` or ``-serial``: ``stdio``, ``unix:PATH,server=on,wait=off`` ...
+
+    ``mon:WORD`` asks for a multiplexer with a monitor.
+
+    Returns:
+        None for ``none``: no device at all.
+
+    Raises:
+        QemuError: it is none of them. What is wrong in it was given to ``report`` before.
+    """
+    if text == "none":
+        return None
+    values: dict[str, str] = {}
+    word = text
+    if word.startswith("mon:"):
+        word = word.removeprefix("mon:")
+        values["mux"] = "on"
+    try:
+        backend = _parse_word(word, values)
+    except QemuError as error:
+        if str(error):
+            report(str(error))
+        raise QemuError(f"parse error: {text}") from error
+    return ChardevOptions(backend=backend, label=label, values=values)
+
+
+def parse_chardev(text: str) -> ChardevOptions:
+    """The word after ``-chardev`` or ``chardev-add``: ``BACKEND,id=ID[,...]``.
+
+    Raises:
+        QemuError: it is not well-formed, or QEMU would refuse it before opening anything.
+    """
+    values: dict[str, str] = {}
+    label = ""
+    for name, value in _pairs(text, "backend", ("id",)):
+        if name == "id":
+            label = _checked_id(value)
+        else:
+            values[name] = _checked(name, value)
+    backend = values.pop("backend", None)
+    if backend is None:
+        raise QemuError(f'chardev: "{label}" missing backend')
+    backend = {"tty": "serial"}.get(backend, backend)
+    if backend not in BACKENDS:
+        raise QemuError(f"'{backend}' is not a valid char driver name")
+    if not label:
+        raise QemuError("chardev: no id specified")
+    return ChardevOptions(backend=backend, label=label, values=values)
+
+
+def _parse_word(word: str, values: dict[str, str]) -> str:
+    """Fill in the values of a legacy word; its backend."""
+    if word in ("null", "pty", "msmouse", "wctablet", "testdev", "stdio", "vc"):
+        return word
+    kind, colon, rest = word.partition(":")
+    if colon and kind == "vc":
+        return "vc"
+    if colon and kind in ("file", "pipe"):
+        values["path"] = rest
+        return kind
+    if colon and kind in ("tcp", "telnet"):
+        place, comma, options = rest.partition(",")
+        host, colon, port = place.partition(":")
+        if not port or len(host) > 64:
+            raise QemuError("")
+        values["host"], values["port"] = host, port[:32]
+        if kind == "telnet":
+            values["telnet"] = "on"
+        if comma:
+            _take(options, values, "")
+        return "socket"
+    if colon and kind == "unix":
+        _take(rest, values, "path")
+        return "socket"
+    if word.startswith("/dev/"):
+        values["path"] = word
+        return "serial"
+    raise QemuError(f"'{word}' is not a valid char driver")
+
+
+def _take(text: str, values: dict[str, str], implied: str) -> None:
+    for name, value in _pairs(text, implied):
+        values[name] = _checked(name, value)
+
+
+def _pairs(text: str, implied: str, more: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """``name=value,flag,noflag``; a doubled comma is one in a value."""
+    pairs = []
+    for index, part in enumerate(text.replace(",,", "\0").split(",")):
+        part = part.replace("\0", ",")
+        name, equals, value = part.partition("=")
+        if not equals:
+            if index == 0 and implied:
+                name, value = implied, part
+            elif name.startswith("no") and name not in OPTIONS:
+                name, value = name.removeprefix("no"), "off"
+            else:
+                value = "on"
+        if name not in OPTIONS and name not in more:
+            raise QemuError(f"Invalid parameter '{name}'")
+        pairs.append((name, value))
+    return pairs
+
+
+def _checked(name: str, value: str) -> str:
+    kind = OPTIONS[name]
+    if kind == FLAG and value not in ("on", "off"):
+        raise QemuError(f"Parameter '{name}' expects 'on' or 'off'")
+    if kind == NUMBER:
+        try:
+            int(value, 0)
+        except ValueError as error:
+            raise QemuError(f"Parameter '{name}' expects a number") from error
+    if kind == SIZE:
+        _parse_size(value)
+    return value
+
+
+def _parse_size(value: str) -> int:
+    """Bytes of ``4096``, ``0x1000``, ``64k``; decimal fractions are not taken."""
+    shift = SIZE_SUFFIXES.get(value[-1:].lower(), -1)
+    try:
+        size = int(value, 0) if shift < 0 else int(value[:-1]) << shift
+    except ValueError:
+        size = -1
+    if not 0 <= size < 1 << 64:
+        raise QemuError(
+            "Parameter 'size' expects a non-negative number below 2^64\n"
+            "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
+            "and exabytes, respectively."
+        )
+    return size
+
+
+def _checked_id(value: str) -> str:
+    good = value[:1].isalpha() and value.isascii()
+    if not good or not value.translate({ord(c): None for c in "-._"}).isalnum():
+        raise QemuError(
+            "Parameter 'id' expects an identifier\n"
+            "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter."
+        )
+    return value

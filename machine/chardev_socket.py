@@ -1,0 +1,308 @@
+"""Character devices over sockets: one client at a time, the others wait in the backlog."""
+
+from __future__ import annotations
+
+import time
+
+from blockdev.address import InetAddress, UnixAddress, connect, listen, send_at_once
+from blockdev.errors import QemuError
+from machine.chardev import Chardev
+from machine.output_queue import OutputQueue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from blockdev.address import Socket
+    from machine.chardev_options import ChardevOptions
+    from machine.loop import MainLoop, Timer
+
+READ_SIZE = 1 << 16
+
+IAC, BREAK = 0xFF, 0xF3
+# IAC WILL ECHO, IAC WILL SUPPRESS-GO-AHEAD, IAC WILL BINARY, IAC DO BINARY
+TELNET_GREETING = b"\xff\xfb\x01\xff\xfb\x03\xff\xfb\x00\xff\xfd\x00"
+
+
+class TelnetInput:
+    """Takes telnet's own bytes out of the input, as crudely as QEMU does.
+
+    IAC and two bytes are dropped, whatever they are; IAC IAC is a 0xff and IAC BRK stands alone.
+    """
+
+    def __init__(self) -> None:
+        self._dropping = 0  # how many bytes after an IAC were seen, plus one; 0 outside
+
+    def decode(self, data: bytes) -> bytes:
+        if not self._dropping and IAC not in data:
+            return data
+        text = bytearray()
+        for byte in data:
+            if not self._dropping:
+                if byte == IAC:
+                    self._dropping = 1
+                else:
+                    text.append(byte)
+            elif self._dropping == 1 and byte == IAC:
+                text.append(byte)
+                self._dropping = 0
+            elif self._dropping == 1 and byte != BREAK:
+                self._dropping = 2
+            else:
+                self._dropping = 0
+        return bytes(text)
+
+
+class SocketDevice(Chardev):
+    """A listening socket and its client, or a connection to somebody else's.
+
+    Args:
+        loop: the loop that will serve it.
+        label: its name.
+        address: where to listen, or whom to call.
+        server: to listen.
+        protocol: ``unix``, ``tcp`` or ``telnet``.
+        nodelay: to send small packets at once.
+        reconnect_ns: how long to wait before a lost connection is made again; None for never.
+        report: takes the words for a connection that failed later.
+    """
+
+    def __init__(
+        self,
+        loop: MainLoop,
+        label: str,
+        address: UnixAddress | InetAddress,
+        *,
+        server: bool,
+        protocol: str,
+        nodelay: bool = False,
+        reconnect_ns: int | None = None,
+        report: Callable[[str], object],
+    ) -> None:
+        super().__init__(loop, label)
+        self._address = address
+        self._protocol = protocol
+        self._nodelay = nodelay
+        self._reconnect_ns = reconnect_ns
+        self._report = report
+        self._timer: Timer | None = None
+        self._telnet = TelnetInput() if protocol == "telnet" else None
+        self._listener: Socket | None = None
+        self._client: Socket | None = None
+        self._output: OutputQueue | None = None
+        self._is_read = False  # whether the loop watches the client's input
+        self._is_accepting = False
+        if server:
+            self._listener = listen(address)
+            self._watch_listener()
+        elif reconnect_ns is None:
+            self._begin(connect(address))
+        else:
+            self._connect_again()
+
+    @property
+    def filename(self) -> str:
+        server = ",server=on" if self._listener else ""
+        if self._client is None:
+            return f"disconnected:{self._protocol}:{self._place()}{server}"
+        if isinstance(self._address, UnixAddress):
+            # The caller's end of a connection has no name.
+            return f"unix:{self._place() if self._listener else ''}{server}"
+        here = _inet_name(self._client.getsockname())
+        try:
+            there = _inet_name(self._client.getpeername())
+        except OSError:  # gone, but not noticed yet
+            there = ":"
+        return f"{self._protocol}:{here}{server} <-> {there}"
+
+    def wait_for_client(self) -> None:
+        """Wait until the first client is there."""
+        assert self._listener is not None
+        self._listener.setblocking(True)
+        client, _ = self._listener.accept()
+        self._listener.setblocking(False)
+        client.setblocking(False)
+        self._begin(client)
+
+    def drain(self, patience_ns: int | None = None) -> None:
+        if self._output:
+            self._output.drain(patience_ns)
+
+    def close(self) -> None:
+        super().close()
+        if self._timer:
+            self._timer.cancel()
+        self._end_connection()
+        if self._listener:
+            listener, self._listener = self._listener, None
+            self._loop.remove_reader(listener.fileno())
+            self._is_accepting = False
+            listener.close()
+            if isinstance(self._address, UnixAddress):
+                self._address.unlink()
+
+    # -- clients come
+
+    def _watch_listener(self) -> None:
+        wanted = self._listener is not None and self._client is None
+        if self._listener is None or wanted == self._is_accepting:
+            return
+        self._is_accepting = wanted
+        if wanted:
+            self._loop.add_reader(self._listener.fileno(), self._accept)
+        else:
+            self._loop.remove_reader(self._listener.fileno())
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            client, _ = self._listener.accept()
+        except OSError:  # it left again already
+            return
+        client.setblocking(False)
+        self._begin(client)
+
+    def _connect_again(self) -> None:
+        try:
+            self._begin(connect(self._address))
+        except QemuError as error:
+            self._report(f"Unable to connect character device {self.label}: {error}")
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._reconnect_ns is not None:
+            deadline = time.monotonic_ns() + self._reconnect_ns
+            self._timer = self._loop.call_at(deadline, self._connect_again)
+
+    def _begin(self, client: Socket) -> None:
+        self._client = client
+        self._output = OutputQueue(self._loop, client.fileno(), blocks=False)
+        self._watch_listener()
+        if self._nodelay and isinstance(self._address, InetAddress):
+            send_at_once(client)
+        if self._telnet:
+            self._output.write(TELNET_GREETING)
+        self._come()
+        self._watch_input()
+
+    # -- bytes
+
+    def _send(self, data: bytes) -> None:
+        if self._output:
+            self._output.write(data)
+
+    def _watch_input(self) -> None:
+        wanted = self._wants_input and self.is_open and self._client is not None
+        if self._client is None or wanted == self._is_read:
+            return
+        self._is_read = wanted
+        if wanted:
+            self._loop.add_reader(self._client.fileno(), self._read)
+        else:
+            self._loop.remove_reader(self._client.fileno())
+
+    def _read(self) -> None:
+        assert self._client is not None
+        try:
+            data = self._client.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._leave()
+            self._finish_output()
+            return
+        if self._telnet:
+            data = self._telnet.decode(data)
+        if data:
+            self._receive(data)
+
+    # -- clients go
+
+    def _finish_output(self) -> None:
+        """Let a client that only stopped sending have what was written for it; then hang up."""
+        self._watch_input()
+        if self._output and not self._output.is_empty:
+            self._output.when_empty = self._hang_up
+        else:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._end_connection()
+        self._watch_listener()
+        if self._listener is None:
+            self._set_timer()
+
+    def _end_connection(self) -> None:
+        if self._client:
+            self.is_open = False
+            self._watch_input()
+            if self._output:
+                self._output.close()
+            self._client.close()
+            self._client = self._output = None
+
+    def _place(self) -> str:
+        """Where it listens, with the port it got; or whom it calls."""
+        if isinstance(self._address, InetAddress):
+            if self._listener is None:
+                return f"{self._address.host}:{self._address.port}"
+            host, port = self._listener.getsockname()[:2]
+            return f"{host}:{port}"
+        place = self._address.path
+        if self._address.abstract:
+            place += ",abstract=on" + (",tight=on" if self._address.tight else "")
+        return place
+
+
+def _inet_name(name: tuple[str, int]) -> str:
+    host = f"[{name[0]}]" if ":" in name[0] else name[0]
+    return f"{host}:{name[1]}"
+
+
+def open_socket_device(
+    options: ChardevOptions, loop: MainLoop, report: Callable[[str], object]
+) -> SocketDevice:
+    """Make the device; see `machine.chardev.open_chardev`."""
+    path, host, port = (options.values.get(name) for name in ("path", "host", "port"))
+    server = options.flag("server")
+    reconnect = options.number("reconnect")
+    address: UnixAddress | InetAddress
+    if path is not None and host is not None:
+        raise QemuError("None or one of 'path', 'fd' or 'host' option required.")
+    if server and reconnect is not None:
+        raise QemuError("'reconnect' option is incompatible with socket in server listen mode")
+    if not server and "wait" in options.values:
+        raise QemuError("'wait' option is incompatible with socket in client connect mode")
+    if path:
+        address = UnixAddress(
+            path=path, abstract=options.flag("abstract"), tight=options.flag("tight", True)
+        )
+    elif host is not None:
+        if not port:
+            raise QemuError("chardev: socket: no port given")
+        address = InetAddress(
+            host=host,
+            port=port,
+            to=options.number("to"),
+            ipv4=options.flag("ipv4") if "ipv4" in options.values else None,
+            ipv6=options.flag("ipv6") if "ipv6" in options.values else None,
+        )
+    else:  # descriptors passed by number are not simulated
+        raise QemuError("Unable to parse FD number ")
+    protocol = "telnet" if options.flag("telnet") else "tcp"
+    device = SocketDevice(
+        loop,
+        options.label,
+        address,
+        server=server,
+        protocol="unix" if isinstance(address, UnixAddress) else protocol,
+        nodelay=options.flag("nodelay") or not options.flag("delay", True),
+        reconnect_ns=reconnect * 10**9 if reconnect else None,
+        report=report,
+    )
+    if server and options.flag("wait", True):
+        report(f"info: QEMU waiting for connection on: {device.filename}")
+        device.wait_for_client()
+    return device

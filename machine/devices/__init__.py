@@ -1,0 +1,1 @@
+"""One device a module, its VMStateDescription beside it."""

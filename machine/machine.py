@@ -1,0 +1,337 @@
+"""The simulated machine: one object for memory, processors, drives, run state and clock."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+
+from blockdev.errors import QemuError
+from blockdev.graph import Graph
+from machine.boards import BOARDS, Board, firmware_image
+from machine.clock import VirtualClock
+from machine.drives import Drive, Drives
+from machine.loop import MainLoop
+from machine.memory import PAGE_SIZE, Memory, RamBlock
+from machine.runstate import RunState, follow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from machine.chardev import Chardev
+    from machine.cpu.x86 import X86Cpu
+    from machine.devices.loader import Rom
+    from machine.migration.savevm import SavedState
+
+_GIB = 1 << 30
+_LOW_RAM_LIMIT = 0xE0000000  # a PC's RAM from here on lies above 4 GiB
+_BIOS_IN_LOW_MEMORY = 128 << 10
+
+
+class Machine:
+    """A machine, stopped until `start`.
+
+    Args:
+        board: the machine type.
+        ram_size: bytes; None for the board's own.
+        cpus: how many processors, on a board that has any.
+        name, uuid: what the user calls it; the UUID in its usual text form.
+        program: what begins a line on stderr.
+        wall_clock_ns: ns since 1970, UTC; dates snapshots.
+
+    Attributes:
+        reporter: takes a line from the depths; the monitor puts itself here while its command
+            runs, otherwise lines go to stderr.
+    """
+
+    def __init__(
+        self,
+        board: Board = BOARDS[0],
+        *,
+        ram_size: int | None = None,
+        cpus: int = 1,
+        name: str = "",
+        uuid: str = "00000000-0000-0000-0000-000000000000",
+        program: str = "hmp",
+        wall_clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.board = board
+        self.name = name
+        self.uuid = uuid
+        self.program = program
+        self.wall_clock_ns = wall_clock_ns
+        self.reporter: Callable[[str], object] | None = None
+        self.loop = MainLoop()
+        self.clock = VirtualClock()
+        self.runstate = RunState.PRELAUNCH
+        self.graph = Graph(self.report, self.complain)
+        self.drives = Drives(self.graph, default_interface=board.default_interface)
+        self.memory = Memory()
+        self.ram_size = _rounded(board.default_ram if ram_size is None else ram_size)
+        self.cpus: list[X86Cpu] = []
+        self.roms: list[Rom] = []
+        self.buses = set(board.buses)
+        self.ide_units_used = 0
+        self.chardevs: list[Chardev] = []
+        self.netdevs: list[object] = []
+        self.switches: dict[str, bool] = {}
+        self.shutdown_requested = False
+        self.exit_status = 0
+        self._cpu_count = cpus if board.has_cpu else 0
+        self._devices = 0
+        self._device_ids: list[str] = []
+        self._saved_state: SavedState | None = None
+
+    # --- building
+
+    def build(self) -> None:
+        """Make memory, processors and the board's own devices.
+
+        Raises:
+            QemuError: the host can't give so much memory.
+        """
+        board = self.board
+        if self.ram_size:
+            self._map_ram(board)
+        if board.firmware:
+            bios = RamBlock("pc.bios", board.firmware)
+            bios.write(0, firmware_image(board.firmware))
+            self.memory.map((4 * _GIB) - board.firmware, bios, readonly=True)
+            low = min(board.firmware, _BIOS_IN_LOW_MEMORY)
+            self.memory.map((1 << 20) - low, bios, board.firmware - low, low, readonly=True)
+        if self._cpu_count:
+            from machine.cpu.x86 import X86Cpu
+
+            self.cpus = [X86Cpu(index, self.memory) for index in range(self._cpu_count)]
+
+    def _map_ram(self, board: Board) -> None:
+        try:
+            ram = RamBlock(board.ram_name, self.ram_size)
+        except (OSError, OverflowError) as error:
+            text = os.strerror(errno.ENOMEM)
+            raise QemuError(f"cannot set up guest memory '{board.ram_name}': {text}") from error
+        if not board.has_cpu or self.ram_size <= _LOW_RAM_LIMIT:
+            self.memory.map(0, ram)
+        else:
+            self.memory.map(0, ram, 0, _LOW_RAM_LIMIT)
+            self.memory.map(4 * _GIB, ram, _LOW_RAM_LIMIT)
+
+    def add_default_drives(self) -> None:
+        """Add the empty drives that the board has where the user put none."""
+        for interface, index, media in self.board.default_drives:
+            per_bus = 2 if interface == "ide" else 0
+            bus, unit = divmod(index, per_bus) if per_bus else (0, index)
+            if self.drives.place(interface, bus, unit) is None:
+                options = {"if": interface, "index": str(index), "media": media}
+                self.drives.add(options)
+
+    def plug_board_drives(self) -> None:
+        """Give each drive with an interface to a device of the board.
+
+        Raises:
+            QemuError: of the first drive whose place the board doesn't have; its option's
+                text stands before QEMU's words.
+        """
+        from machine.devices import storage
+
+        for drive in sorted(self.drives.drives, key=_board_order):
+            place = (drive.interface, drive.bus, drive.unit)
+            path = self._unattached_path(drive)
+            if drive.interface == "virtio":
+                try:
+                    options = {"driver": "virtio-blk-pci", "drive": drive.backend.name}
+                    storage.realize(self, options, self.next_device_path(""))
+                except QemuError as error:
+                    raise QemuError(f"{drive.text}: {error}") from error
+            elif drive.interface == "ide" and "IDE" in self.buses and drive.bus < 2:
+                self.ide_units_used += 1
+                is_cd = drive.media == "cdrom"
+                drive.backend.attach(path, removable=is_cd, has_tray=is_cd)
+            elif drive.interface == "floppy" and "floppy-bus" in self.buses and drive.unit < 2:
+                drive.backend.attach(path, removable=True)
+            elif drive.interface not in ("none", "sd") or (drive.interface == "sd" and drive.text):
+                where = "if={},bus={},unit={}".format(*place)
+                raise QemuError(f"{drive.text}: machine type does not support {where}")
+
+    def _unattached_path(self, drive: Drive) -> str:
+        first = 23 if drive.interface == "ide" else 16
+        return f"/machine/unattached/device[{first + 2 * drive.bus + drive.unit}]"
+
+    def next_device_path(self, id: str) -> str:
+        """The place of a new device in the object tree."""
+        if id:
+            self._device_ids.append(id)
+            return f"/machine/peripheral/{id}"
+        path = f"/machine/peripheral-anon/device[{self._devices}]"
+        self._devices += 1
+        return path
+
+    @property
+    def saved_state(self) -> SavedState:
+        """What is saved of this machine; made when it is first asked for."""
+        if self._saved_state is None:
+            from machine.migration.savevm import SavedState
+
+            self._saved_state = SavedState(self)
+        return self._saved_state
+
+    # --- running
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the guest executes."""
+        return self.runstate is RunState.RUNNING
+
+    def status_text(self) -> str:
+        """What follows ``VM status: ``."""
+        return self.runstate.status
+
+    def set_runstate(self, state: RunState) -> None:
+        """Change the run state; guest time passes only in `RunState.RUNNING`."""
+        self.runstate = follow(self.runstate, state)
+        if state is RunState.RUNNING:
+            self.clock.start()
+        else:
+            self.clock.stop()
+
+    def stop(self, state: RunState = RunState.PAUSED) -> None:
+        """Stop a running machine; one that is stopped keeps its reason."""
+        if self.is_running:
+            self.set_runstate(state)
+
+    def cont(self) -> None:
+        """Let the machine run.
+
+        Raises:
+            QemuError: a state that only a reset leaves.
+        """
+        if self.runstate in (RunState.SHUTDOWN, RunState.INTERNAL_ERROR):
+            raise QemuError("Resetting the Virtual Machine is required")
+        self.set_runstate(RunState.RUNNING)
+
+    def reset(self) -> None:
+        """What the reset button does; a machine that is stopped is as before its launch then."""
+        self.reset_devices()
+        if not self.is_running and self.runstate is not RunState.INMIGRATE:
+            self.set_runstate(RunState.PRELAUNCH)
+
+    def reset_devices(self) -> None:
+        """Put processors and loaded images back to their first state; RAM keeps its content."""
+        for cpu in self.cpus:
+            cpu.reset()
+        for backend in self.drives.backends:
+            backend.tray_open = False
+        for rom in self.roms:
+            rom.load_into(self.memory)
+
+    def request_shutdown(self, status: int = 0) -> None:
+        """End the program once the command that runs is done."""
+        self.shutdown_requested = True
+        self.exit_status = status
+
+    def settle(self) -> None:
+        """Bring to the files what drives still keep in memory.
+
+        Raises:
+            QemuError: a file can't be written; what waits is tried again the next time.
+        """
+        for node in list(self.graph.nodes.values()):
+            if not node.parents or node.file is not None:
+                node.write_back()
+
+    def close(self) -> None:
+        """Close all drives.
+
+        Raises:
+            QemuError: a drive can't be written.
+        """
+        self.graph.close()
+
+    # --- saying
+
+    def report(self, text: str) -> None:
+        """Say a line from the depths: on the monitor whose command runs, else on stderr."""
+        if self.reporter is not None:
+            self.reporter(text)
+        else:
+            self.complain(f"{self.program}: {text}")
+
+    def complain(self, text: str) -> None:
+        """Write a line to stderr."""
+        data = f"{text}\n".encode("utf-8", "surrogateescape")
+        try:
+            sys.stdout.flush()
+            sys.stderr.buffer.write(data)
+            sys.stderr.buffer.flush()
+        except OSError:
+            pass  # nobody listens there; the machine goes on
+
+    def log_exception(self) -> None:
+        """Keep the traceback of the exception being handled for whoever mends the program."""
+        import traceback
+
+        folder = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        try:
+            os.makedirs(os.path.join(folder, "hmp"), exist_ok=True)
+            with open(os.path.join(folder, "hmp", "errors.log"), "a", encoding="utf-8") as log:
+                log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.program}\n")
+                traceback.print_exc(file=log)
+        except OSError:
+            pass  # without a place for the log the monitor's line must do
+
+    def complain_text(self, text: str) -> None:
+        """Write text to stderr as it is."""
+        self.complain(text.removesuffix("\n"))
+
+    # --- what the monitor shows and completes
+
+    def describe(self, topic: str) -> Sequence[str] | None:
+        """The lines that answer an ``info`` topic: see `machine.inventory`."""
+        from machine.inventory import describe
+
+        return describe(self, topic)
+
+    def option_ids(self, group: str) -> list[str]:
+        """The ids that options of a group have taken."""
+        return list(self.device_ids()) if group == "device" else []
+
+    def device_ids(self) -> list[str]:
+        """The ids of the devices that were plugged in."""
+        return list(self._device_ids)
+
+    def object_ids(self) -> list[str]:
+        """The ids of the objects; none can be made yet."""
+        return []
+
+    def netdev_ids(self) -> list[str]:
+        """The ids of the network back ends; none can be made yet."""
+        return []
+
+    def link_names(self) -> list[str]:
+        """What ``set_link`` takes: back ends and network devices."""
+        return []
+
+    def block_device_names(self) -> list[str]:
+        """The ids of all drives."""
+        return [backend.name for backend in self.drives.backends if backend.name]
+
+    def snapshot_names(self) -> list[str]:
+        """Ids and tags of the snapshots on the disk that holds machine state."""
+        from machine.snapshot import state_disk
+
+        disk = state_disk(self)
+        snapshots = disk.node.snapshots() if disk else ()
+        return [s.id for s in snapshots] + [s.name for s in snapshots]
+
+
+def _rounded(size: int) -> int:
+    """RAM comes in two pages or more at a time (QEMU rounds up to 8 KiB)."""
+    step = 2 * PAGE_SIZE
+    return -(-size // step) * step
+
+
+def _board_order(drive: Drive) -> int:
+    # PCI devices are made before the interfaces' leftovers are looked at.
+    return 0 if drive.interface in ("ide", "floppy") else 1

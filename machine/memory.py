@@ -1,0 +1,259 @@
+"""Guest memory: RAM blocks, and the physical address space they are mapped into."""
+
+from __future__ import annotations
+
+import mmap
+from bisect import bisect_right
+
+from blockdev.errors import QemuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE_SIZE = 4096
+CHUNK_SIZE = 1 << 20  # what a note is kept of, bytes
+CHUNK_BITS = 20
+
+# What is noted of each chunk.
+TOUCHED = 1  # may hold something else than zeros
+DIRTY = 2  # written since a saver took it last
+
+_SET_DIRTY = bytes(value | DIRTY for value in range(256))
+
+
+class MemoryFault(QemuError):
+    """Nothing is mapped at `address`."""
+
+    def __init__(self, address: int) -> None:
+        super().__init__("Cannot access memory")
+        self.address = address
+
+
+class RamBlock:
+    """QEMU's RAMBlock: one anonymous mapping, and a note of which chunks were ever touched.
+
+    An untouched chunk is zero: it takes no memory, and nobody needs to look into it.
+
+    Attributes:
+        name: how the migration stream calls it.
+        size: bytes, a multiple of `PAGE_SIZE`, not 0.
+        mapping: the memory itself.  Who writes into it without `write` calls `touch`.
+        view: the same, to read without a copy.
+        notes: one byte of `TOUCHED` and `DIRTY` for each chunk.
+    """
+
+    __slots__ = ("mapping", "name", "notes", "size", "view")
+
+    def __init__(self, name: str, size: int) -> None:
+        assert size > 0
+        assert size % PAGE_SIZE == 0
+        self.name = name
+        self.size = size
+        try:
+            self.mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError as failure:
+            raise QemuError(
+                f"cannot set up guest memory '{name}': {failure.strerror}", failure.errno or 0
+            ) from failure
+        # No MADV_HUGEPAGE: the first touch is faster at best and several times slower at worst,
+        # when the kernel has to make room for huge pages first.
+        self.view = memoryview(self.mapping).toreadonly()
+        self.notes = bytearray((size + CHUNK_SIZE - 1) >> CHUNK_BITS)
+
+    def __repr__(self) -> str:
+        return f"<RamBlock {self.name} {self.size >> 10} KiB>"
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks there are; the last may be a short one."""
+        return len(self.notes)
+
+    def chunk_size(self, chunk: int) -> int:
+        return min(CHUNK_SIZE, self.size - (chunk << CHUNK_BITS))
+
+    def read(self, offset: int, size: int) -> bytes:
+        assert 0 <= offset <= offset + size <= self.size
+        return self.mapping[offset : offset + size]
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        end = offset + len(data)
+        assert 0 <= offset <= end <= self.size
+        self.mapping[offset:end] = data
+        self.touch(offset, len(data))
+
+    def touch(self, offset: int, size: int) -> None:
+        """Note that these bytes were written."""
+        for chunk in range(offset >> CHUNK_BITS, (offset + size + CHUNK_SIZE - 1) >> CHUNK_BITS):
+            self.notes[chunk] = TOUCHED | DIRTY
+
+    def is_touched(self, chunk: int) -> bool:
+        return bool(self.notes[chunk] & TOUCHED)
+
+    def clear(self, offset: int, size: int) -> None:
+        """Make a part of one chunk zero, without making memory of what isn't any yet.
+
+        Args:
+            offset: bytes, a multiple of `PAGE_SIZE`.
+            size: bytes, a multiple of `PAGE_SIZE`, not past the chunk's end.
+        """
+        chunk = offset >> CHUNK_BITS
+        if not self.notes[chunk] & TOUCHED:
+            return
+        if size == self.chunk_size(chunk):
+            self.release(chunk)
+            self.notes[chunk] = DIRTY
+        elif self.mapping[offset : offset + size] != bytes(size):
+            self.mapping[offset : offset + size] = bytes(size)
+            self.notes[chunk] |= DIRTY
+
+    def release(self, chunk: int) -> None:
+        """Give a chunk's memory to the kernel; it reads as zeros then."""
+        size = self.chunk_size(chunk)
+        self.mapping.madvise(mmap.MADV_DONTNEED, chunk << CHUNK_BITS, size)
+        self.notes[chunk] &= ~TOUCHED
+
+    # --- what a saver asks
+
+    def make_all_dirty(self) -> None:
+        self.notes[:] = self.notes.translate(_SET_DIRTY)
+
+    @property
+    def dirty_bytes(self) -> int:
+        """How much a saver still has to take."""
+        return (self.notes.count(DIRTY) + self.notes.count(DIRTY | TOUCHED)) << CHUNK_BITS
+
+
+class Region:
+    """A part of the physical address space that a part of a RAM block answers for."""
+
+    __slots__ = ("base", "block", "offset", "readonly", "size")
+
+    def __init__(
+        self, *, base: int, size: int, block: RamBlock, offset: int, readonly: bool
+    ) -> None:
+        self.base = base
+        self.size = size
+        self.block = block
+        self.offset = offset
+        self.readonly = readonly
+
+    @property
+    def end(self) -> int:
+        """The first address behind it."""
+        return self.base + self.size
+
+    def part(self, base: int, end: int) -> Region:
+        """The part between two addresses."""
+        return Region(
+            base=base,
+            size=end - base,
+            block=self.block,
+            offset=self.offset + base - self.base,
+            readonly=self.readonly,
+        )
+
+
+class Memory:
+    """The physical address space: regions that don't overlap, in the order of their addresses."""
+
+    def __init__(self) -> None:
+        self.regions: list[Region] = []
+        self.blocks: list[RamBlock] = []
+
+    @property
+    def ram_size(self) -> int:
+        """Bytes of all RAM blocks together."""
+        return sum(block.size for block in self.blocks)
+
+    def map(
+        self,
+        base: int,
+        block: RamBlock,
+        offset: int = 0,
+        size: int | None = None,
+        readonly: bool = False,
+    ) -> None:
+        """Let `size` bytes of a block, from `offset` on, answer from address `base` on.
+
+        What was mapped there before is hidden.  A block may be mapped several times.  Writes to
+        what is mapped `readonly` are lost, as a bus loses them.
+        """
+        if size is None:
+            size = block.size - offset
+        assert size > 0
+        assert 0 <= offset <= block.size - size
+        new = Region(base=base, size=size, block=block, offset=offset, readonly=readonly)
+        regions = [new]
+        for old in self.regions:
+            if old.base < new.base:
+                regions.append(old.part(old.base, min(old.end, new.base)))
+            if old.end > new.end:
+                regions.append(old.part(max(old.base, new.end), old.end))
+        self.regions = sorted(regions, key=_base)
+        if block not in self.blocks:
+            self.blocks.append(block)
+
+    def add_unmapped(self, block: RamBlock) -> None:
+        """Own a block that no address reaches (a display's memory, say); it is saved too."""
+        self.blocks.append(block)
+
+    def find(self, address: int) -> Region | None:
+        """The region an address lies in."""
+        index = bisect_right(self.regions, address, key=_base) - 1
+        if index >= 0 and address < self.regions[index].end:
+            return self.regions[index]
+        return None
+
+    def parts(self, address: int, size: int) -> Iterator[Region]:
+        """What answers for `size` bytes from `address` on, piece by piece.
+
+        Raises:
+            MemoryFault: a byte isn't mapped; the pieces before it came.
+        """
+        end = address + size
+        while address < end:
+            region = self.find(address)
+            if region is None:
+                raise MemoryFault(address)
+            part = region.part(address, min(end, region.end))
+            yield part
+            address = part.end
+
+    def read(self, address: int, size: int) -> bytes:
+        """Raises: MemoryFault."""
+        return b"".join(
+            [part.block.read(part.offset, part.size) for part in self.parts(address, size)]
+        )
+
+    def views(self, address: int, size: int) -> Iterator[memoryview]:
+        """The same bytes as `read`, piece by piece and without a copy.
+
+        Raises: MemoryFault.
+        """
+        for part in self.parts(address, size):
+            yield part.block.view[part.offset : part.offset + part.size]
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        """Raises: MemoryFault; nothing is written then."""
+        parts = list(self.parts(address, len(data)))
+        view = memoryview(data)
+        for part in parts:
+            if not part.readonly:
+                start = part.base - address
+                part.block.write(part.offset, view[start : start + part.size])
+
+    def block_named(self, name: str) -> RamBlock | None:
+        return next((block for block in self.blocks if block.name == name), None)
+
+    def migration_blocks(self) -> list[RamBlock]:
+        """The blocks in the order of the stream: the largest first, equal ones as they came."""
+        return sorted(self.blocks, key=_descending_size)
+
+
+def _base(region: Region) -> int:
+    return region.base
+
+
+def _descending_size(block: RamBlock) -> int:
+    return -block.size

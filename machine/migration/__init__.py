@@ -1,0 +1,1 @@
+"""How saved state travels: the stream, its channels, and the sections too large for one piece."""

@@ -1,0 +1,48 @@
+"""An image's vmstate area as a channel: what savevm writes to and loadvm reads from."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from blockdev.node import BlockNode, VMStateWriter
+    from blockdev.snapshot import Snapshot
+
+
+class AreaWriter:
+    """The way into the area.  It doesn't end with `close`: the snapshot takes it over."""
+
+    def __init__(self, writer: VMStateWriter) -> None:
+        self._writer = writer
+
+    def writev(self, buffers: list[bytes | memoryview]) -> None:
+        self._writer.write(buffers)
+
+    def close(self) -> None:
+        """Nothing is held here."""
+
+
+class AreaReader:
+    """The way out of a snapshot's area.
+
+    It never ends: what follows the state reads as zeros, so a state that was cut off is one with
+    zeros at its end.
+    """
+
+    def __init__(self, node: BlockNode, snapshot: Snapshot) -> None:
+        self._node = node
+        self._snapshot = snapshot
+        self._offset = 0
+
+    def readinto(self, view: memoryview) -> int:
+        size = self._node.read_vmstate(self._snapshot, self._offset, view)
+        view[size:] = bytes(len(view) - size)
+        self._offset += len(view)
+        return len(view)
+
+    def read(self, size: int) -> bytes:
+        data = bytearray(size)
+        self.readinto(memoryview(data))
+        return bytes(data)
+
+    def close(self) -> None:
+        """Nothing is held here."""

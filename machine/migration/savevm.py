@@ -1,0 +1,100 @@
+"""The machine's state into a disk's vmstate area, and back."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+from machine.devices.globalstate import GLOBALSTATE, GlobalState
+from machine.devices.storage import TRAY
+from machine.devices.timer import TIMER, TimerState
+from machine.migration.area import AreaReader, AreaWriter
+from machine.migration.qemufile import QEMUFileReader, QEMUFileWriter, StreamError
+from machine.migration.ram import RamState
+from machine.migration.stream import Switches, load_state, save_state
+from machine.vmstate.registry import Registry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from blockdev.node import BlockNode, VMStateWriter
+    from blockdev.snapshot import Snapshot
+    from machine.machine import Machine
+    from machine.runstate import RunState
+
+# QEMU's own numbers for what every machine has.
+_TIMER_SECTION, _RAM_SECTION, _GLOBALSTATE_SECTION = 0, 2, 4
+
+
+class SavedState:
+    """All that belongs into a machine's saved state.
+
+    Attributes:
+        registry: the sections in order.
+        switches: which dialect is written and insisted on.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        options = machine.switches
+        self.switches = Switches(
+            send_configuration=options.get("send-configuration", True),
+            send_section_footer=options.get("send-section-footer", True),
+            store_global_state=options.get("store-global-state", True),
+            suppress_vmdesc=options.get("suppress-vmdesc", False),
+        )
+        self.global_state = GlobalState(always_stored=self.switches.store_global_state)
+        self.registry = Registry()
+        self.registry.register(TIMER, TimerState(machine.clock), section_id=_TIMER_SECTION)
+        self.registry.register_live("ram", 4, RamState(machine.memory), section_id=_RAM_SECTION)
+        for backend in machine.drives.backends:
+            if backend.has_tray:
+                self.registry.register(TRAY, backend)
+        self.registry.register(GLOBALSTATE, self.global_state, section_id=_GLOBALSTATE_SECTION)
+
+
+def write_state(
+    machine: Machine, area: VMStateWriter, runstate: RunState
+) -> Generator[object, None, int]:
+    """Write a stopped machine's state.
+
+    Args:
+        area: where to.
+        runstate: what the machine did before it was stopped for this.
+
+    Returns:
+        Bytes written.
+
+    Raises:
+        QemuError: the area couldn't take them.
+    """
+    saved = machine.saved_state
+    saved.global_state.store(runstate)
+    file = QEMUFileWriter(AreaWriter(area))
+    yield from save_state(
+        saved.registry,
+        file,
+        machine_name=machine.board.name,
+        switches=saved.switches,
+        report=machine.report,
+    )
+    return file.transferred
+
+
+def read_state(machine: Machine, node: BlockNode, snapshot: Snapshot) -> Generator[object]:
+    """Load a stopped machine's state.
+
+    Raises:
+        QemuError: it isn't this machine's state; what was loaded before that stays loaded.
+    """
+    saved = machine.saved_state
+    file = QEMUFileReader(AreaReader(node, snapshot))
+    try:
+        yield from load_state(
+            saved.registry,
+            file,
+            machine_name=machine.board.name,
+            switches=saved.switches,
+            report=machine.report,
+        )
+    except StreamError as error:
+        value = error.errno_value
+        raise QemuError(f"Error -{value} while loading VM state", value) from error

@@ -1,0 +1,393 @@
+"""savevm, loadvm, delvm and the list: first a plan that touches nothing, then its execution.
+
+What is decided about disks is decided here; a plan can be shown to somebody as it is.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from blockdev.errors import QemuError
+from blockdev.snapshot import Snapshot, find_by_id_and_name, find_by_name
+from machine.runstate import RunState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from blockdev.node import BlockNode
+    from machine.machine import Machine
+
+_MAX_TAG = 255  # bytes that are kept of a tag
+
+
+class Disk:
+    """A disk that takes part in snapshots.
+
+    Attributes:
+        device: its drive's id; "" for a node that no drive uses.
+        node: its root node.
+    """
+
+    __slots__ = ("device", "node")
+
+    def __init__(self, device: str, node: BlockNode) -> None:
+        self.device = device
+        self.node = node
+
+    @property
+    def shown(self) -> str:
+        """How messages call it."""
+        return self.device or self.node.node_name
+
+
+def disks(machine: Machine) -> list[Disk]:
+    """The disks that a snapshot of the machine is of: those with a medium that can be written."""
+    return [
+        Disk(device, node) for device, node in machine.drives.root_nodes() if not node.read_only
+    ]
+
+
+def state_disk(machine: Machine) -> Disk | None:
+    """The disk that machine state goes to: the first that has snapshots."""
+    return next((disk for disk in disks(machine) if disk.node.has_snapshots), None)
+
+
+def _able_disks(machine: Machine) -> list[Disk]:
+    """All disks that take part; refused when one of them has no snapshots."""
+    found = disks(machine)
+    for disk in found:
+        if not disk.node.has_snapshots:
+            raise QemuError(f"Device '{disk.shown}' is writable but does not support snapshots")
+    return found
+
+
+def _no_state_disk() -> QemuError:
+    return QemuError("no block device can store vmstate for snapshot")
+
+
+# --- saving
+
+
+class SavePlan:
+    """What a savevm will do.
+
+    Attributes:
+        tag: the snapshot's name; None makes one from the time.
+        disks: in the order in which they are snapshotted.
+        state_disk: which of them takes the machine state.
+        replaced: the snapshots of the same tag that go first, with their disks.
+    """
+
+    __slots__ = ("disks", "replaced", "state_disk", "tag")
+
+    def __init__(
+        self,
+        tag: str | None,
+        disks: list[Disk],
+        state_disk: Disk,
+        replaced: list[tuple[Disk, Snapshot]],
+    ) -> None:
+        self.tag = tag
+        self.disks = disks
+        self.state_disk = state_disk
+        self.replaced = replaced
+
+
+def plan_save(machine: Machine, tag: str | None) -> SavePlan:
+    """Decide what a savevm does, without touching anything.
+
+    Raises:
+        QemuError: a disk that can be written has no snapshots, or there is none for the state.
+    """
+    found = _able_disks(machine)
+    if not found:
+        raise _no_state_disk()
+    replaced = _named(found, tag) if tag is not None else []
+    return SavePlan(tag, found, found[0], replaced)
+
+
+def save(machine: Machine, plan: SavePlan) -> Iterator[object]:
+    """Run a plan: the machine stops, its state goes to one disk, every disk gets a snapshot.
+
+    Yields now and then, so that somebody can look; the machine runs again afterwards if it did,
+    also when something failed.
+
+    Raises:
+        QemuError: the snapshot wasn't made; those that the plan replaces may be gone.
+    """
+    _delete(plan.replaced)
+    was_running = machine.is_running
+    saved_runstate = machine.runstate
+    machine.stop(RunState.SAVE_VM)
+    try:
+        yield from _save_stopped(machine, plan, saved_runstate)
+    finally:
+        if was_running:
+            machine.cont()
+
+
+def _save_stopped(machine: Machine, plan: SavePlan, runstate: RunState) -> Iterator[object]:
+    from machine.migration.savevm import write_state
+
+    machine.settle()
+    seconds, nanoseconds = divmod(machine.wall_clock_ns(), 1_000_000_000)
+    tag = plan.tag
+    if tag is None:
+        tag = time.strftime("vm-%Y%m%d%H%M%S", time.localtime(seconds))
+    area = plan.state_disk.node.open_vmstate()
+    try:
+        state_bytes = yield from write_state(machine, area, runstate)
+        made: list[tuple[Disk, Snapshot]] = []
+        for disk in plan.disks:
+            holds_state = disk is plan.state_disk
+            snapshot = Snapshot(
+                name=_cut(tag),
+                date_sec=seconds,
+                date_nsec=nanoseconds,
+                vm_clock_nsec=machine.clock.now_ns(),
+                vm_state_size=state_bytes if holds_state else 0,
+            )
+            try:
+                disk.node.snapshot_create(snapshot, area if holds_state else None)
+            except QemuError as error:
+                _roll_back(made)
+                text = f"Could not create snapshot '{tag}' on '{disk.shown}'"
+                raise QemuError(text, error.errno_value) from error
+            made.append((disk, snapshot))
+    except QemuError:
+        area.abandon()
+        raise
+
+
+def _roll_back(made: list[tuple[Disk, Snapshot]]) -> None:
+    """Take the snapshots away that were made before one failed; what can't be stays."""
+    try:
+        _delete(made)
+    except QemuError:
+        pass  # the first failure is the one to be told of
+
+
+def _cut(tag: str) -> str:
+    return tag.encode("utf-8", "surrogateescape")[:_MAX_TAG].decode("utf-8", "surrogateescape")
+
+
+# --- loading
+
+
+class LoadPlan:
+    """What a loadvm will do.
+
+    Attributes:
+        tag: the name, which a disk also takes for an id.
+        disks: all of them go back.
+        state_disk: where the machine state comes from.
+    """
+
+    __slots__ = ("disks", "state_disk", "tag")
+
+    def __init__(self, tag: str, disks: list[Disk], state_disk: Disk) -> None:
+        self.tag = tag
+        self.disks = disks
+        self.state_disk = state_disk
+
+
+def plan_load(machine: Machine, tag: str) -> LoadPlan:
+    """Decide what a loadvm does, without touching anything.
+
+    Raises:
+        QemuError: a disk has no snapshots or not this one, or it has no machine state.
+    """
+    found = _able_disks(machine)
+    if any(find_by_name(disk.node.snapshots(), tag) is None for disk in found):
+        raise QemuError(f"Snapshot '{tag}' does not exist in one or more devices")
+    if not found:
+        raise _no_state_disk()
+    snapshot = find_by_name(found[0].node.snapshots(), tag)
+    assert snapshot is not None, "looked for on every disk just now"
+    if not snapshot.vm_state_size:
+        raise QemuError("This is a disk-only snapshot. Revert to it  offline using qemu-img")
+    return LoadPlan(tag, found, found[0])
+
+
+def load(machine: Machine, plan: LoadPlan) -> Iterator[object]:
+    """Run a plan on a stopped machine: disks go back, then the state is loaded.
+
+    Raises:
+        QemuError: a disk couldn't go back, or the state can't be loaded; what was done stays.
+    """
+    from machine.migration.savevm import read_state
+
+    machine.settle()
+    state_snapshot: Snapshot | None = None
+    for disk in plan.disks:
+        try:
+            snapshot = disk.node.snapshot_goto(plan.tag)
+        except QemuError as error:
+            text = f"Could not load snapshot '{plan.tag}' on '{disk.shown}': {error}"
+            raise QemuError(text, error.errno_value) from error
+        if disk is plan.state_disk:
+            state_snapshot = snapshot
+    assert state_snapshot is not None, "the state's disk is one of the disks"
+    machine.reset_devices()
+    yield from read_state(machine, plan.state_disk.node, state_snapshot)
+
+
+def loadvm(machine: Machine, tag: str) -> Iterator[object]:
+    """What the monitor's loadvm does: stops first, runs on only if all went well.
+
+    Raises:
+        QemuError: the machine stays stopped, as ``restore-vm`` if it ran.
+    """
+    was_running = machine.is_running
+    machine.stop(RunState.RESTORE_VM)
+    yield from load(machine, plan_load(machine, tag))
+    if was_running:
+        machine.cont()
+
+
+# --- deleting
+
+
+def plan_delete(machine: Machine, tag: str) -> list[tuple[Disk, Snapshot]]:
+    """What a delvm deletes: on each disk the first snapshot of this tag, if there is one.
+
+    Raises:
+        QemuError: a disk that can be written has no snapshots.
+    """
+    return _named(_able_disks(machine), tag)
+
+
+def delete(plan: list[tuple[Disk, Snapshot]]) -> None:
+    """Delete snapshots, disk after disk.
+
+    Raises:
+        QemuError: one couldn't be deleted; those before it are gone.
+    """
+    _delete(plan)
+
+
+def _named(found: list[Disk], tag: str) -> list[tuple[Disk, Snapshot]]:
+    pairs = [(disk, find_by_name(disk.node.snapshots(), tag)) for disk in found]
+    return [(disk, snapshot) for disk, snapshot in pairs if snapshot is not None]
+
+
+def _delete(snapshots: list[tuple[Disk, Snapshot]]) -> None:
+    for disk, snapshot in snapshots:
+        try:
+            disk.node.snapshot_delete(snapshot.id, snapshot.name)
+        except QemuError as error:
+            text = f"Could not delete snapshot '{snapshot.name}' on '{disk.shown}': {error}"
+            raise QemuError(text, error.errno_value) from error
+
+
+# --- listing
+
+
+class Listing:
+    """What ``info snapshots`` shows.
+
+    Attributes:
+        on_all: snapshots that every disk has, in the order of the state's disk.
+        partial: for each disk with others, its device id and those others.
+    """
+
+    __slots__ = ("on_all", "partial")
+
+    def __init__(self, on_all: list[Snapshot], partial: list[tuple[str, list[Snapshot]]]) -> None:
+        self.on_all = on_all
+        self.partial = partial
+
+
+def list_snapshots(machine: Machine) -> Listing:
+    """All snapshots of all disks that have any.
+
+    Raises:
+        QemuError: no disk can hold machine state.
+    """
+    if state_disk(machine) is None:
+        raise _no_state_disk()
+    found = [disk for disk in disks(machine) if disk.node.has_snapshots]
+    tables = [list(disk.node.snapshots()) for disk in found]
+    names = [{snapshot.name for snapshot in table} for table in tables]
+    common = set.intersection(*names)
+    on_all = [snapshot for snapshot in tables[0] if snapshot.name in common]
+    partial = [
+        (disk.device, [snapshot for snapshot in table if snapshot.name not in common])
+        for disk, table in zip(found, tables, strict=True)
+    ]
+    return Listing(on_all, [(device, rest) for device, rest in partial if rest])
+
+
+# --- snapshots of one disk
+
+
+def create_on_device(machine: Machine, device: str, name: str) -> None:
+    """Make a snapshot of one disk, without machine state.
+
+    Raises:
+        QemuError: no such disk, it can't have this snapshot, or it couldn't be written.
+    """
+    node = _node_of(machine, device)
+    if node.read_only:
+        raise QemuError(f"Device '{device}' is read only")
+    if not node.has_snapshots:
+        raise QemuError(
+            f"Block format '{node.driver}' used by device '{device}' "
+            "does not support internal snapshots"
+        )
+    if not name:
+        raise QemuError("Name is empty")
+    if find_by_name(node.snapshots(), name) is not None:
+        raise QemuError(f"Snapshot with name '{name}' already exists on device '{device}'")
+    seconds, nanoseconds = divmod(machine.wall_clock_ns(), 1_000_000_000)
+    snapshot = Snapshot(
+        name=_cut(name),
+        date_sec=seconds,
+        date_nsec=nanoseconds,
+        vm_clock_nsec=machine.clock.now_ns(),
+    )
+    machine.settle()
+    try:
+        node.snapshot_create(snapshot, None)
+    except QemuError as error:
+        reason = os.strerror(error.errno_value)
+        text = f"Failed to create snapshot '{name}' on device '{device}': {reason}"
+        raise QemuError(text, error.errno_value) from error
+
+
+def delete_on_device(machine: Machine, device: str, name: str, id: str | None) -> None:
+    """Delete a snapshot of one disk.
+
+    Raises:
+        QemuError: no such disk or snapshot, or it couldn't be deleted.
+    """
+    node = _node_of(machine, device)
+    if node.driver == "raw" and not node.has_snapshots:
+        reason = os.strerror(errno.ENOTSUP)
+        raise QemuError(f"Failed to get a snapshot list: {reason}", errno.ENOTSUP)
+    snapshot = find_by_id_and_name(node.snapshots(), id, name)
+    if snapshot is None:
+        raise QemuError(
+            f"Snapshot with id '{'null' if id is None else id}' and name '{name}' "
+            f"does not exist on device '{device}'"
+        )
+    if node.read_only:
+        reason = os.strerror(errno.EPERM)
+        text = f"Failed to remove snapshot from snapshot list: {reason}"
+        raise QemuError(text, errno.EPERM)
+    node.snapshot_delete(snapshot.id, snapshot.name)
+
+
+def _node_of(machine: Machine, device: str) -> BlockNode:
+    backend = machine.drives.backend(device)
+    if backend is None:
+        node = machine.graph.find(device)
+        if node is None:
+            raise QemuError(f"Cannot find device='{device}' nor node-name='{device}'")
+        return node
+    if backend.node is None:
+        raise QemuError(f"Device '{device}' has no medium")
+    return backend.node

@@ -1,0 +1,40 @@
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _real(program: str) -> str:
+    """A real program to compare with; without it a test is skipped, where CI=true it fails."""
+    found = shutil.which(program)
+    if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{program} is not installed")
+        pytest.skip(f"{program} is not installed")
+    return found
+
+
+@pytest.fixture(scope="session")
+def qemu() -> str:
+    return _real("qemu-system-x86_64")
+
+
+@pytest.fixture(scope="session")
+def qemu_img() -> str:
+    return _real("qemu-img")
+
+
+@pytest.fixture(scope="session")
+def qemu_io() -> str:
+    return _real("qemu-io")
+
+
+@pytest.fixture(scope="session")
+def hmp() -> str:
+    """The installed program."""
+    program = ROOT / ".venv" / "bin" / "hmp"
+    assert program.exists(), "make test sets it up"
+    return str(program)

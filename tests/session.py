@@ -1,0 +1,84 @@
+"""A program at its monitor prompt: ours or the real one, driven the same way."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+PROMPT = b"(qemu) "
+PATIENCE = 30.0  # seconds until a prompt must have come
+PLAIN = ("-M", "none", "-nodefaults", "-display", "none", "-monitor", "stdio")
+
+
+class Session:
+    """Lines in, answers out; the process must end by itself when it is told to."""
+
+    def __init__(self, argv: Sequence[str], cwd: Path) -> None:
+        self.errors = (cwd / "stderr.txt").open("w+b")
+        self.process = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            bufsize=0,
+        )
+        self.greeting = self._until_prompt()
+
+    def _until_prompt(self) -> bytes:
+        assert self.process.stdout is not None
+        got = b""
+        deadline = time.monotonic() + PATIENCE
+        while not got.endswith(PROMPT):
+            left = deadline - time.monotonic()
+            ready, _, _ = select.select([self.process.stdout], [], [], max(left, 0))
+            assert ready, f"no prompt, but {got!r}"
+            chunk = os.read(self.process.stdout.fileno(), 1 << 16)
+            if not chunk:
+                raise AssertionError(f"the program ended: {got!r} {self.stderr()}")
+            got += chunk
+        return got
+
+    def __call__(self, line: str) -> str:
+        """Send a line; the answer, without echo and prompt."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line.encode() + b"\n")
+        answer = self._until_prompt()
+        _echo, _, rest = answer.partition(b"\r\n")
+        return rest.removesuffix(PROMPT).replace(b"\r\n", b"\n").decode("utf-8", "replace")
+
+    def quit(self) -> int:
+        """End it; the exit status."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(b"quit\n")
+        status = self.process.wait(PATIENCE)
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.errors.close()
+        return status
+
+    def stderr(self) -> str:
+        self.errors.seek(0)
+        return self.errors.read().decode("utf-8", "replace")
+
+
+def normal(text: str) -> str:
+    """Text without what differs from run to run: dates, clocks, sizes of states, node names."""
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +\d\d:\d\d:\d\d\.\d{3}", "<date> <clock>", text)
+    text = re.sub(r" +[\d.]+ [KM]iB(?= +<date>)", " <size>", text)
+    text = re.sub(r"#block\d+", "#block<n>", text)
+    return re.sub(r"ops; [\d:.]+ sec \(.*\)", "ops; <time>", text)
+
+
+def run_to_end(argv: Sequence[str], cwd: Path) -> tuple[int, str, str]:
+    """Run a program that can't start: its status, and what it wrote to stdout and stderr."""
+    done = subprocess.run(
+        argv, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
