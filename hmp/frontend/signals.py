@@ -77,6 +77,8 @@ class SignalWatch:
 
     def _wait(self) -> None:
         """In the thread: wait for one of the signals, note who sent it, wake the loop."""
+        # All others belong to the main thread, which they have to interrupt.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         record = signal.sigwaitinfo(TERMINATING)
         if record.si_pid:
             self._sender_name = process_name(record.si_pid)

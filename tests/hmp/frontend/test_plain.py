@@ -225,10 +225,13 @@ def test_a_closed_standard_descriptor_is_as_good_as_dev_null(closed: str, tmp_pa
     with subprocess.Popen(["sh", "-c", command, "sh", *TOY, *SOCKET, *STDIO], cwd=tmp_path) as p:
         program = Program.__new__(Program)
         program.folder = tmp_path
-        with program.connect() as client:
-            client.sendall(b"quit\n")
-            read_all(client)
-        assert p.wait(5) == 0
+        try:
+            with program.connect() as client:
+                client.sendall(b"quit\n")
+                read_all(client)
+            assert p.wait(5) == 0
+        finally:
+            p.kill()
 
 
 def test_the_terminal_of_the_parent_stays_blocking_and_is_restored(tmp_path: Path) -> None:
@@ -237,14 +240,17 @@ def test_the_terminal_of_the_parent_stays_blocking_and_is_restored(tmp_path: Pat
     master, slave = os.openpty()
     before = termios.tcgetattr(slave)
     with subprocess.Popen([*TOY, *STDIO], stdin=slave, stdout=slave, stderr=slave) as process:
-        got = b""
-        while not got.endswith(b"(qemu) "):
-            assert select.select([master], [], [], 5)[0]
-            got += os.read(master, 4096)
-        during = termios.tcgetattr(slave)
-        assert os.get_blocking(slave)
-        os.write(master, b"quit\rrest\r")
-        assert process.wait(5) == 0
+        try:
+            got = b""
+            while not got.endswith(b"(qemu) "):
+                assert select.select([master], [], [], 5)[0]
+                got += os.read(master, 4096)
+            during = termios.tcgetattr(slave)
+            assert os.get_blocking(slave)
+            os.write(master, b"quit\rrest\r")
+            assert process.wait(5) == 0
+        finally:
+            process.kill()
     assert during[3] & termios.ISIG
     assert not during[3] & (termios.ICANON | termios.ECHO | termios.IEXTEN)
     assert not during[0] & (termios.ICRNL | termios.IXON)

@@ -113,18 +113,21 @@ def test_the_terminal_is_set_again_when_the_program_goes_on_after_a_stop() -> No
         stderr=slave,
         preexec_fn=lead_session,
     ) as process:
-        read_prompt(master)
-        during = termios.tcgetattr(slave)
-        process.send_signal(signal.SIGSTOP)
-        os.waitpid(process.pid, os.WUNTRACED)
-        termios.tcsetattr(slave, termios.TCSANOW, before)  # as a shell does
-        process.send_signal(signal.SIGCONT)
-        deadline = time.monotonic() + 5
-        while termios.tcgetattr(slave) != during and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert termios.tcgetattr(slave) == during
-        os.write(master, b"\x03")
-        assert process.wait(5) == 0
+        try:
+            read_prompt(master)
+            during = termios.tcgetattr(slave)
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            termios.tcsetattr(slave, termios.TCSANOW, before)  # as a shell does
+            process.send_signal(signal.SIGCONT)
+            deadline = time.monotonic() + 5
+            while termios.tcgetattr(slave) != during and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert termios.tcgetattr(slave) == during
+            os.write(master, b"\x03")
+            assert process.wait(5) == 0
+        finally:
+            process.kill()
     assert termios.tcgetattr(slave) == before
     os.close(slave)
     os.close(master)

@@ -125,10 +125,10 @@ def main(arguments):
         devices.append(open_chardev(options, machine.loop, report, print))
     watch = SignalWatch(machine)
     for device in devices:
-        front_end = PlainFrontend(machine, ToyMonitor, device)
-        front_end.monitor.front_end = front_end
         if hasattr(device, "return_to_foreground"):
             watch.on_continue(device.return_to_foreground)
+        front_end = PlainFrontend(machine, ToyMonitor, device)
+        front_end.monitor.front_end = front_end
     try:
         machine.loop.run_until(lambda: machine.shutdown_requested)
     finally:
