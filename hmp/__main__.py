@@ -12,7 +12,7 @@ from hmp.startup import Startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from machine.machine import Machine
 
@@ -76,6 +76,7 @@ def _demonstrate() -> int:
 
 def _serve(startup: Startup) -> int:
     """Make the machine with its monitors, and run it to its end."""
+    from hmp.arguments import FormatMemory
     from hmp.frontend.plain import PlainFrontend
     from hmp.frontend.signals import SignalWatch
     from hmp.monitor import Monitor
@@ -90,8 +91,13 @@ def _serve(startup: Startup) -> int:
                 machine.chardevs.append(open_chardev(options, machine.loop, machine.report))
         startup.open_drives(machine)
         SignalWatch(machine)
+        formats = FormatMemory()
+
+        def make_monitor(machine: Machine, write: Callable[[str], object]) -> Monitor:
+            return Monitor(machine, write, formats=formats)
+
         for device in machine.chardevs:
-            PlainFrontend(machine, Monitor, device)
+            PlainFrontend(machine, make_monitor, device)
         startup.build_machine(machine)
         _launch(machine, startup)
         machine.loop.run_until(lambda: machine.shutdown_requested)

@@ -36,11 +36,12 @@ class Monitor:
         machine: Machine,
         write: Callable[[str], object],
         commands: CommandTable = COMMANDS,
+        formats: FormatMemory | None = None,
     ) -> None:
         self.machine = machine
         self.commands = commands
         self.history: Sequence[str] = ()
-        self.formats = FormatMemory()
+        self.formats = formats or FormatMemory()
         self.aside = write
         self.running: tuple[Command, ...] = ()
         self._write = write

@@ -77,6 +77,7 @@ class Machine:
         self.chardevs: list[Chardev] = []
         self.netdevs: list[object] = []
         self.switches: dict[str, bool] = {}
+        self.is_single_stepping = False
         self.shutdown_requested = False
         self.exit_status = 0
         self._cpu_count = cpus if board.has_cpu else 0
@@ -186,7 +187,8 @@ class Machine:
 
     def status_text(self) -> str:
         """What follows ``VM status: ``."""
-        return self.runstate.status
+        mode = " (single step mode)" if self.is_single_stepping else ""
+        return self.runstate.status + mode
 
     def set_runstate(self, state: RunState) -> None:
         """Change the run state; guest time passes only in `RunState.RUNNING`."""
@@ -318,11 +320,10 @@ class Machine:
         return [backend.name for backend in self.drives.backends if backend.name]
 
     def snapshot_names(self) -> list[str]:
-        """Ids and tags of the snapshots on the disk that holds machine state."""
-        from machine.snapshot import state_disk
+        """Ids and tags of the snapshots of all disks."""
+        from machine.snapshot import disks
 
-        disk = state_disk(self)
-        snapshots = disk.node.snapshots() if disk else ()
+        snapshots = [s for disk in disks(self) for s in disk.node.snapshots()]
         return [s.id for s in snapshots] + [s.name for s in snapshots]
 
 

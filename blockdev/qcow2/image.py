@@ -90,7 +90,7 @@ class Image(BlockNode):
             self.cluster_bits,
             self.header.refcount_table_offset,
             self.header.refcount_table_clusters,
-            lambda text: self._report_corruption(text, is_fatal=False),
+            self._report_corruption,
         )
         self.allocator = Allocator(self.refcounts)
         self.tables = L2Tables(file, self.cluster_size)
@@ -122,7 +122,7 @@ class Image(BlockNode):
             tables=self.tables,
             allocator=self.allocator,
             read_below=read_below or _read_zeros,
-            report_corruption=lambda text, writing: self._report_corruption(text, is_fatal=writing),
+            report_corruption=self._report_corruption,
         )
 
     # --- the guest's reads and writes
@@ -320,8 +320,9 @@ class Image(BlockNode):
         if self._is_corrupt:
             raise QemuError("No medium found", errno.ENOMEDIUM)
 
-    def _report_corruption(self, text: str, *, is_fatal: bool) -> None:
-        if is_fatal and not self.read_only:
+    def _report_corruption(self, text: str) -> None:
+        """Say once that the image is damaged; one that may be written is marked and left alone."""
+        if not self.read_only:
             self.report(
                 f"qcow2: Marking image as corrupt: {text}; further corruption events will be "
                 "suppressed"

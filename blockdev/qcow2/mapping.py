@@ -10,6 +10,7 @@ import errno
 from array import array
 
 from blockdev.errors import QemuError
+from blockdev.qcow2.refcounts import c_hex
 from blockdev.qcow2.tables import COMPRESSED, COPIED, OFFSET_MASK, ZERO, L2Table, L2Tables
 
 TYPE_CHECKING = False
@@ -27,7 +28,7 @@ class Mapping:
     Args:
         l1: the L1 table's entries; a mapping that grows (machine state) may start without any.
         read_below: fills a view from a guest offset where nothing is mapped.
-        report_corruption: told of an entry that can't be; the flag says whether a write met it.
+        report_corruption: told of an entry that can't be.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Mapping:
         tables: L2Tables,
         allocator: Allocator,
         read_below: Callable[[int, memoryview], None],
-        report_corruption: Callable[[str, bool], None],
+        report_corruption: Callable[[str], None],
     ) -> None:
         self.l1 = l1
         self.changed_l1: set[int] = set()
@@ -74,7 +75,7 @@ class Mapping:
         cluster = guest_offset >> self._cluster_bits
         l1_index, l2_index = divmod(cluster, 1 << self._l2_bits)
         clusters_left = (1 << self._l2_bits) - l2_index
-        table = self._l2_table(l1_index, writing=False)
+        table = self._l2_table(l1_index)
         if table is None:
             reach = (clusters_left << self._cluster_bits) - in_cluster
             return None, min(length, reach), False
@@ -104,24 +105,24 @@ class Mapping:
         offset = entry & OFFSET_MASK
         if offset & (self._cluster_size - 1):
             if guest_offset < 0:
-                where = f"(L2 offset: {table.host_offset:#x}, L2 index: {l2_index:#x})"
+                where = f"(L2 offset: {table.host_offset:#x}, L2 index: {c_hex(l2_index)})"
                 text = f"Cluster allocation offset {offset:#x} unaligned {where}"
             else:
-                at = f"{guest_offset:#x}" if guest_offset else "0"
-                text = f"Data cluster offset {offset:#x} unaligned (guest offset: {at})"
-            self._report_corruption(text, guest_offset >= 0)
+                where = f"(guest offset: {c_hex(guest_offset)})"
+                text = f"Data cluster offset {offset:#x} unaligned {where}"
+            self._report_corruption(text)
             raise QemuError("Input/output error", errno.EIO)
         return offset
 
-    def _l2_table(self, l1_index: int, *, writing: bool) -> L2Table | None:
+    def _l2_table(self, l1_index: int) -> L2Table | None:
         if l1_index >= len(self.l1):
             return None
         offset = self.l1[l1_index] & OFFSET_MASK
         if not offset:
             return None
         if offset & (self._cluster_size - 1):
-            text = f"L2 table offset {offset:#x} unaligned (L1 index: {l1_index:#x})"
-            self._report_corruption(text, writing)
+            text = f"L2 table offset {offset:#x} unaligned (L1 index: {c_hex(l1_index)})"
+            self._report_corruption(text)
             raise QemuError("Input/output error", errno.EIO)
         return self._tables.get(offset)
 
@@ -146,7 +147,7 @@ class Mapping:
         """The L2 table, after a copy if others share it."""
         if l1_index >= len(self.l1):
             self.l1.extend([0] * (l1_index + 1 - len(self.l1)))
-        old = self._l2_table(l1_index, writing=True)
+        old = self._l2_table(l1_index)
         if old is not None and self.l1[l1_index] & COPIED:
             return old
         cluster, _ = self._allocator.allocate(1, exactly=True)
@@ -232,7 +233,7 @@ class Mapping:
         """
         bits = self._cluster_bits
         for l1_index in range(len(self.l1)):
-            table = self._l2_table(l1_index, writing=False)
+            table = self._l2_table(l1_index)
             if table is None:
                 continue
             yield table.host_offset >> bits, 1
@@ -255,7 +256,7 @@ class Mapping:
     def clear_copied(self) -> None:
         """Mark everything as shared: the next write to it goes elsewhere."""
         for l1_index, entry in enumerate(self.l1):
-            table = self._l2_table(l1_index, writing=False)
+            table = self._l2_table(l1_index)
             if table is None:
                 continue
             if entry & COPIED:
@@ -269,7 +270,7 @@ class Mapping:
         single = self._allocator.has_single_reference
         bits = self._cluster_bits
         for l1_index, entry in enumerate(self.l1):
-            table = self._l2_table(l1_index, writing=False)
+            table = self._l2_table(l1_index)
             if table is None:
                 continue
             right = table.host_offset | (COPIED if single(table.host_offset >> bits) else 0)

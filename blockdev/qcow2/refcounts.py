@@ -40,6 +40,11 @@ def from_big_endian(typecode: str, data: bytes) -> array[int]:
     return entries
 
 
+def c_hex(number: int) -> str:
+    """A number as C's ``%#x`` shows it."""
+    return f"{number:#x}" if number else "0"
+
+
 class Refcounts:
     """The reference counts of an image.
 
@@ -157,7 +162,7 @@ class Refcounts:
             offset = self._table[index] & _OFFSET_MASK
             if offset & (self._cluster_size - 1):
                 self._report_corruption(
-                    f"Refblock offset {offset:#x} unaligned (reftable index: {index})"
+                    f"Refblock offset {offset:#x} unaligned (reftable index: {c_hex(index)})"
                 )
                 raise QemuError("Input/output error", errno.EIO)
             block = from_big_endian(self.TYPECODE, self._file.read(offset, self._cluster_size))

@@ -33,6 +33,14 @@ def system_reset(monitor: Monitor) -> None:
     monitor.machine.reset()
 
 
+def singlestep(monitor: Monitor, *, option: str | None) -> None:
+    """Execute one instruction at a time; a guest that executes none doesn't notice."""
+    if option not in (None, "on", "off"):
+        monitor.print_line(f"unexpected option {option}")
+        return
+    monitor.machine.is_single_stepping = option != "off"
+
+
 def system_powerdown(monitor: Monitor) -> None:
     """Press the power button; without a CPU nobody is there to notice."""
     if monitor.machine.cpus:
@@ -134,7 +142,7 @@ COMMANDS = (
         args_type="option:s?",
         params="[on|off]",
         help="run emulation in singlestep mode or switch to normal mode",
-        run=unavailable,
+        run=singlestep,
     ),
     Command(
         name="boot_set",

@@ -27,6 +27,7 @@ __all__ = ["COMMANDS", "IoTarget", "run"]
 _DEFAULT_LENGTH = 512  # bytes that `alloc` looks at
 _LAST_SIGNAL = 64
 _MILLISECOND_NS = 1_000_000
+_LONGEST_SLEEP = 1e9  # seconds, which the C library takes without overflow
 _CACHE_MODES = ("none", "off", "writeback", "unsafe", "directsync", "writethrough")
 _PREALLOCATIONS = ("off", "metadata", "falloc", "full")
 
@@ -160,7 +161,7 @@ def sleep(session: IoSession, words: Sequence[str]) -> bool:
     # 64 bits with sign, as in QEMU, where a time that doesn't fit is over at once.
     nanoseconds = milliseconds * _MILLISECOND_NS & (1 << 64) - 1
     if nanoseconds < 1 << 63:
-        session.sleep(nanoseconds / 1e9)
+        session.sleep(min(nanoseconds / 1e9, _LONGEST_SLEEP))
     return True
 
 

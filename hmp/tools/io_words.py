@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _DIGITS = {8: "01234567", 10: "0123456789", 16: "0123456789abcdefABCDEF"}
+_SCALES = tuple("kKmMgGtTpP")
 _LARGEST_SIZE = (1 << 63) - 1
 _LARGEST_LONG = (1 << 63) - 1
+_MOST_DIGITS = 20  # of a decimal number of 64 bits
 
 
 class CommandEnd(QemuError):
@@ -106,27 +108,27 @@ def size(text: str, report: Callable[[str], object]) -> int:
     """
     scanner = Scanner(text)
     found = read_size(scanner, "B")
-    if found is not None and found.is_scaled_hexadecimal:
+    whole, behind, base = _parts(text)
+    # For QEMU, nothing behind a number beyond 64 bits is a suffix.
+    fits = len(whole.lstrip("0")) <= _MOST_DIGITS and int(whole or "0", base) < 1 << 64
+    if base == 16 and whole and fits and behind[:1] in _SCALES:
         report(f"warning: Using a multiplier suffix on hex numbers is deprecated: {text}")
-    if scanner.at_end:
-        if found is not None and found.value <= _LARGEST_SIZE:
-            return found.value
-        if found is not None or _is_too_large(text):
-            raise CommandEnd(f"Parsing error: argument too large -- {text}")
+    if found is not None and scanner.at_end and found.value <= _LARGEST_SIZE:
+        return found.value
     fault = "non-numeric argument, or extraneous/unrecognized suffix"
+    if scanner.at_end and whole:
+        is_scaled = fits and behind[-1:] in (*_SCALES, "e", "E")
+        if not behind or is_scaled or found is not None:
+            fault = "argument too large"
     raise CommandEnd(f"Parsing error: {fault} -- {text}")
 
 
-def _is_too_large(text: str) -> bool:
-    """Whether a size, read to its end and refused, is one that only doesn't fit."""
+def _parts(text: str) -> tuple[str, str, int]:
+    """A number's whole digits, what stands behind them, and the digits' base."""
     number = text.lstrip(BLANKS).removeprefix("+")
-    base, suffixes = (16, "kmgtp") if number[:2] in ("0x", "0X") else (10, "bkmgtpe")
-    suffix = number[-1:].lower()
-    if not suffix or suffix not in suffixes:
-        return number != "" and "." not in number
-    # For QEMU, what stands behind a number beyond 64 bits isn't a suffix any more.
-    whole = int(number[:-1].partition(".")[0], base)
-    return suffix != "b" and whole < 1 << 64
+    base, digits = (16, number[2:]) if number[:2] in ("0x", "0X") else (10, number)
+    behind = digits.lstrip(_DIGITS[base])
+    return digits.removesuffix(behind), behind, base
 
 
 def pattern(text: str) -> int:
@@ -158,6 +160,6 @@ def c_number(text: str) -> int | None:
     if not digits or digits.strip(_DIGITS[base]):
         return None
     # Digits beyond those of 64 bits can't matter, and converting very many takes long.
-    value = int(digits, base) if len(digits.lstrip("0")) <= 22 else _LARGEST_LONG
+    value = int(digits, base) if len(digits.lstrip("0")) <= _MOST_DIGITS + 2 else _LARGEST_LONG
     value = min(value, _LARGEST_LONG + is_negative)
     return -value if is_negative else value

@@ -101,8 +101,7 @@ def test_a_failing_write_leaves_the_image_usable(
         watched = watch(node, FailingFile, n, torn=torn)
         try:
             operation(node)
-        except QemuError as error:
-            assert "Input/output error" in str(error)
+        except QemuError:
             failures += 1
         assert isinstance(watched, FailingFile)
         if watched.left > 0:

@@ -61,8 +61,7 @@ def test_we_load_what_qemu_saves(qemu, tmp_path, dialect):
     machine = SavedMachine(16 * MIB, DIALECTS[dialect])
     machine.load(stream)
     assert machine.reports == []
-    assert machine.content() == bytes(0x123000) + data + bytes(13 * MIB - 0x123000 - len(data)
-        + 3 * MIB)  # fmt: skip
+    assert machine.content() == (bytes(0x123000) + data).ljust(16 * MIB, b"\0")
     assert machine.global_state.received == (dialect == "modern")
     assert machine.clock.now_ns() > 0
     assert machine.clock.cpu_ticks > 0
@@ -116,8 +115,11 @@ def test_cut_streams_arrive_as_in_qemu(qemu, tmp_path):
         arrival = incoming(qemu, tmp_path, stream[:size], ["-m", "1"])
         reports, failure = outcome(SavedMachine(MIB), Bytes(stream[:size]))
         failed = [f"load of migration failed: {failure}"] if failure else []
-        # Where a block's name is cut, QEMU prints what its memory happened to hold.
-        assert arrival.reports == reports + failed or "Can't find block" in reports[0]
+        if reports and reports[0].startswith("Can't find block"):
+            # QEMU prints what its memory happened to hold behind the part of the name that came.
+            assert arrival.reports[0].startswith(reports.pop(0))
+            del arrival.reports[0]
+        assert arrival.reports == reports + failed
 
 
 def test_cut_and_altered_snapshots_load_as_in_qemu(qemu, qemu_img, tmp_path):
@@ -125,8 +127,10 @@ def test_cut_and_altered_snapshots_load_as_in_qemu(qemu, qemu_img, tmp_path):
     image = tmp_path / "disk.qcow2"
     subprocess.run([qemu_img, "create", "-q", "-f", "qcow2", image, "1M"], check=True)
     command = [qemu, "-M", "none", "-m", "1", "-S", "-drive", f"if=none,file={image}"]
-    with RealMonitor(command) as monitor, open(image, "r+b", buffering=0) as file:
+    with RealMonitor(command) as monitor:
         assert monitor.ask("savevm a") == []
+    # Another process: one that saved frees its machine's name when a stream has an empty one.
+    with RealMonitor(command) as monitor, open(image, "r+b", buffering=0) as file:
         start = image.read_bytes().index(b"QEVM")
         size = image.read_bytes().index(b'{"page_size"') + 486 - start
         file.seek(start)
@@ -142,7 +146,7 @@ def test_cut_and_altered_snapshots_load_as_in_qemu(qemu, qemu_img, tmp_path):
             reports, failure = outcome(machine, Endless(altered))
             if failure:
                 reports.append(f"Error: Error -{failure.errno_value} while loading VM state")
-            assert "\n".join(real).split("\n") == reports or (real, reports) == ([], [])
+            assert lines(real) == reports, altered[:60]
 
         for position in range(1, size):
             if position not in records:

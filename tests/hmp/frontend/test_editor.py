@@ -121,8 +121,8 @@ def test_a_terminal_that_is_sent_the_answer_shows_the_line(text: bytes) -> None:
     answer = typist.type(text.replace(b"\t", b""))
     shown = bytearray(b"(qemu) ")
     column = len(shown)
-    before, _, row = answer.rpartition(b"\r\n")
-    if before:
+    _, line_break, row = answer.rpartition(b"\r\n")
+    if line_break:
         shown, column = bytearray(), 0
     while row:
         for code, move in ((b"\x1b[D", -1), (b"\x1b[C", 1), (b"\x1b[K", 0)):
