@@ -36,6 +36,18 @@ class VMStateWriter:
         raise NotImplementedError
 
 
+class VMStateReader:
+    """Gives a snapshot's machine state."""
+
+    def read_into(self, offset: int, view: memoryview) -> int:
+        """Fill `view` from `offset` and return how much of it that was; 0 past the end.
+
+        The state may be shorter: up to the end of what the format sets aside for it there are
+        zeros.
+        """
+        raise NotImplementedError
+
+
 class BlockNode:
     """One node of the graph; subclasses are drivers.
 
@@ -135,8 +147,8 @@ class BlockNode:
         """Take away the snapshot with this id and tag."""
         raise self._no_snapshots()
 
-    def read_vmstate(self, snapshot: Snapshot, offset: int, view: memoryview) -> int:
-        """Fill `view` with a snapshot's machine state from `offset`; 0 bytes past its end."""
+    def vmstate_reader(self, snapshot: Snapshot) -> VMStateReader:
+        """The machine state of one of this node's snapshots."""
         raise self._no_snapshots()
 
     def _no_snapshots(self) -> QemuError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blockdev.file import CONSISTENT_READ, WRITE, ByteFile
-from blockdev.node import BlockNode, CacheMode, VMStateWriter
+from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,5 +103,5 @@ class RawNode(BlockNode):
     def snapshot_delete(self, id: str, name: str) -> None:
         self.file.snapshot_delete(id, name)
 
-    def read_vmstate(self, snapshot: Snapshot, offset: int, view: memoryview) -> int:
-        return self.file.read_vmstate(snapshot, offset, view)
+    def vmstate_reader(self, snapshot: Snapshot) -> VMStateReader:
+        return self.file.vmstate_reader(snapshot)

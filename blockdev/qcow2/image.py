@@ -16,7 +16,7 @@ from array import array
 
 from blockdev.errors import QemuError
 from blockdev.file import CONSISTENT_READ, RESIZE, WRITE
-from blockdev.node import BlockNode, CacheMode, VMStateWriter
+from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
 from blockdev.qcow2.allocator import Allocator
 from blockdev.qcow2.header import (
     CORRUPT,
@@ -305,14 +305,9 @@ class Image(BlockNode):
             text = f"Failed to update snapshot status in disk: {error}"
             raise QemuError(text, error.errno_value) from error
 
-    def read_vmstate(self, snapshot: Snapshot, offset: int, view: memoryview) -> int:
-        l1 = self.snapshot_table.read_l1(snapshot)
+    def vmstate_reader(self, snapshot: Snapshot) -> VMStateReader:
         first = l1_entries_for(snapshot.disk_size, self.cluster_bits)
-        entry_span = self.cluster_size << (self.cluster_bits - 3)
-        end = max(len(l1) - first, 0) * entry_span
-        inside = max(0, min(len(view), end - offset))
-        self.mapping(l1[first:]).read_into(offset, view[:inside])
-        return inside
+        return StateReader(self, self.snapshot_table.read_l1(snapshot)[first:])
 
     # --- damage
 
@@ -390,6 +385,23 @@ class StateArea(VMStateWriter):
             self._image.allocator.free_now(first, count)
         self._image.tables.forget(lambda cluster: self._image.refcounts.get(cluster) == 0)
         self._mapping = self._image.mapping(array("Q"))
+
+
+class StateReader(VMStateReader):
+    """Machine state in a snapshot.
+
+    Args:
+        l1: the entries of the snapshot's L1 table past its disk.
+    """
+
+    def __init__(self, image: Image, l1: array[int]) -> None:
+        self._mapping = image.mapping(l1)
+        self._end = len(l1) * (image.cluster_size // 8) << image.cluster_bits
+
+    def read_into(self, offset: int, view: memoryview) -> int:
+        inside = max(0, min(len(view), self._end - offset))
+        self._mapping.read_into(offset, view[:inside])
+        return inside
 
 
 def _read_zeros(_guest_offset: int, view: memoryview) -> None:

@@ -120,7 +120,7 @@ class Refcounts:
             The first cluster's number, and how many there are.
         """
         run_start = run_length = 0
-        for first, length in self._free_runs():
+        for first, length in self._free_runs(wanted):
             if run_length and first == run_start + run_length:
                 run_length += length
             else:
@@ -133,8 +133,11 @@ class Refcounts:
             self._hint = run_start + count
         return run_start, count
 
-    def _free_runs(self) -> Iterator[tuple[int, int]]:
-        """Runs of clusters without references, in order, from the hint on, never ending."""
+    def _free_runs(self, longest: int) -> Iterator[tuple[int, int]]:
+        """Runs of clusters without references, in order, from the hint on, never ending.
+
+        A run longer than `longest` comes in pieces.
+        """
         index, entry = divmod(self._hint, self._block_entries)
         while True:
             block = self._block(index)
@@ -150,7 +153,7 @@ class Refcounts:
                 entry = -(-found // width)
                 if block[entry]:
                     continue
-                rest = data[entry * width :]
+                rest = data[entry * width : (entry + longest) * width]
                 length = (len(rest) - len(rest.lstrip(b"\0"))) // width
                 yield base + entry, length
                 entry += length

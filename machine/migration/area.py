@@ -29,12 +29,11 @@ class AreaReader:
     """
 
     def __init__(self, node: BlockNode, snapshot: Snapshot) -> None:
-        self._node = node
-        self._snapshot = snapshot
+        self._reader = node.vmstate_reader(snapshot)
         self._offset = 0
 
     def readinto(self, view: memoryview) -> int:
-        size = self._node.read_vmstate(self._snapshot, self._offset, view)
+        size = self._reader.read_into(self._offset, view)
         view[size:] = bytes(len(view) - size)
         self._offset += len(view)
         return len(view)

@@ -189,10 +189,10 @@ class RamState(LiveState):
         while not is_end:
             file.mark()
             try:
-                if file.end - file.position < LONGEST_RECORD:
-                    file.fill(8, WINDOW)
                 self._load_pages(file)
                 file.mark()
+                if file.end - file.position < LONGEST_RECORD:
+                    file.fill(8, WINDOW)
                 is_end = self._load_record(file, report)
                 if file.error:
                     raise StreamError(file.error)

@@ -82,7 +82,7 @@ class ImageModel(RuleBasedStateMachine):
             self.disk[:], state = self.kept[name]
             view = memoryview(bytearray(len(state)))
             if state:
-                assert self.node.read_vmstate(snapshot, 0, view) == len(state)
+                assert self.node.vmstate_reader(snapshot).read_into(0, view) == len(state)
             assert view == state
 
     @rule(name=snapshots)
