@@ -108,14 +108,12 @@ class BlockNode:
         raise NotImplementedError
 
     def write_back(self) -> None:
-        """Bring to the files what is only in memory, in an order a crash can't hurt."""
-        for child in self.children:
-            child.write_back()
+        """Bring to the file what this node keeps in memory, in an order a crash can't hurt."""
 
     def flush(self) -> None:
         """A guest's barrier: write back, and wait until the disk has it."""
-        for child in self.children:
-            child.flush()
+        if self.file is not None:
+            self.file.flush()
 
     def close(self) -> None:
         """Write back and let go of what this node alone holds; the graph closes the children."""

@@ -239,9 +239,8 @@ class Machine:
         Raises:
             QemuError: a file can't be written; what waits is tried again the next time.
         """
-        for node in list(self.graph.nodes.values()):
-            if not node.parents or node.file is not None:
-                node.write_back()
+        for node in self.graph.nodes.values():
+            node.write_back()
 
     def close(self) -> None:
         """Close all drives.

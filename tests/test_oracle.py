@@ -44,7 +44,7 @@ def test_the_list_of_pending_records_names_records() -> None:
     assert set(SCENARIOS) >= PENDING
 
 
-GROUPS = ("unix", "pty", "pipe")
+GROUPS = ("unix", "tcp", "telnet", "pty", "pipe")
 BEYOND = {"network", "vnc", "device-models"}
 
 

@@ -60,9 +60,14 @@ class SignalWatch:
         self._handlers_before = [
             (number, signal.signal(number, self._handle)) for number in TERMINATING
         ]
-        self._mask_before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINATING)
-        machine.loop.add_reader(self._read_fd, self._end)
+        machine.loop.add_reader(self._read_fd, self._look)
+        # Other signals have to wake the loop too, lest one that comes just before it sleeps
+        # be handled only when it wakes.
+        self._wakeup_before = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        # The thread is born with everything blocked: other signals interrupt the main thread.
+        self._mask_before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         _thread.start_new_thread(self._wait, ())
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask_before | set(TERMINATING))
 
     def on_continue(self, callback: Callable[[], object]) -> None:
         """Call it when the program goes on after a stop (SIGCONT)."""
@@ -72,13 +77,12 @@ class SignalWatch:
         """Leave signals as they were; the thread waits on for signals that it cannot get."""
         self._machine.loop.remove_reader(self._read_fd)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask_before)
+        signal.set_wakeup_fd(self._wakeup_before)
         for number, handler in self._handlers_before:
             signal.signal(number, handler)
 
     def _wait(self) -> None:
         """In the thread: wait for one of the signals, note who sent it, wake the loop."""
-        # All others belong to the main thread, which they have to interrupt.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         record = signal.sigwaitinfo(TERMINATING)
         if record.si_pid:
             self._sender_name = process_name(record.si_pid)
@@ -96,8 +100,11 @@ class SignalWatch:
         except OSError:
             return  # the loop has been woken often enough
 
-    def _end(self) -> None:
+    def _look(self) -> None:
+        """The loop was woken: end it if that was for one of the three."""
         os.read(self._read_fd, 64)
+        if not self.received:
+            return
         self._machine.loop.remove_reader(self._read_fd)
         text = f"{self._machine.program}: terminating on signal {self.received}"
         if self._sender:

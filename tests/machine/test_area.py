@@ -7,7 +7,7 @@ import pytest
 
 from blockdev.errors import QemuError
 from blockdev.graph import Graph
-from blockdev.node import BlockNode, CacheMode
+from blockdev.node import BlockNode, CacheMode, VMStateReader
 from blockdev.snapshot import Snapshot
 from machine.migration.area import AreaReader, AreaWriter
 from machine.migration.qemufile import QEMUFileReader
@@ -93,11 +93,15 @@ def test_behind_the_state_there_are_zeros_without_end(open_node):
 
 
 def test_an_area_that_cannot_be_read_is_an_error_of_the_stream():
-    class Unreadable(BlockNode):
-        def read_vmstate(self, snapshot, offset, view):
+    class Unreadable(VMStateReader):
+        def read_into(self, offset, view):
             raise QemuError("gone", 6)
 
-    node = Unreadable("node", "file", read_only=False, cache=CacheMode())
+    class Node(BlockNode):
+        def vmstate_reader(self, snapshot):
+            return Unreadable()
+
+    node = Node("node", "file", read_only=False, cache=CacheMode())
     file = QEMUFileReader(AreaReader(node, Snapshot(name="a", date_sec=0)))
     assert file.get_be32() == 0
     assert file.error == 5

@@ -47,8 +47,7 @@ def save(description, device):
 def load(description, data, device, version=None, reports=None, channel=Bytes):
     reports = [] if reports is None else reports
     version = description.version_id if version is None else version
-    record = description.load(QEMUFileReader(channel(data)), device, version, reports.append)
-    return record
+    return description.load(QEMUFileReader(channel(data)), device, version, reports.append)
 
 
 LINE = VMStateDescription(name="line", fields=(UInt8("level"), Bool("masked")))
