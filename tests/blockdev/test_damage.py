@@ -1,5 +1,6 @@
 """Damaged images: the sentence is the real one, and nothing is harmed by looking."""
 
+import os
 import struct
 import subprocess
 from collections.abc import Callable
@@ -255,3 +256,21 @@ def test_an_unknown_autoclear_bit_goes_when_the_image_may_be_written(
     change(other, "autoclear_features", 1 << 30)
     open_image(other)
     assert Header.unpack(other.read_bytes()).autoclear_features == 0
+
+
+def test_a_file_that_may_not_be_written_is_refused(
+    graph: Graph, make_image: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_image()
+    path.chmod(0o400)
+    monkeypatch.chdir(path.parent)  # the way there may be closed to others
+    user = os.geteuid()
+    if user == 0:
+        os.chown(path, 65534, 65534)
+        os.seteuid(65534)
+    try:
+        with pytest.raises(QemuError) as caught:
+            graph.open_image(path.name, driver=None, read_only=False, cache=CacheMode())
+    finally:
+        os.seteuid(user)
+    assert str(caught.value) == f"Could not open '{path.name}': Permission denied"
