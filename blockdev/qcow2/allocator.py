@@ -9,6 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from blockdev.qcow2.entries import Reference
     from blockdev.qcow2.refcounts import Refcounts
 
 
@@ -17,23 +18,33 @@ class Allocator:
 
     def __init__(self, refcounts: Refcounts) -> None:
         self._refcounts = refcounts
-        self._deferred: list[tuple[int, int]] = []
+        self._deferred: list[Reference] = []
 
     def allocate(self, wanted: int, *, exactly: bool) -> tuple[int, int]:
         """The first of some free clusters in a row, and how many: see `Refcounts.allocate`."""
         return self._refcounts.allocate(wanted, exactly=exactly)
 
-    def free_now(self, first: int, count: int) -> None:
+    def count_up(self, reference: Reference) -> None:
+        """Count one more reference to each cluster; all or none of them."""
+        self._count(reference, 1)
+
+    def free_now(self, reference: Reference) -> None:
         """Give back clusters that nothing in the file refers to."""
-        self._refcounts.add(first, count, -1)
+        self._count(reference, -1)
 
-    def free_later(self, first: int, count: int) -> None:
-        """Give back clusters that the file refers to until the next barrier but one write."""
-        self._deferred.append((first, count))
+    def free_later(self, reference: Reference) -> None:
+        """Give back clusters that the file refers to until it is written in order."""
+        self._deferred.append(reference)
 
-    def has_single_reference(self, cluster: int) -> bool:
-        """Whether the count says that a cluster has one owner."""
-        return self._refcounts.get(cluster) == 1
+    def _count(self, reference: Reference, change: int) -> None:
+        if isinstance(reference, list):
+            self._refcounts.add_each(reference, change)
+        else:
+            self._refcounts.add(*reference, change)
+
+    def single(self, clusters: list[int]) -> list[bool]:
+        """For each cluster whether the count says that it has one owner."""
+        return self._refcounts.single(clusters)
 
     @property
     def has_deferred(self) -> bool:
@@ -43,5 +54,4 @@ class Allocator:
     def apply_deferred(self) -> None:
         """Count down what waited; the file doesn't refer to it any more."""
         while self._deferred:
-            first, count = self._deferred.pop()
-            self._refcounts.add(first, count, -1)
+            self._count(self._deferred.pop(), -1)

@@ -14,7 +14,7 @@ from blockdev.qcow2.header import (
     Header,
     l1_entries_for,
 )
-from blockdev.qcow2.refcounts import big_endian
+from blockdev.qcow2.words import big_endian
 
 
 def create_image(name: str, size: int, *, backing: str = "", backing_format: str = "") -> None:
@@ -31,7 +31,7 @@ def create_image(name: str, size: int, *, backing: str = "", backing_format: str
     """
     bits = 16
     cluster_size = 1 << bits
-    l1_entries = l1_entries_for(size, bits)
+    l1_entries = l1_entries_for(size, 2 * bits - 3)
     l1_clusters = -(-8 * l1_entries // cluster_size)
     header = Header(
         cluster_bits=bits,

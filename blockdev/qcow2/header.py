@@ -20,11 +20,28 @@ MAX_SNAPSHOTS = 65536
 MAX_SNAPSHOT_TABLE_BYTES = 64 << 20
 MAX_BACKING_NAME = 1023
 
+MIN_EXTENDED_L2_BITS = 14
+SUBCLUSTERS = 32  # in a cluster of an image with extended L2 entries
+
+# What a version 2 header means where it has nothing.
+_VERSION_2 = {
+    "incompatible_features": 0,
+    "compatible_features": 0,
+    "autoclear_features": 0,
+    "refcount_order": 4,
+    "header_length": 72,
+}
+_COMPRESSION_TYPE_OFFSET = 104  # a byte of its own, there if the header is that long
+
 # incompatible_features
 DIRTY, CORRUPT, EXTERNAL_DATA, COMPRESSION_TYPE, EXTENDED_L2 = (1 << n for n in range(5))
 KNOWN_INCOMPATIBLE = DIRTY | CORRUPT | EXTERNAL_DATA | COMPRESSION_TYPE | EXTENDED_L2
 # compatible_features
 LAZY_REFCOUNTS = 1
+# autoclear_features
+BITMAPS = 1
+
+ZLIB, ZSTD = 0, 1
 
 EXTENSION_END = 0x00000000
 EXTENSION_BACKING_FORMAT = 0xE2792ACA
@@ -32,7 +49,11 @@ EXTENSION_FEATURE_NAMES = 0x6803F857
 
 
 class Header(Record):
-    """The header up to version 3's last fixed field.  Source: qcow2 specification, "Header"."""
+    """The header up to version 3's last fixed field.  Source: qcow2 specification, "Header".
+
+    A version 2 header ends before ``incompatible_features``; its further fields have the values
+    that version 2 means.
+    """
 
     magic: int = wire("u32", default=MAGIC)
     version: int = wire("u32", default=3)
@@ -78,25 +99,31 @@ def read_header(data: bytes, *, read_only: bool) -> Header:
     Raises:
         ImageFormatError: in QEMU's words, for the first fault found in QEMU's order.
     """
-    header = Header.unpack(data)
+    header = Header.unpack(data.ljust(Header.SIZE, b"\0"))
     if header.magic != MAGIC:
         raise ImageFormatError("Image is not in qcow2 format")
     if header.version not in (2, 3):
         raise ImageFormatError(f"Unsupported qcow2 version {header.version}", errno.ENOTSUP)
+    if header.version == 2:
+        header = header.replace(**_VERSION_2)
     bits = header.cluster_bits
     if not MIN_CLUSTER_BITS <= bits <= MAX_CLUSTER_BITS:
         raise ImageFormatError(f"Unsupported cluster size: 2^{bits}")
-    if header.version == 3:
-        if header.header_length < Header.SIZE:
-            raise ImageFormatError("qcow2 header too short")
-        if header.header_length > 1 << bits:
-            raise ImageFormatError("qcow2 header exceeds cluster size")
+    if header.version == 3 and header.header_length < Header.SIZE:
+        raise ImageFormatError("qcow2 header too short")
+    if header.header_length > 1 << bits:
+        raise ImageFormatError("qcow2 header exceeds cluster size")
     if header.backing_file_offset > 1 << bits:
         raise ImageFormatError("Invalid backing file offset")
-    if header.version == 3:
-        _check_features(header, read_only=read_only)
-        if header.refcount_order > 6:
-            raise ImageFormatError("Reference count entry width too large; may not exceed 64 bits")
+    _check_features(header, read_only=read_only)
+    _check_compression(header, data)
+    if header.incompatible_features & EXTENDED_L2 and bits < MIN_EXTENDED_L2_BITS:
+        raise ImageFormatError(
+            "Extended L2 entries are only supported with cluster sizes of at least "
+            f"{1 << MIN_EXTENDED_L2_BITS} bytes"
+        )
+    if header.refcount_order > 6:
+        raise ImageFormatError("Reference count entry width too large; may not exceed 64 bits")
     if header.crypt_method > 2:
         raise ImageFormatError(f"Unsupported encryption method {header.crypt_method}")
     _check_tables(header)
@@ -115,6 +142,23 @@ def _check_features(header: Header, *, read_only: bool) -> None:
         raise ImageFormatError("qcow2: Image is corrupt; cannot be opened read/write", errno.EACCES)
 
 
+def compression_type(header: Header, data: bytes) -> int:
+    """0 for zlib, 1 for zstd; `data` is the start of the file."""
+    if header.header_length <= _COMPRESSION_TYPE_OFFSET:
+        return ZLIB
+    return data[_COMPRESSION_TYPE_OFFSET] if len(data) > _COMPRESSION_TYPE_OFFSET else ZLIB
+
+
+def _check_compression(header: Header, data: bytes) -> None:
+    kind = compression_type(header, data)
+    has_bit = bool(header.incompatible_features & COMPRESSION_TYPE)
+    if kind not in (ZLIB, ZSTD):
+        raise ImageFormatError(f"qcow2: unknown compression type: {kind}", errno.ENOTSUP)
+    if has_bit != (kind != ZLIB):
+        what = "must be set" if kind != ZLIB else "must not be set"
+        raise ImageFormatError(f"qcow2: Compression type incompatible feature bit {what}")
+
+
 def _check_tables(header: Header) -> None:
     mask = (1 << header.cluster_bits) - 1
     if header.refcount_table_clusters > MAX_REFCOUNT_TABLE_BYTES >> header.cluster_bits:
@@ -131,7 +175,7 @@ def _check_tables(header: Header) -> None:
         raise ImageFormatError("Active L1 table too large", errno.EFBIG)
     if header.l1_size and (header.l1_table_offset & mask or header.l1_table_offset >> 63):
         raise ImageFormatError("Active L1 table offset invalid")
-    needed = l1_entries_for(header.size, header.cluster_bits)
+    needed = l1_entries_for(header.size, l2_span_bits(header))
     if needed > 0x7FFFFFFF:
         raise ImageFormatError("Image is too big", errno.EFBIG)
     if header.l1_size < needed:
@@ -139,31 +183,24 @@ def _check_tables(header: Header) -> None:
 
 
 def _check_supported(header: Header) -> None:
-    """Refuse, before anything is touched, what this engine doesn't read yet."""
-    if header.version != 3:
-        missing = "version 2"
-    elif header.cluster_bits != 16:
-        missing = f"a cluster size of {1 << header.cluster_bits} bytes"
-    elif header.refcount_order != 4:
-        missing = f"reference counts of {1 << header.refcount_order} bits"
-    elif header.crypt_method:
+    """Refuse, before anything is touched, what this engine doesn't do."""
+    if header.crypt_method:
         missing = "encryption"
     elif header.incompatible_features & EXTERNAL_DATA:
         missing = "an external data file"
-    elif header.incompatible_features & COMPRESSION_TYPE:
-        missing = "another compression type than zlib"
-    elif header.incompatible_features & EXTENDED_L2:
-        missing = "extended L2 entries"
-    elif header.incompatible_features & DIRTY:
-        missing = "reference counts that need a repair"
     else:
         return
-    raise ImageFormatError(f"qcow2 images with {missing} are not supported yet", errno.ENOTSUP)
+    raise ImageFormatError(f"qcow2 images with {missing} are not supported", errno.ENOTSUP)
 
 
-def l1_entries_for(size: int, cluster_bits: int) -> int:
+def l2_span_bits(header: Header) -> int:
+    """Log2 of the bytes of disk that one L1 entry stands for."""
+    entry_bits = 4 if header.incompatible_features & EXTENDED_L2 else 3
+    return header.cluster_bits + header.cluster_bits - entry_bits
+
+
+def l1_entries_for(size: int, span_bits: int) -> int:
     """How many L1 entries map a disk of `size` bytes; its machine state begins after them."""
-    span_bits = cluster_bits + cluster_bits - 3
     return -(-size >> span_bits)
 
 

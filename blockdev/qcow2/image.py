@@ -18,30 +18,36 @@ from blockdev.errors import QemuError
 from blockdev.file import CONSISTENT_READ, RESIZE, WRITE
 from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
 from blockdev.qcow2.allocator import Allocator
+from blockdev.qcow2.entries import EntryLayout
 from blockdev.qcow2.header import (
     CORRUPT,
+    EXTENDED_L2,
     EXTENSION_BACKING_FORMAT,
+    MAX_L1_BYTES,
     Header,
+    compression_type,
     l1_entries_for,
     read_backing_name,
     read_extensions,
     read_header,
 )
-from blockdev.qcow2.mapping import Mapping
-from blockdev.qcow2.refcounts import Refcounts, from_big_endian
+from blockdev.qcow2.mapping import Clusters, Mapping
+from blockdev.qcow2.refcounts import Refcounts
 from blockdev.qcow2.snapshots import SnapshotTable
 from blockdev.qcow2.tables import L2Tables
+from blockdev.qcow2.words import big_endian, from_big_endian
 from blockdev.raw import FileNode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from blockdev.file import Buffer
+    from blockdev.qcow2.entries import Reference
     from blockdev.qcow2.snapshots import SnapshotEntry
     from blockdev.snapshot import Snapshot
 
-_KNOWN_AUTOCLEAR = 0
+_HEADER_BYTES = 112  # with the compression type behind the fixed fields
 
 
 class UncertainSwitchError(QemuError):
@@ -77,7 +83,7 @@ class Image(BlockNode):
         self._is_corrupt = False
         self._said_corrupt = False
         self.claim(attached=False)
-        self.header = read_header(file.read(0, Header.SIZE), read_only=read_only)
+        self.header = read_header(file.read(0, _HEADER_BYTES), read_only=read_only)
         self.cluster_bits = self.header.cluster_bits
         self.cluster_size = 1 << self.cluster_bits
         first_cluster = file.read(0, self.cluster_size)
@@ -87,18 +93,31 @@ class Image(BlockNode):
         self.backing_format = formats[0].decode("utf-8", "surrogateescape") if formats else ""
         self.refcounts = Refcounts(
             file,
-            self.cluster_bits,
-            self.header.refcount_table_offset,
-            self.header.refcount_table_clusters,
-            self._report_corruption,
+            cluster_bits=self.cluster_bits,
+            refcount_order=self.header.refcount_order,
+            table_offset=self.header.refcount_table_offset,
+            table_clusters=self.header.refcount_table_clusters,
+            report_corruption=self._report_corruption,
+            switch_table=self._switch_refcount_table,
         )
         self.allocator = Allocator(self.refcounts)
         self.tables = L2Tables(file, self.cluster_size)
+        is_extended = bool(self.header.incompatible_features & EXTENDED_L2)
+        self.layout = EntryLayout(self.cluster_bits, is_extended=is_extended)
+        self._clusters = Clusters(
+            file=file,
+            layout=self.layout,
+            tables=self.tables,
+            allocator=self.allocator,
+            compression_type=compression_type(self.header, first_cluster),
+            report_corruption=self._report_corruption,
+        )
         l1 = file.read(self.header.l1_table_offset, 8 * self.header.l1_size)
         self.active = self.mapping(from_big_endian("Q", l1), read_below=self._read_backing)
         self.snapshot_table = SnapshotTable(self)
-        if not read_only and self.header.autoclear_features & ~_KNOWN_AUTOCLEAR:
-            # What we don't keep up to date must not be taken for true after our first write.
+        if not read_only and self.header.autoclear_features:
+            # What we don't keep up to date must not be taken for true after our first write;
+            # bitmaps that are there count as inconsistent then.
             self.switch_header("autoclear_features", "autoclear_features", autoclear_features=0)
 
     def claim(self, *, attached: bool) -> None:
@@ -115,15 +134,7 @@ class Image(BlockNode):
         self, l1: array[int], *, read_below: Callable[[int, memoryview], None] | None = None
     ) -> Mapping:
         """A mapping over this image's clusters; what it doesn't map reads as zeros."""
-        return Mapping(
-            l1,
-            file=self.file,
-            cluster_bits=self.cluster_bits,
-            tables=self.tables,
-            allocator=self.allocator,
-            read_below=read_below or _read_zeros,
-            report_corruption=self._report_corruption,
-        )
+        return Mapping(l1, self._clusters, read_below or _read_zeros)
 
     # --- the guest's reads and writes
 
@@ -140,9 +151,121 @@ class Image(BlockNode):
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         self._check_usable()
-        if offset + sum(map(len, buffers)) > self.size:
-            raise QemuError("Input/output error", errno.EIO)
+        self._check_inside(offset, sum(map(len, buffers)))
         self.active.write(offset, buffers)
+
+    def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
+        """Make bytes read as zeros; whole clusters need no space for that."""
+        self._check_usable()
+        self._check_inside(offset, size)
+        self._each_part(offset, size, self._write_zeros, self._zero_clusters)
+
+    def discard(self, offset: int, size: int) -> None:
+        """Let whole clusters inside the bytes go; they read as zeros then, where that is known."""
+        self._check_usable()
+        self._check_inside(offset, size)
+        self._each_part(offset, size, _leave, self._zero_clusters)
+
+    def _each_part(
+        self,
+        offset: int,
+        size: int,
+        edge: Callable[[int, int], None],
+        whole: Callable[[int, int], None],
+    ) -> None:
+        """Call `edge` for parts of clusters, and `whole` for the clusters between them."""
+        end = offset + size
+        first = -(-offset // self.cluster_size) * self.cluster_size
+        # The disk's last cluster is a whole one too where the disk ends in it.
+        last = end if end == self.size else end // self.cluster_size * self.cluster_size
+        if last <= first:
+            if size:
+                edge(offset, size)
+            return
+        if offset < first:
+            edge(offset, first - offset)
+        whole(first, -(-(last - first) // self.cluster_size))
+        if last < end:
+            edge(last, end - last)
+
+    def _write_zeros(self, offset: int, size: int) -> None:
+        self.active.write(offset, [bytes(size)])
+
+    def _zero_clusters(self, offset: int, clusters: int) -> None:
+        # Version 2 has no word for zeros: without a backing file nothing mapped will do.
+        if self.header.version > 2:
+            self.active.unmap(offset, clusters, as_zeros=True)
+        elif self.backing is None:
+            self.active.unmap(offset, clusters, as_zeros=False)
+        else:
+            for start in range(offset, offset + clusters * self.cluster_size, self.cluster_size):
+                self._write_zeros(start, min(self.cluster_size, self.size - start))
+
+    def allocation(self, offset: int, size: int) -> tuple[bool, int]:
+        """Whether this image itself has the byte at `offset`, and for how many that holds."""
+        return self.active.run(offset, size)
+
+    def truncate(self, size: int) -> None:
+        """Give the disk another size; bytes that come read as zeros.
+
+        Raises:
+            QemuError: the size can't be, or the image's version doesn't allow it.
+        """
+        self._check_usable()
+        if size % 512:
+            raise QemuError("The new size must be a multiple of 512", errno.EINVAL)
+        if self.header.version < 3 and self.snapshots():
+            text = "Can't resize a version 2 image which has snapshots"
+            raise QemuError(text, errno.ENOTSUP)
+        needed = l1_entries_for(size, self.layout.span_bits)
+        if 8 * needed > MAX_L1_BYTES:
+            raise QemuError("The new size is too large", errno.EFBIG)
+        old_size = self.size
+        if size < old_size:
+            self._cut(size)
+            self.write_back()
+        # State that a goto left behind the disk would be in the way of a larger one.
+        self.drop_entries_past(l1_entries_for(old_size, self.layout.span_bits))
+        self.write_back()
+        if needed > len(self.active.l1):
+            self._grow_l1(needed, size)
+        else:
+            self.switch_header("size", "size", size=size)
+        if size > old_size:
+            self._hide_backing(old_size, size)
+        self.flush()
+
+    def _cut(self, size: int) -> None:
+        """Let go what lies past the new end; the rest of its last cluster becomes zeros."""
+        end = -(-size // self.cluster_size) * self.cluster_size
+        if size < end:
+            tail = min(end, self.size) - size
+            self.active.write(size, [bytes(tail)])
+        clusters = -(-(self.size - end) // self.cluster_size)
+        if clusters > 0:
+            self.active.unmap(end, clusters, as_zeros=False)
+
+    def _hide_backing(self, old_size: int, size: int) -> None:
+        """What a longer backing file has past the old end isn't the disk's."""
+        if self.backing is not None and self.backing.size > old_size:
+            self.write_zeroes(old_size, min(size, self.backing.size) - old_size)
+
+    def _grow_l1(self, entries: int, size: int) -> None:
+        """A longer L1 table: the new one | the header names it, and the new size | free the old."""
+        runs: list[Reference] = []
+        l1 = self.active.l1[:]
+        l1.extend([0] * (entries - len(l1)))
+        try:
+            offset = self.allocate_bytes(8 * entries, runs)
+            self.file.write(offset, [big_endian(l1)])
+            self.switch_l1(self.mapping(l1), offset, size)
+        except QemuError as error:
+            self.give_back(runs, error)
+            raise
+
+    def _check_inside(self, offset: int, size: int) -> None:
+        if offset + size > self.size:
+            raise QemuError("Input/output error", errno.EIO)
 
     def _read_backing(self, guest_offset: int, view: memoryview) -> None:
         if self.backing is None:
@@ -226,9 +349,16 @@ class Image(BlockNode):
         self.active = self.mapping(mapping.l1, read_below=self._read_backing)
         self.free_bytes_later(old.l1_table_offset, 8 * old.l1_size)
 
+    def _switch_refcount_table(self, offset: int, clusters: int) -> None:
+        """Let the header name another refcount table; `Refcounts.write` sees to the order."""
+        header = self.header.replace(refcount_table_offset=offset, refcount_table_clusters=clusters)
+        first, last = "refcount_table_offset", "refcount_table_clusters"
+        self.file.write(Header.offset_of(first), [header.pack(first, last)])
+        self.header = header
+
     # --- clusters
 
-    def allocate_bytes(self, size: int, runs: list[tuple[int, int]]) -> int:
+    def allocate_bytes(self, size: int, runs: list[Reference]) -> int:
         """Clusters in a row for `size` bytes, noted in `runs`; the host offset, 0 for no bytes."""
         if not size:
             return 0
@@ -236,29 +366,29 @@ class Image(BlockNode):
         runs.append(run)
         return run[0] << self.cluster_bits
 
-    def give_back(self, runs: list[tuple[int, int]], error: QemuError) -> None:
+    def give_back(self, runs: list[Reference], error: QemuError) -> None:
         """Undo the counts of a change that failed, unless it may be in the file after all."""
         if not isinstance(error, UncertainSwitchError):
-            for first, count in runs:
-                self.allocator.free_now(first, count)
+            for reference in runs:
+                self.allocator.free_now(reference)
 
     def free_bytes_later(self, offset: int, size: int) -> None:
         """Give back the clusters that `size` bytes from `offset` lie in, once that is safe."""
         if size:
-            self.allocator.free_later(offset >> self.cluster_bits, -(-size // self.cluster_size))
+            self.allocator.free_later((offset >> self.cluster_bits, -(-size // self.cluster_size)))
 
-    def count_up(self, references: list[tuple[int, int]], runs: list[tuple[int, int]]) -> None:
-        """Count one more reference to each run, noting those done in `runs`."""
-        for first, count in references:
-            self.refcounts.add(first, count, 1)
-            runs.append((first, count))
+    def count_up(self, references: Iterable[Reference], runs: list[Reference]) -> None:
+        """Count one more reference to each cluster, noting those done in `runs`."""
+        for reference in references:
+            self.allocator.count_up(reference)
+            runs.append(reference)
 
     def drop_entries_past(self, l1_entries: int) -> None:
         """Unmap what the active L1 table maps past so many entries, once that is safe."""
         active = self.active
         stale = active.l1[l1_entries:]
-        for run in self.mapping(stale).references() if any(stale) else ():
-            self.allocator.free_later(*run)
+        for reference in self.mapping(stale).references() if any(stale) else ():
+            self.allocator.free_later(reference)
         for index in range(l1_entries, len(active.l1)):
             if active.l1[index]:
                 active.l1[index] = 0
@@ -306,7 +436,7 @@ class Image(BlockNode):
             raise QemuError(text, error.errno_value) from error
 
     def vmstate_reader(self, snapshot: Snapshot) -> VMStateReader:
-        first = l1_entries_for(snapshot.disk_size, self.cluster_bits)
+        first = l1_entries_for(snapshot.disk_size, self.layout.span_bits)
         return StateReader(self, self.snapshot_table.read_l1(snapshot)[first:])
 
     # --- damage
@@ -381,8 +511,8 @@ class StateArea(VMStateWriter):
         self._mapping = self._image.mapping(array("Q"))
 
     def abandon(self) -> None:
-        for first, count in list(self._mapping.references()):
-            self._image.allocator.free_now(first, count)
+        for reference in list(self._mapping.references()):
+            self._image.allocator.free_now(reference)
         self._image.tables.forget(lambda cluster: self._image.refcounts.get(cluster) == 0)
         self._mapping = self._image.mapping(array("Q"))
 
@@ -396,12 +526,16 @@ class StateReader(VMStateReader):
 
     def __init__(self, image: Image, l1: array[int]) -> None:
         self._mapping = image.mapping(l1)
-        self._end = len(l1) * (image.cluster_size // 8) << image.cluster_bits
+        self._end = len(l1) << image.layout.span_bits
 
     def read_into(self, offset: int, view: memoryview) -> int:
         inside = max(0, min(len(view), self._end - offset))
         self._mapping.read_into(offset, view[:inside])
         return inside
+
+
+def _leave(_offset: int, _size: int) -> None:
+    """What a discard does with a part of a cluster."""
 
 
 def _read_zeros(_guest_offset: int, view: memoryview) -> None:

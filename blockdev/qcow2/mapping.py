@@ -7,19 +7,64 @@ Source: qcow2 specification, "Cluster mapping".
 from __future__ import annotations
 
 import errno
-from array import array
 
 from blockdev.errors import QemuError
-from blockdev.qcow2.refcounts import c_hex
-from blockdev.qcow2.tables import COMPRESSED, COPIED, OFFSET_MASK, ZERO, L2Table, L2Tables
+from blockdev.qcow2.compressed import decompress
+from blockdev.qcow2.entries import (
+    ALL_ALLOCATED,
+    ALL_ZERO,
+    COMPRESSED,
+    COPIED,
+    OFFSET_MASK,
+    ZERO,
+    subclusters,
+)
+from blockdev.qcow2.header import SUBCLUSTERS
+from blockdev.qcow2.words import c_hex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Iterator, Sequence
 
     from blockdev.file import Buffer
     from blockdev.node import BlockNode
     from blockdev.qcow2.allocator import Allocator
+    from blockdev.qcow2.entries import EntryLayout, Reference
+    from blockdev.qcow2.tables import L2Table, L2Tables
+
+# What answers for some bytes.
+_BELOW, _ZEROS, _DATA, _COMPRESSED = range(4)
+
+
+class Clusters:
+    """What all mappings of an image share.
+
+    Attributes:
+        file: the node with the image's bytes.
+        layout: of the L2 entries.
+        compression_type: of compressed clusters.
+        report_corruption: told of an entry that can't be.
+    """
+
+    __slots__ = ("allocator", "compression_type", "file", "layout", "report_corruption", "tables")
+
+    def __init__(
+        self,
+        *,
+        file: BlockNode,
+        layout: EntryLayout,
+        tables: L2Tables,
+        allocator: Allocator,
+        compression_type: int,
+        report_corruption: Callable[[str], None],
+    ) -> None:
+        self.file = file
+        self.layout = layout
+        self.tables = tables
+        self.allocator = allocator
+        self.compression_type = compression_type
+        self.report_corruption = report_corruption
 
 
 class Mapping:
@@ -27,31 +72,29 @@ class Mapping:
 
     Args:
         l1: the L1 table's entries; a mapping that grows (machine state) may start without any.
+        clusters: of the image.
         read_below: fills a view from a guest offset where nothing is mapped.
-        report_corruption: told of an entry that can't be.
     """
 
     def __init__(
         self,
         l1: array[int],
-        *,
-        file: BlockNode,
-        cluster_bits: int,
-        tables: L2Tables,
-        allocator: Allocator,
+        clusters: Clusters,
         read_below: Callable[[int, memoryview], None],
-        report_corruption: Callable[[str], None],
     ) -> None:
         self.l1 = l1
         self.changed_l1: set[int] = set()
-        self._file = file
-        self._cluster_bits = cluster_bits
-        self._cluster_size = 1 << cluster_bits
-        self._l2_bits = cluster_bits - 3
-        self._tables = tables
-        self._allocator = allocator
+        self._clusters = clusters
+        self._file = clusters.file
+        self._layout = layout = clusters.layout
+        self._cluster_bits = layout.cluster_bits
+        self._cluster_size = layout.cluster_size
+        self._l2_bits = layout.l2_bits
+        self._words = layout.words
+        self._subcluster_bits = layout.cluster_bits - 5
+        self._tables = clusters.tables
+        self._allocator = clusters.allocator
         self._read_below = read_below
-        self._report_corruption = report_corruption
 
     # --- reading
 
@@ -59,49 +102,90 @@ class Mapping:
         """Fill `view` with the guest's bytes."""
         done = 0
         while done < len(view):
-            host_offset, length, is_zero = self._run(guest_offset + done, len(view) - done)
+            kind, host_offset, length = self._run(guest_offset + done, len(view) - done)
             part = view[done : done + length]
-            if host_offset is not None:
+            if kind == _DATA:
                 self._file.read_into(host_offset, part)
-            elif is_zero:
+            elif kind == _ZEROS:
                 part[:] = bytes(length)
-            else:
+            elif kind == _BELOW:
                 self._read_below(guest_offset + done, part)
+            else:
+                start = (guest_offset + done) & (self._cluster_size - 1)
+                part[:] = self._decompressed(host_offset)[start : start + length]
             done += length
 
-    def _run(self, guest_offset: int, length: int) -> tuple[int | None, int, bool]:
-        """What maps some bytes from `guest_offset` on: (host offset, bytes, reads as zeros)."""
+    def _decompressed(self, entry: int) -> bytes:
+        offset, length = self._layout.compressed_range(entry)
+        data = self._file.read(offset, length)
+        return decompress(data, self._cluster_size, self._clusters.compression_type)
+
+    def run(self, guest_offset: int, length: int) -> tuple[bool, int]:
+        """Whether this image itself answers for the byte at an offset, and for how many it does."""
+        kind, _, length = self._run(guest_offset, length)
+        return kind != _BELOW, length
+
+    def _run(self, guest_offset: int, length: int) -> tuple[int, int, int]:
+        """What answers for some bytes from `guest_offset` on.
+
+        Returns:
+            The kind, the host offset (for a compressed cluster its L2 entry), and for how many
+            bytes that holds.
+        """
         in_cluster = guest_offset & (self._cluster_size - 1)
-        cluster = guest_offset >> self._cluster_bits
-        l1_index, l2_index = divmod(cluster, 1 << self._l2_bits)
+        l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
         clusters_left = (1 << self._l2_bits) - l2_index
         table = self._l2_table(l1_index)
         if table is None:
             reach = (clusters_left << self._cluster_bits) - in_cluster
-            return None, min(length, reach), False
-        entry = table.entries[l2_index]
-        wanted = min(clusters_left, -(-(in_cluster + length) >> self._cluster_bits))
+            return _BELOW, 0, min(length, reach)
+        words = table.words
+        entry = words[l2_index * self._words]
+        in_one = min(length, self._cluster_size - in_cluster)
+        if entry & COMPRESSED:
+            return _COMPRESSED, entry, in_one
         host = self._data_offset(table, l2_index)
+        if self._words > 1:
+            return self._subcluster_run(words[2 * l2_index + 1], host, in_cluster, in_one)
+        if entry & ZERO:
+            kind, step = _ZEROS, 0
+        elif host:
+            kind, step = _DATA, self._cluster_size
+        else:
+            kind, step = _BELOW, 0
+        wanted = min(clusters_left, -(-(in_cluster + length) >> self._cluster_bits))
         count = 1
+        mask = COMPRESSED | ZERO | (0 if kind == _ZEROS else OFFSET_MASK)
+        expected = entry & mask
         while count < wanted:
-            following = table.entries[l2_index + count]
-            if following & (ZERO | COMPRESSED) != entry & (ZERO | COMPRESSED):
+            expected += step
+            if words[l2_index + count] & mask != expected:
                 break
-            if not entry & ZERO:
-                expected = host + (count << self._cluster_bits) if host else 0
-                if following & OFFSET_MASK != expected:
-                    break
             count += 1
         here = min(length, (count << self._cluster_bits) - in_cluster)
-        if entry & ZERO:
-            return None, here, True
-        return (host + in_cluster if host else None), here, False
+        return kind, host + in_cluster, here
+
+    def _subcluster_run(
+        self, bitmap: int, host: int, in_cluster: int, length: int
+    ) -> tuple[int, int, int]:
+        """As `_run`, inside one cluster with a bitmap of its subclusters."""
+        bits = self._subcluster_bits
+        first = in_cluster >> bits
+
+        def state(number: int) -> int:
+            if bitmap >> (SUBCLUSTERS + number) & 1:
+                return _ZEROS
+            return _DATA if bitmap >> number & 1 else _BELOW
+
+        kind = state(first)
+        end = first + 1
+        while end << bits < in_cluster + length and state(end) == kind:
+            end += 1
+        return kind, host + in_cluster, min(length, (end << bits) - in_cluster)
 
     def _data_offset(self, table: L2Table, l2_index: int, *, guest_offset: int = -1) -> int:
         """The host offset in an L2 entry, 0 for none; `guest_offset` is given when writing."""
-        entry = table.entries[l2_index]
-        if entry & COMPRESSED:
-            raise QemuError("Compressed clusters are not supported yet", errno.ENOTSUP)
+        entry = table.words[l2_index * self._words]
         offset = entry & OFFSET_MASK
         if offset & (self._cluster_size - 1):
             if guest_offset < 0:
@@ -110,7 +194,7 @@ class Mapping:
             else:
                 where = f"(guest offset: {c_hex(guest_offset)})"
                 text = f"Data cluster offset {offset:#x} unaligned {where}"
-            self._report_corruption(text)
+            self._clusters.report_corruption(text)
             raise QemuError("Input/output error", errno.EIO)
         return offset
 
@@ -122,7 +206,7 @@ class Mapping:
             return None
         if offset & (self._cluster_size - 1):
             text = f"L2 table offset {offset:#x} unaligned (L1 index: {c_hex(l1_index)})"
-            self._report_corruption(text)
+            self._clusters.report_corruption(text)
             raise QemuError("Input/output error", errno.EIO)
         return self._tables.get(offset)
 
@@ -135,13 +219,21 @@ class Mapping:
         """
         cursor = _Cursor(buffers)
         while cursor.remaining:
-            cluster = guest_offset >> self._cluster_bits
-            l1_index, l2_index = divmod(cluster, 1 << self._l2_bits)
+            l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
             table = self._own_l2_table(l1_index)
-            written = self._write_in_place(table, l2_index, guest_offset, cursor)
-            if not written:
+            if self._is_ours(table, l2_index):
+                if self._words > 1:
+                    written = self._write_subclusters(table, l2_index, guest_offset, cursor)
+                else:
+                    written = self._write_in_place(table, l2_index, guest_offset, cursor)
+            else:
                 written = self._write_new(table, l2_index, guest_offset, cursor)
             guest_offset += written
+
+    def _is_ours(self, table: L2Table, l2_index: int) -> bool:
+        """Whether an entry has a cluster that may be written in place."""
+        entry = table.words[l2_index * self._words]
+        return bool(entry & COPIED) and not entry & (COMPRESSED | ZERO if self._words == 1 else 0)
 
     def _own_l2_table(self, l1_index: int) -> L2Table:
         """The L2 table, after a copy if others share it."""
@@ -153,11 +245,11 @@ class Mapping:
         cluster, _ = self._allocator.allocate(1, exactly=True)
         offset = cluster << self._cluster_bits
         # A shared table's clusters are counted for both already; only the table itself is new.
-        table = self._tables.add(offset, old.entries[:] if old is not None else None)
+        table = self._tables.add(offset, old.words[:] if old is not None else None)
         self.l1[l1_index] = offset | COPIED
         self.changed_l1.add(l1_index)
         if old is not None:
-            self._allocator.free_later(old.host_offset >> self._cluster_bits, 1)
+            self._allocator.free_later((old.host_offset >> self._cluster_bits, 1))
         return table
 
     def _write_in_place(
@@ -165,93 +257,157 @@ class Mapping:
     ) -> int:
         """Write as far as clusters are ours alone and lie in a row; how many bytes that were."""
         in_cluster = guest_offset & (self._cluster_size - 1)
-        entries = table.entries
-        if not entries[l2_index] & COPIED or entries[l2_index] & ZERO:
-            return 0
+        words = table.words
         host = self._data_offset(table, l2_index, guest_offset=guest_offset - in_cluster)
         count = 1
         while (count << self._cluster_bits) - in_cluster < cursor.remaining:
             index = l2_index + count
             wanted = (host + (count << self._cluster_bits)) | COPIED
-            if index == len(entries) or entries[index] != wanted:
+            if index == len(words) or words[index] != wanted:
                 break
             count += 1
         data = cursor.take((count << self._cluster_bits) - in_cluster)
         self._file.write(host + in_cluster, data)
         return sum(map(len, data))
 
+    def _write_subclusters(
+        self, table: L2Table, l2_index: int, guest_offset: int, cursor: _Cursor
+    ) -> int:
+        """Write in place in one cluster of which some subclusters may be missing so far.
+
+        Those are filled up with what the guest had there; until the bitmap says that they are
+        here, nobody reads them.
+        """
+        in_cluster = guest_offset & (self._cluster_size - 1)
+        start = guest_offset - in_cluster
+        host = self._data_offset(table, l2_index, guest_offset=start)
+        length = min(cursor.remaining, self._cluster_size - in_cluster)
+        size = 1 << self._subcluster_bits
+        first = in_cluster >> self._subcluster_bits
+        end = -(-(in_cluster + length) >> self._subcluster_bits)
+        bitmap = table.words[2 * l2_index + 1]
+        touched = subclusters(first, end)
+        if bitmap & touched == touched and not bitmap >> SUBCLUSTERS & touched:
+            self._file.write(host + in_cluster, cursor.take(length))
+            return length
+        head, tail = in_cluster & (size - 1), -(in_cluster + length) & (size - 1)
+        data = self._surrounded(guest_offset, length, head, tail, cursor)
+        self._file.write(host + in_cluster - head, data)
+        table.set(2 * l2_index + 1, [(bitmap | touched) & ~(touched << SUBCLUSTERS)])
+        return length
+
+    def _surrounded(
+        self, guest_offset: int, length: int, head: int, tail: int, cursor: _Cursor
+    ) -> list[Buffer]:
+        """The next `length` bytes of data between what the guest has before and behind them."""
+        data: list[Buffer] = [self._old_bytes(guest_offset - head, head)] if head else []
+        data += cursor.take(length)
+        if tail:
+            data.append(self._old_bytes(guest_offset + length, tail))
+        return data
+
     def _write_new(self, table: L2Table, l2_index: int, guest_offset: int, cursor: _Cursor) -> int:
         """Write to new clusters, with what the guest had around the data; bytes of data written."""
         size = self._cluster_size
         in_cluster = guest_offset & (size - 1)
-        wanted = -(-(in_cluster + cursor.remaining) // size)
-        count = 1
-        entries = table.entries
-        while (
-            count < wanted
-            and l2_index + count < len(entries)
-            and (not entries[l2_index + count] & COPIED or entries[l2_index + count] & ZERO)
-        ):
-            count += 1
         start = guest_offset - in_cluster
+        wanted = -(-(in_cluster + cursor.remaining) // size)
+        wanted = min(wanted, (1 << self._l2_bits) - l2_index)
+        count = 1
+        while count < wanted and not self._is_ours(table, l2_index + count):
+            count += 1
         # Faults of the old entries must show before anything is taken.
         old = [
-            self._data_offset(table, l2_index + n, guest_offset=start + n * size)
+            reference
             for n in range(count)
+            if (reference := self._reference(table, l2_index + n, start + n * size))
         ]
         first, count = self._allocator.allocate(count, exactly=False)
         length = min(cursor.remaining, count * size - in_cluster)
         try:
             tail = -(in_cluster + length) % size
-            around = [self._old_bytes(start, in_cluster)] if in_cluster else []
-            data = around + cursor.take(length)
-            if tail:
-                data.append(self._old_bytes(guest_offset + length, tail))
+            data = self._surrounded(guest_offset, length, in_cluster, tail, cursor)
             self._file.write(first << self._cluster_bits, data)
         except QemuError:
-            self._allocator.free_now(first, count)
+            self._allocator.free_now((first, count))
             raise
-        offsets = range(first << self._cluster_bits, (first + count) << self._cluster_bits, size)
-        table.set(l2_index, [offset | COPIED for offset in offsets])
-        for offset in old[:count]:
-            if offset:
-                self._allocator.free_later(offset >> self._cluster_bits, 1)
+        entries = range(first * size | COPIED, (first + count) * size | COPIED, size)
+        if self._words > 1:
+            table.set(2 * l2_index, [w for entry in entries for w in (entry, ALL_ALLOCATED)])
+        else:
+            table.set(l2_index, entries)
+        end = l2_index + count
+        for index, replaced in old:
+            if index < end:
+                self._allocator.free_later(replaced)
         return length
+
+    def _reference(
+        self, table: L2Table, l2_index: int, guest_offset: int
+    ) -> tuple[int, tuple[int, int]] | None:
+        """The clusters that an entry refers to, with its index; None if there are none."""
+        entry = table.words[l2_index * self._words]
+        if entry & COMPRESSED:
+            return l2_index, self._layout.compressed_clusters(entry)
+        offset = self._data_offset(table, l2_index, guest_offset=guest_offset)
+        return (l2_index, (offset >> self._cluster_bits, 1)) if offset else None
 
     def _old_bytes(self, guest_offset: int, size: int) -> memoryview:
         view = memoryview(bytearray(size))
         self.read_into(guest_offset, view)
         return view
 
+    # --- unmapping
+
+    def unmap(self, guest_offset: int, clusters: int, *, as_zeros: bool) -> None:
+        """Let whole clusters go.
+
+        Args:
+            guest_offset: of the first, a multiple of the cluster size.
+            clusters: how many.
+            as_zeros: they read as zeros then; otherwise what is below shows again.
+        """
+        while clusters:
+            l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
+            here = min(clusters, (1 << self._l2_bits) - l2_index)
+            if as_zeros or self._l2_table(l1_index) is not None:
+                self._unmap_in_table(l1_index, l2_index, here, as_zeros=as_zeros)
+            guest_offset += here << self._cluster_bits
+            clusters -= here
+
+    def _unmap_in_table(self, l1_index: int, l2_index: int, count: int, *, as_zeros: bool) -> None:
+        words = [0] * self._words
+        if as_zeros:
+            words[-1] = ALL_ZERO if self._words > 1 else ZERO
+        table = self._l2_table(l1_index)
+        part = slice(l2_index * self._words, (l2_index + count) * self._words)
+        if table is not None and table.words[part].tolist() == words * count:
+            return
+        table = self._own_l2_table(l1_index)
+        size = self._cluster_size
+        start = ((l1_index << self._l2_bits) + l2_index) * size
+        old = [self._reference(table, l2_index + n, start + n * size) for n in range(count)]
+        table.set(part.start, words * count)
+        for reference in old:
+            if reference:
+                self._allocator.free_later(reference[1])
+
     # --- as a whole
 
-    def references(self) -> Iterator[tuple[int, int]]:
-        """Runs (first cluster, count) of all L2 tables and what their entries point to.
+    def references(self) -> Iterator[Reference]:
+        """The clusters of all L2 tables, and those that their entries refer to.
 
         Raises:
-            QemuError: an entry that can't be, or one that this engine can't follow.
+            QemuError: an L1 entry that can't be.
         """
-        bits = self._cluster_bits
+        tables: list[int] = []
         for l1_index in range(len(self.l1)):
             table = self._l2_table(l1_index)
-            if table is None:
-                continue
-            yield table.host_offset >> bits, 1
-            first = count = 0
-            for index, entry in enumerate(table.entries):
-                if not entry:
-                    continue
-                cluster = self._data_offset(table, index) >> bits
-                if not cluster:
-                    continue
-                if cluster == first + count:
-                    count += 1
-                    continue
-                if count:
-                    yield first, count
-                first, count = cluster, 1
-            if count:
-                yield first, count
+            if table is not None:
+                tables.append(table.host_offset >> self._cluster_bits)
+                yield from self._layout.references(table.words)
+        if tables:
+            yield tables
 
     def clear_copied(self) -> None:
         """Mark everything as shared: the next write to it goes elsewhere."""
@@ -262,28 +418,38 @@ class Mapping:
             if entry & COPIED:
                 self.l1[l1_index] = entry & ~COPIED
                 self.changed_l1.add(l1_index)
-            if any(e & COPIED for e in table.entries):
-                table.replace(array("Q", [e & ~COPIED for e in table.entries]))
+            words = self._layout.without_copied(table.words)
+            if words is not None:
+                table.replace(words)
 
     def set_copied(self) -> None:
         """Mark what has a single reference as ours alone, and nothing else."""
-        single = self._allocator.has_single_reference
-        bits = self._cluster_bits
-        for l1_index, entry in enumerate(self.l1):
-            table = self._l2_table(l1_index)
-            if table is None:
-                continue
-            right = table.host_offset | (COPIED if single(table.host_offset >> bits) else 0)
-            if right != entry:
-                self.l1[l1_index] = right
-                self.changed_l1.add(l1_index)
-            changed = table.entries[:]
-            for index, old in enumerate(changed):
-                if old & OFFSET_MASK and not old & COMPRESSED:
-                    shared = not single((old & OFFSET_MASK) >> bits)
-                    changed[index] = old & ~COPIED | (0 if shared else COPIED)
-            if changed != table.entries:
-                table.replace(changed)
+        present = [index for index, entry in enumerate(self.l1) if entry & OFFSET_MASK]
+        tables = {index: self._l2_table(index) for index in present}
+        clusters = [(self.l1[index] & OFFSET_MASK) >> self._cluster_bits for index in present]
+        for index, is_single in zip(present, self._allocator.single(clusters), strict=True):
+            right = self.l1[index] & OFFSET_MASK | (COPIED if is_single else 0)
+            if right != self.l1[index]:
+                self.l1[index] = right
+                self.changed_l1.add(index)
+            table = tables[index]
+            if table is not None:
+                self._set_copied_in(table)
+
+    def _set_copied_in(self, table: L2Table) -> None:
+        words = table.words[:]
+        places = [
+            place
+            for place in range(0, len(words), self._words)
+            if words[place] & OFFSET_MASK and not words[place] & COMPRESSED
+        ]
+        if not places:
+            return
+        clusters = [(words[place] & OFFSET_MASK) >> self._cluster_bits for place in places]
+        for place, is_single in zip(places, self._allocator.single(clusters), strict=True):
+            words[place] = words[place] & ~COPIED | (COPIED if is_single else 0)
+        if words != table.words:
+            table.replace(words)
 
 
 class _Cursor:

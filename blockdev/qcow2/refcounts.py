@@ -8,10 +8,10 @@ Source: qcow2 specification, "Reference counting".
 from __future__ import annotations
 
 import errno
-import sys
 from array import array
 
 from blockdev.errors import QemuError
+from blockdev.qcow2.words import RefcountWidth, big_endian, c_hex, from_big_endian
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,29 +20,8 @@ if TYPE_CHECKING:
     from blockdev.node import BlockNode
 
 _OFFSET_MASK = 0xFFFFFFFFFFFFFE00  # refcount table entry: bits 9-63
-_SWAP = sys.byteorder == "little"
-
-
-def big_endian(entries: array[int]) -> bytes:
-    """The entries as the format stores them."""
-    if not _SWAP:
-        return entries.tobytes()
-    copy = entries[:]
-    copy.byteswap()
-    return copy.tobytes()
-
-
-def from_big_endian(typecode: str, data: bytes) -> array[int]:
-    """The entries that the format stores as `data`."""
-    entries = array(typecode, data)
-    if _SWAP:
-        entries.byteswap()
-    return entries
-
-
-def c_hex(number: int) -> str:
-    """A number as C's ``%#x`` shows it."""
-    return f"{number:#x}" if number else "0"
+_MAX_TABLE_BYTES = 8 << 20
+_BULK = 16  # from so many counts on, one addition of a large number is quicker
 
 
 class Refcounts:
@@ -51,63 +30,144 @@ class Refcounts:
     Args:
         file: the protocol node.
         cluster_bits: log2 of the cluster size.
+        refcount_order: log2 of a count's bits.
         table_offset, table_clusters: where the refcount table lies.
         report_corruption: told in QEMU's words of a block that lies where none can.
+        switch_table: lets the header name another table, behind a barrier (offset, clusters).
     """
-
-    TYPECODE = "H"  # 16-bit counts
-    MAXIMUM = 0xFFFF
 
     def __init__(
         self,
         file: BlockNode,
+        *,
         cluster_bits: int,
+        refcount_order: int,
         table_offset: int,
         table_clusters: int,
         report_corruption: Callable[[str], None],
+        switch_table: Callable[[int, int], None],
     ) -> None:
         self._file = file
         self._cluster_bits = cluster_bits
         self._cluster_size = 1 << cluster_bits
+        self._width = RefcountWidth(refcount_order)
         self._report_corruption = report_corruption
+        self._switch_table = switch_table
         self._table_offset = table_offset
+        self._table_clusters = table_clusters
         self._table = from_big_endian("Q", file.read(table_offset, table_clusters << cluster_bits))
-        self._block_entries = self._cluster_size // array(self.TYPECODE).itemsize
+        self._block_entries = (self._cluster_size << 3) >> refcount_order
         self._blocks: dict[int, array[int]] = {}
         self._dirty: dict[int, tuple[int, int]] = {}  # block -> changed entries, from and to
         self._unlisted: set[int] = set()  # blocks the table in the file doesn't name yet
+        self._replaced: tuple[int, int] | None = None  # the file's table, if ours is a new one
         self._hint = 0  # no free cluster below this one
+
+    @property
+    def maximum(self) -> int:
+        """The largest count there can be."""
+        return self._width.maximum
 
     def get(self, cluster: int) -> int:
         """The count of the cluster with this number; 0 where no block says anything."""
         block = self._block(cluster // self._block_entries)
         return block[cluster % self._block_entries] if block is not None else 0
 
+    def single(self, clusters: list[int]) -> list[bool]:
+        """For each cluster whether its count is 1."""
+        entries = self._block_entries
+        blocks: dict[int, array[int] | None] = {}
+        for index in {cluster // entries for cluster in clusters}:
+            blocks[index] = self._block(index)
+        found = []
+        for cluster in clusters:
+            block = blocks[cluster // entries]
+            found.append(block is not None and block[cluster % entries] == 1)
+        return found
+
     def add(self, first: int, count: int, change: int) -> None:
-        """Change the counts of `count` clusters; all or none.
+        """Change the counts of `count` clusters by 1 or -1; all or none.
 
         Raises:
-            QemuError: a count would leave 0 to `MAXIMUM`, or a block is missing or damaged.
+            QemuError: a count would leave 0 to `maximum`, or a block is missing or damaged.
         """
-        while count:
-            index, entry = divmod(first, self._block_entries)
-            block = self._block(index)
-            here = min(count, self._block_entries - entry)
-            if block is None:
-                raise QemuError(f"No refcount block for cluster {first}", errno.EIO)
-            counts = block[entry : entry + here]
-            if change > 0 and max(counts) + change > self.MAXIMUM:
-                raise QemuError(f"Reference count of cluster {first} is full", errno.EINVAL)
-            if change < 0 and min(counts) + change < 0:
-                raise QemuError(f"Reference count of cluster {first} is too small", errno.EINVAL)
+        done = 0
+        try:
+            while done < count:
+                done += self._add_in_block(first + done, count - done, change)
+        except QemuError:
+            self.add(first, done, -change)
+            raise
+
+    def _add_in_block(self, first: int, count: int, change: int) -> int:
+        """Change as many of the counts as stand in one block; how many those are."""
+        index, entry = divmod(first, self._block_entries)
+        block = self._block(index)
+        if block is None:
+            raise QemuError(f"No refcount block for cluster {first}", errno.EIO)
+        here = min(count, self._block_entries - entry)
+        if here < _BULK:
+            self._check(block, entry, here, change)
             for n in range(entry, entry + here):
                 block[n] += change
-            low, high = self._dirty.get(index, (entry, entry))
-            self._dirty[index] = (min(low, entry), max(high, entry + here))
-            if change < 0:
-                self._hint = min(self._hint, first)
-            first += here
-            count -= here
+        else:
+            self._add_bulk(block, entry, here, change)
+        low, high = self._dirty.get(index, (entry, entry))
+        self._dirty[index] = (min(low, entry), max(high, entry + here))
+        if change < 0:
+            self._hint = min(self._hint, first)
+        return here
+
+    def _check(self, block: array[int], entry: int, count: int, change: int) -> None:
+        limit = self._width.maximum if change > 0 else 0
+        if limit in block[entry : entry + count]:
+            what = "full" if change > 0 else "0 already"
+            raise QemuError(f"A reference count is {what}", errno.EINVAL)
+
+    def _add_bulk(self, block: array[int], entry: int, count: int, change: int) -> None:
+        """One addition for all counts: none carries into the next, as none is at its limit."""
+        part = block[entry : entry + count]
+        data = part.tobytes()
+        limit = self._width.limit_bytes(change)
+        if data.find(limit) >= 0:  # perhaps across two counts only
+            self._check(block, entry, count, change)
+        width = part.itemsize
+        ones = int.from_bytes((b"\1" + bytes(width - 1)) * count, "little")
+        total = int.from_bytes(data, "little") + (ones if change > 0 else -ones)
+        block[entry : entry + count] = array(part.typecode, total.to_bytes(len(data), "little"))
+
+    def add_each(self, clusters: list[int], change: int) -> None:
+        """Change the count of each cluster, which may come several times.
+
+        Raises:
+            QemuError: as `add`; those before the one that can't be changed are.
+        """
+        limit = self._width.maximum if change > 0 else 0
+        entries = self._block_entries
+        done = 0
+        try:
+            last, block = -1, None
+            for cluster in clusters:
+                index, entry = divmod(cluster, entries)
+                if index != last:
+                    last, block = index, self._block(index)
+                    if block is None:
+                        raise QemuError(f"No refcount block for cluster {cluster}", errno.EIO)
+                    self._dirty[index] = (0, entries)
+                assert block is not None
+                if block[entry] == limit:
+                    what = "full" if change > 0 else "0 already"
+                    raise QemuError(f"A reference count is {what}", errno.EINVAL)
+                block[entry] += change
+                done += 1
+        except QemuError:
+            for cluster in clusters[:done]:
+                self._blocks[cluster // entries][cluster % entries] -= change
+            raise
+        if change < 0 and clusters:
+            self._hint = min(self._hint, min(clusters))
+
+    # --- free clusters
 
     def allocate(self, wanted: int, *, exactly: bool) -> tuple[int, int]:
         """Find free clusters one after the other and count each once.
@@ -151,7 +211,7 @@ class Refcounts:
                 if found < 0:
                     break
                 entry = -(-found // width)
-                if block[entry]:
+                if entry == self._block_entries or block[entry]:
                     continue
                 rest = data[entry * width : (entry + longest) * width]
                 length = (len(rest) - len(rest.lstrip(b"\0"))) // width
@@ -168,47 +228,94 @@ class Refcounts:
                     f"Refblock offset {offset:#x} unaligned (reftable index: {c_hex(index)})"
                 )
                 raise QemuError("Input/output error", errno.EIO)
-            block = from_big_endian(self.TYPECODE, self._file.read(offset, self._cluster_size))
+            block = self._width.unpack(self._file.read(offset, self._cluster_size))
             self._blocks[index] = block
         return block
 
     def _new_block(self, index: int) -> array[int]:
         """Begin to count a region that had no block; the block is the region's first cluster."""
         if index >= len(self._table):
-            raise QemuError("The refcount table is full", errno.EFBIG)
-        block = array(self.TYPECODE, bytes(self._cluster_size))
+            self._grow_table(index)
+            return self._blocks[index]
+        cluster = index * self._block_entries
+        block = self._add_block(index, cluster)
         block[0] = 1
-        self._table[index] = index * self._block_entries << self._cluster_bits
+        return block
+
+    def _add_block(self, index: int, cluster: int) -> array[int]:
+        block = array(self._width.typecode, bytes(self._block_entries * self._width.itemsize))
+        self._table[index] = cluster << self._cluster_bits
         self._blocks[index] = block
         self._dirty[index] = (0, self._block_entries)
         self._unlisted.add(index)
         return block
 
+    def _grow_table(self, index: int) -> None:
+        """Make a longer table where its blocks end: at the start of region `index`.
+
+        Block after block, then the table: all of it lies in regions that are new, and counts
+        itself.  The old table stays the file's until `write` switches.
+        """
+        entries, bits = self._block_entries, self._cluster_bits
+        start = index * entries
+        table_entries = max(index + 1, len(self._table) * 3 // 2)
+        blocks = 1
+        while True:
+            table_clusters = -(-8 * max(table_entries, index + blocks) >> bits)
+            needed = -(-(blocks + table_clusters) // entries)
+            if needed <= blocks:
+                break
+            blocks = needed
+        if table_clusters << bits > _MAX_TABLE_BYTES:
+            raise QemuError("File too large", errno.EFBIG)
+        if self._replaced is None:
+            self._replaced = (self._table_offset >> bits, self._table_clusters)
+        else:  # the table that is given up was never the file's
+            self.add(self._table_offset >> bits, self._table_clusters, -1)
+        missing = (table_clusters << bits) // 8 - len(self._table)
+        self._table.extend([0] * missing)
+        for n in range(blocks):
+            self._add_block(index + n, start + n)
+        self._table_offset = (start + blocks) << bits
+        self._table_clusters = table_clusters
+        self.add(start, blocks + table_clusters, 1)
+
+    # --- to the file
+
     @property
     def is_dirty(self) -> bool:
         """Whether `write` has anything to do."""
-        return bool(self._dirty)
+        return bool(self._dirty) or self._replaced is not None
 
     def write(self) -> None:
         """Write what changed since the last time.
 
         A new block is on the disk before the table names it: a table that names garbage would
-        say anything of the clusters there.
+        say anything of the clusters there.  Likewise a new table before the header names it; the
+        old one is given back afterwards, in memory, for the next `write` behind a barrier.
         """
         if self._unlisted:
             for index in sorted(self._unlisted & self._dirty.keys()):
                 self._write_block(index)
-            self._file.flush()
-            for index in sorted(self._unlisted):
-                entry = self._table[index].to_bytes(8, "big")
-                self._file.write(self._table_offset + 8 * index, [entry])
-                self._unlisted.discard(index)
+            if self._replaced is not None:
+                self._file.write(self._table_offset, [big_endian(self._table)])
+            else:
+                self._file.flush()
+                for index in sorted(self._unlisted):
+                    entry = self._table[index].to_bytes(8, "big")
+                    self._file.write(self._table_offset + 8 * index, [entry])
+            if self._replaced is not None:
+                self._file.flush()
+                self._switch_table(self._table_offset, self._table_clusters)
+                self._file.flush()
+                old, self._replaced = self._replaced, None
+                self.add(old[0], old[1], -1)
+            self._unlisted.clear()
         for index in sorted(self._dirty):
             self._write_block(index)
 
     def _write_block(self, index: int) -> None:
         low, high = self._dirty[index]
-        block = self._blocks[index]
-        offset = (self._table[index] & _OFFSET_MASK) + low * block.itemsize
-        self._file.write(offset, [big_endian(block[low:high])])
+        position, data = self._width.pack(self._blocks[index], low, high)
+        self._file.write((self._table[index] & _OFFSET_MASK) + position, [data])
         del self._dirty[index]

@@ -13,9 +13,9 @@ import os
 from array import array
 
 from blockdev.errors import QemuError
+from blockdev.qcow2.entries import COPIED
 from blockdev.qcow2.header import MAX_L1_BYTES, MAX_SNAPSHOT_TABLE_BYTES, l1_entries_for
-from blockdev.qcow2.refcounts import big_endian, from_big_endian
-from blockdev.qcow2.tables import COPIED
+from blockdev.qcow2.words import big_endian, from_big_endian
 from blockdev.snapshot import Snapshot, find_by_id_and_name, find_to_go_to
 from blockdev.wire import Record, wire
 
@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from blockdev.qcow2.entries import Reference
     from blockdev.qcow2.image import Image
     from blockdev.qcow2.mapping import Mapping
 
@@ -198,14 +199,14 @@ class SnapshotTable:
         image = self._image
         image.write_back()
         active = image.active
-        disk_entries = l1_entries_for(image.size, image.cluster_bits)
+        disk_entries = l1_entries_for(image.size, image.layout.span_bits)
         snapshot.id = str(max((_number(entry.id) for entry in self.entries), default=0) + 1)
         snapshot.disk_size = image.size
         # Machine state that a goto left in the active table would only be copied about.
         image.drop_entries_past(disk_entries)
-        runs: list[tuple[int, int]] = []
+        runs: list[Reference] = []
         try:
-            image.count_up(list(active.references()), runs)
+            image.count_up(active.references(), runs)
             active.clear_copied()
             l1 = active.l1[:disk_entries]
             if vmstate is not None:
@@ -234,15 +235,15 @@ class SnapshotTable:
         l1 = self._read_l1(entry)
         image.write_back()
         references = list(image.mapping(l1).references())
-        runs: list[tuple[int, int]] = []
+        runs: list[Reference] = []
         try:
             self._switch([kept for kept in self.entries if kept is not entry], runs)
         except QemuError as error:
             image.give_back(runs, error)
             text = f"Failed to remove snapshot from snapshot list: {error}"
             raise QemuError(text, error.errno_value) from error
-        for first, count in references:
-            image.allocator.free_later(first, count)
+        for reference in references:
+            image.allocator.free_later(reference)
         image.free_bytes_later(entry.l1_table_offset, 8 * entry.l1_size)
         image.marks_are_stale = True
 
@@ -264,16 +265,16 @@ class SnapshotTable:
             raise _goto_error(error.errno_value) from error
         image.write_back()
         old = list(image.active.references())
-        needed = l1_entries_for(entry.disk_size, image.cluster_bits)
+        needed = l1_entries_for(entry.disk_size, image.layout.span_bits)
         if 8 * needed > MAX_L1_BYTES:
             raise _goto_error(errno.EFBIG)
         # The machine state comes along past the disk's end, as after QEMU's own goto.
         l1 = array("Q", [e & ~COPIED for e in stored])
         l1.extend([0] * (needed - len(l1)))
         mapping = image.mapping(l1)
-        runs: list[tuple[int, int]] = []
+        runs: list[Reference] = []
         try:
-            image.count_up(list(mapping.references()), runs)
+            image.count_up(mapping.references(), runs)
             mapping.clear_copied()
             offset = image.allocate_bytes(8 * len(l1), runs)
             image.file.write(offset, [big_endian(l1)])
@@ -281,8 +282,8 @@ class SnapshotTable:
         except QemuError as error:
             image.give_back(runs, error)
             raise _goto_error(error.errno_value) from error
-        for first, count in old:
-            image.allocator.free_later(first, count)
+        for reference in old:
+            image.allocator.free_later(reference)
         image.marks_are_stale = True
         return entry
 
@@ -300,7 +301,7 @@ class SnapshotTable:
         data = self._image.file.read(entry.l1_table_offset, 8 * entry.l1_size)
         return from_big_endian("Q", data)
 
-    def _switch(self, entries: list[SnapshotEntry], runs: list[tuple[int, int]]) -> None:
+    def _switch(self, entries: list[SnapshotEntry], runs: list[Reference]) -> None:
         """Write a complete new table and let the header name it; the old one is freed later."""
         image = self._image
         table = pack_table(entries)
