@@ -42,9 +42,13 @@ class Allocator:
         else:
             self._refcounts.add(*reference, change)
 
-    def single(self, clusters: list[int]) -> list[bool]:
-        """For each cluster whether the count says that it has one owner."""
-        return self._refcounts.single(clusters)
+    def counts(self, clusters: list[int]) -> list[int]:
+        """The count of each cluster."""
+        return self._refcounts.counts(clusters)
+
+    def common_count(self, first: int, count: int) -> int | None:
+        """The count that all clusters of a run have; None if they differ."""
+        return self._refcounts.common_count(first, count)
 
     @property
     def has_deferred(self) -> bool:

@@ -50,6 +50,11 @@ class EntryLayout:
         self._compressed = self._in_each_entry(COMPRESSED)
         self._unaligned = self._in_each_entry(OFFSET_MASK & (self.cluster_size - 1))
         self._offsets = self._in_each_entry(OFFSET_MASK)
+        self._one = self._in_each_entry(1)
+        entries = self._table_words // self.words
+        ramp = array("Q", bytes(self.cluster_size))
+        ramp[:: self.words] = array("Q", range(0, entries * self.cluster_size, self.cluster_size))
+        self._ramp = int.from_bytes(ramp.tobytes(), "little")
 
     def _in_each_entry(self, word: int) -> int:
         words = array("Q", [word, *[0] * (self.words - 1)]) * (self._table_words // self.words)
@@ -67,41 +72,61 @@ class EntryLayout:
         first = offset >> self.cluster_bits
         return first, ((offset + length - 1) >> self.cluster_bits) - first + 1
 
-    def without_copied(self, table: array[int]) -> array[int] | None:
+    def run_length(self, words: array[int]) -> int:
+        """How many entries of a table map clusters in a row, if that is all there is in it.
+
+        So it is after a sequential write: from the first entry on each is the one before plus a
+        cluster, with the same flags, and behind them there is nothing.  0 for any other table.
+        """
+        first = words[0]
+        if not first & OFFSET_MASK or first & (
+            COMPRESSED | ZERO if self.words == 1 else COMPRESSED
+        ):
+            return 0
+        if first & OFFSET_MASK & (self.cluster_size - 1):
+            return 0
+        number = int.from_bytes(words.tobytes(), "little")
+        length = -(-number.bit_length() // (64 * self.words))
+        one, ramp = self._one, self._ramp
+        if length * self.words < self._table_words:
+            mask = (1 << 64 * self.words * length) - 1
+            one, ramp = one & mask, ramp & mask
+        expected = first * one + ramp
+        if self.words > 1:
+            expected += words[1] * one << 64
+        return length if number == expected else 0
+
+    def with_copied(self, words: array[int], length: int, *, is_copied: bool) -> array[int]:
+        """A table that is a run of entries, with all of them marked as ours alone, or none."""
+        number = int.from_bytes(words.tobytes(), "little")
+        mask = self._copied & (1 << 64 * self.words * length) - 1
+        number = number | mask if is_copied else number & ~mask
+        return array("Q", number.to_bytes(self.cluster_size, "little"))
+
+    def without_copied(self, words: array[int]) -> array[int] | None:
         """The table with nothing marked as ours alone; None if nothing is."""
-        number = int.from_bytes(table.tobytes(), "little")
+        number = int.from_bytes(words.tobytes(), "little")
         if not number & self._copied:
             return None
         return array("Q", (number & ~self._copied).to_bytes(self.cluster_size, "little"))
 
-    def references(self, table: array[int]) -> Iterable[Reference]:
-        """The clusters that a table's entries refer to; unaligned entries are passed over.
-
-        A table whose clusters lie in a row, as after a sequential write, is one run.
-        """
-        number = int.from_bytes(table.tobytes(), "little")
+    def references(self, words: array[int]) -> Iterable[Reference]:
+        """The clusters that a table's entries refer to; unaligned entries are passed over."""
+        number = int.from_bytes(words.tobytes(), "little")
         if not number:
             return
         if number & (self._compressed | self._unaligned):
-            yield from self._slow_references(table)
+            yield from self._slow_references(words)
             return
         offsets = array("Q", (number & self._offsets).to_bytes(self.cluster_size, "little"))
-        if self.words > 1:
-            offsets = offsets[:: self.words]
-        first = offsets[0]
-        count = len(offsets)
-        size = self.cluster_size
-        if first and offsets == array("Q", range(first, first + count * size, size)):
-            yield first >> self.cluster_bits, count
-            return
         bits = self.cluster_bits
-        clusters = [offset >> bits for offset in offsets if offset]
+        clusters = [offset >> bits for offset in offsets[:: self.words] if offset]
         if clusters:
             yield clusters
 
-    def _slow_references(self, table: array[int]) -> Iterable[Reference]:
+    def _slow_references(self, words: array[int]) -> Iterable[Reference]:
         clusters: list[int] = []
-        for entry in table[:: self.words]:
+        for entry in words[:: self.words]:
             if entry & COMPRESSED:
                 yield self.compressed_clusters(entry)
             elif entry & OFFSET_MASK and not entry & OFFSET_MASK & (self.cluster_size - 1):

@@ -7,6 +7,7 @@ Source: qcow2 specification, "Cluster mapping".
 from __future__ import annotations
 
 import errno
+from array import array
 
 from blockdev.errors import QemuError
 from blockdev.qcow2.compressed import decompress
@@ -24,7 +25,6 @@ from blockdev.qcow2.words import c_hex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Callable, Iterator, Sequence
 
     from blockdev.file import Buffer
@@ -394,62 +394,95 @@ class Mapping:
 
     # --- as a whole
 
-    def references(self) -> Iterator[Reference]:
+    def references(self, *, sharing: bool = False) -> Iterator[Reference]:
         """The clusters of all L2 tables, and those that their entries refer to.
+
+        Args:
+            sharing: on the way, mark everything as shared, so that the next write to it goes
+                elsewhere.
 
         Raises:
             QemuError: an L1 entry that can't be.
         """
-        tables: list[int] = []
+        run_first = run_count = 0
         for l1_index in range(len(self.l1)):
-            table = self._l2_table(l1_index)
-            if table is not None:
-                tables.append(table.host_offset >> self._cluster_bits)
-                yield from self._layout.references(table.words)
-        if tables:
-            yield tables
-
-    def clear_copied(self) -> None:
-        """Mark everything as shared: the next write to it goes elsewhere."""
-        for l1_index, entry in enumerate(self.l1):
             table = self._l2_table(l1_index)
             if table is None:
                 continue
-            if entry & COPIED:
-                self.l1[l1_index] = entry & ~COPIED
-                self.changed_l1.add(l1_index)
+            here = [(table.host_offset >> self._cluster_bits, 1)]
+            length = table.run_length(self._layout)
+            if length:
+                here.append(((table.words[0] & OFFSET_MASK) >> self._cluster_bits, length))
+            else:
+                yield from self._layout.references(table.words)
+            # A table before its data, and the next one behind, are one long run.
+            for first, count in here:
+                if first == run_first + run_count:
+                    run_count += count
+                else:
+                    if run_count:
+                        yield run_first, run_count
+                    run_first, run_count = first, count
+            if sharing:
+                self._share(l1_index, table, length)
+        if run_count:
+            yield run_first, run_count
+
+    def _share(self, l1_index: int, table: L2Table, length: int) -> None:
+        if self.l1[l1_index] & COPIED:
+            self.l1[l1_index] &= ~COPIED
+            self.changed_l1.add(l1_index)
+        if not length:
             words = self._layout.without_copied(table.words)
             if words is not None:
                 table.replace(words)
+        elif table.words[0] & COPIED:
+            table.replace_run(
+                self._layout.with_copied(table.words, length, is_copied=False), length
+            )
 
     def set_copied(self) -> None:
         """Mark what has a single reference as ours alone, and nothing else."""
         present = [index for index, entry in enumerate(self.l1) if entry & OFFSET_MASK]
         tables = {index: self._l2_table(index) for index in present}
         clusters = [(self.l1[index] & OFFSET_MASK) >> self._cluster_bits for index in present]
-        for index, is_single in zip(present, self._allocator.single(clusters), strict=True):
-            right = self.l1[index] & OFFSET_MASK | (COPIED if is_single else 0)
+        for index, count in zip(present, self._allocator.counts(clusters), strict=True):
+            right = self.l1[index] & OFFSET_MASK | (COPIED if count == 1 else 0)
             if right != self.l1[index]:
                 self.l1[index] = right
                 self.changed_l1.add(index)
             table = tables[index]
-            if table is not None:
+            if table is not None and not self._set_copied_in_run(table):
                 self._set_copied_in(table)
 
+    def _set_copied_in_run(self, table: L2Table) -> bool:
+        """Mark a table that is one run of clusters with one count; False if it isn't."""
+        length = table.run_length(self._layout)
+        if not length:
+            return False
+        first = (table.words[0] & OFFSET_MASK) >> self._cluster_bits
+        count = self._allocator.common_count(first, length)
+        if count is None:
+            return False
+        if (count == 1) != bool(table.words[0] & COPIED):
+            words = self._layout.with_copied(table.words, length, is_copied=count == 1)
+            table.replace_run(words, length)
+        return True
+
     def _set_copied_in(self, table: L2Table) -> None:
-        words = table.words[:]
-        places = [
-            place
-            for place in range(0, len(words), self._words)
-            if words[place] & OFFSET_MASK and not words[place] & COMPRESSED
+        words = table.words[:: self._words]
+        bits = self._cluster_bits
+        # An entry without a cluster looks at the first one, which is the header's.
+        clusters = [0 if entry & COMPRESSED else (entry & OFFSET_MASK) >> bits for entry in words]
+        counts = self._allocator.counts(clusters)
+        right = [
+            (entry | COPIED if count == 1 else entry & ~COPIED) if cluster else entry
+            for entry, cluster, count in zip(words, clusters, counts, strict=True)
         ]
-        if not places:
-            return
-        clusters = [(words[place] & OFFSET_MASK) >> self._cluster_bits for place in places]
-        for place, is_single in zip(places, self._allocator.single(clusters), strict=True):
-            words[place] = words[place] & ~COPIED | (COPIED if is_single else 0)
-        if words != table.words:
-            table.replace(words)
+        if right != words.tolist():
+            all_words = table.words[:]
+            all_words[:: self._words] = array("Q", right)
+            table.replace(all_words)
 
 
 class _Cursor:

@@ -61,6 +61,7 @@ class Refcounts:
         self._dirty: dict[int, tuple[int, int]] = {}  # block -> changed entries, from and to
         self._unlisted: set[int] = set()  # blocks the table in the file doesn't name yet
         self._replaced: tuple[int, int] | None = None  # the file's table, if ours is a new one
+        self._ones: dict[int, int] = {}  # by how many counts, a number with 1 in each
         self._hint = 0  # no free cluster below this one
 
     @property
@@ -73,17 +74,33 @@ class Refcounts:
         block = self._block(cluster // self._block_entries)
         return block[cluster % self._block_entries] if block is not None else 0
 
-    def single(self, clusters: list[int]) -> list[bool]:
-        """For each cluster whether its count is 1."""
+    def counts(self, clusters: list[int]) -> list[int]:
+        """The count of each cluster."""
+        if not clusters:
+            return []
         entries = self._block_entries
-        blocks: dict[int, array[int] | None] = {}
-        for index in {cluster // entries for cluster in clusters}:
-            blocks[index] = self._block(index)
-        found = []
-        for cluster in clusters:
-            block = blocks[cluster // entries]
-            found.append(block is not None and block[cluster % entries] == 1)
-        return found
+        index = clusters[0] // entries
+        block = self._block(index)
+        low, high = index * entries, (index + 1) * entries
+        if block is not None and low <= min(clusters) and max(clusters) < high:
+            return [block[cluster - low] for cluster in clusters]
+        return [self.get(cluster) for cluster in clusters]
+
+    def common_count(self, first: int, count: int) -> int | None:
+        """The count that all clusters of a run have; None if they differ."""
+        common = self.get(first)
+        while count:
+            index, entry = divmod(first, self._block_entries)
+            block = self._block(index)
+            here = min(count, self._block_entries - entry)
+            if block is None:
+                return None
+            part = block[entry : entry + here]
+            if part != array(part.typecode, [common]) * here:
+                return None
+            first += here
+            count -= here
+        return common
 
     def add(self, first: int, count: int, change: int) -> None:
         """Change the counts of `count` clusters by 1 or -1; all or none.
@@ -131,8 +148,10 @@ class Refcounts:
         limit = self._width.limit_bytes(change)
         if data.find(limit) >= 0:  # perhaps across two counts only
             self._check(block, entry, count, change)
-        width = part.itemsize
-        ones = int.from_bytes((b"\1" + bytes(width - 1)) * count, "little")
+        ones = self._ones.get(count)
+        if ones is None:
+            one = (b"\1" + bytes(part.itemsize - 1)) * count
+            self._ones[count] = ones = int.from_bytes(one, "little")
         total = int.from_bytes(data, "little") + (ones if change > 0 else -ones)
         block[entry : entry + count] = array(part.typecode, total.to_bytes(len(data), "little"))
 

@@ -206,8 +206,7 @@ class SnapshotTable:
         image.drop_entries_past(disk_entries)
         runs: list[Reference] = []
         try:
-            image.count_up(active.references(), runs)
-            active.clear_copied()
+            image.count_up(active.references(sharing=True), runs)
             l1 = active.l1[:disk_entries]
             if vmstate is not None:
                 l1.extend(entry & ~COPIED for entry in vmstate.l1)
@@ -274,8 +273,7 @@ class SnapshotTable:
         mapping = image.mapping(l1)
         runs: list[Reference] = []
         try:
-            image.count_up(mapping.references(), runs)
-            mapping.clear_copied()
+            image.count_up(mapping.references(sharing=True), runs)
             offset = image.allocate_bytes(8 * len(l1), runs)
             image.file.write(offset, [big_endian(l1)])
             image.switch_l1(mapping, offset, entry.disk_size)

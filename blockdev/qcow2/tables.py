@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from blockdev.node import BlockNode
+    from blockdev.qcow2.entries import EntryLayout
 
-_CACHE_BYTES = 32 << 20  # tables beyond that are let go of when they are clean
+_CACHE_BYTES = 64 << 20  # tables beyond that are let go of when they are clean
 _FEWEST_TABLES = 16
 
 
 class L2Table:
     """One L2 table; change words through `set` and `replace`."""
 
-    __slots__ = ("_high", "_low", "_pending", "host_offset", "is_reachable", "words")
+    __slots__ = ("_high", "_low", "_pending", "_run", "host_offset", "is_reachable", "words")
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class L2Table:
         self.words = words
         self.is_reachable = is_reachable
         self._pending = pending
+        self._run: int | None = None
         # The changed words are _low to _high; a table that the file lacks is all change.
         self._low, self._high = (len(words), 0) if is_reachable else (0, len(words))
         if not is_reachable:
@@ -47,6 +49,7 @@ class L2Table:
 
     def set(self, index: int, values: Iterable[int]) -> None:
         """Change words from `index` on."""
+        self._run = None
         new = array("Q", values)
         self.words[index : index + len(new)] = new
         self._low = min(self._low, index)
@@ -55,9 +58,21 @@ class L2Table:
 
     def replace(self, words: array[int]) -> None:
         """Change all words."""
+        self._run = None
         self.words = words
         self._low, self._high = 0, len(words)
         self._pending[self.host_offset] = self
+
+    def replace_run(self, words: array[int], length: int) -> None:
+        """Change all words to those of a run of so many entries."""
+        self.replace(words)
+        self._run = length
+
+    def run_length(self, layout: EntryLayout) -> int:
+        """As `EntryLayout.run_length`, kept until the table changes."""
+        if self._run is None:
+            self._run = layout.run_length(self.words)
+        return self._run
 
     def write(self, file: BlockNode) -> None:
         """Bring the changed words to the file."""
