@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench import engine
 from bench.pairs import Result, Session, compare, process_seconds, start_seconds
 
 OURS = str(Path(__file__).resolve().parent.parent / ".venv" / "bin" / "hmp")
@@ -85,6 +86,9 @@ def main() -> int:
             start_up(options.runs, folder),
             snapshots(options.runs, folder, 256, random=True),
             snapshots(options.runs, folder, 256, random=False),
+            engine.metadata(folder, options.runs),
+            engine.many(folder, options.runs),
+            engine.guest(folder, options.runs),
         ):
             for result in results:
                 print(result.row(), flush=True)

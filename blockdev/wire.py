@@ -67,6 +67,11 @@ class Record:
         return cls(**dict(zip(cls._fields, cls._layout.unpack_from(data, offset), strict=True)))
 
     @classmethod
+    def values(cls, data: bytes, offset: int = 0) -> tuple[int, ...]:
+        """The fields of a record at `offset` in their order, for reading very many of them."""
+        return cls._layout.unpack_from(data, offset)
+
+    @classmethod
     def offset_of(cls, name: str) -> int:
         """Bytes from the start of the record to the field `name`."""
         names = list(cls._fields)

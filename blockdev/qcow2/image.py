@@ -139,9 +139,10 @@ class Image(BlockNode):
     # --- the guest's reads and writes
 
     def read(self, offset: int, size: int) -> bytes:
-        data = bytearray(size)
-        self.read_into(offset, memoryview(data))
-        return bytes(data)
+        self._check_usable()
+        inside = max(0, min(size, self.size - offset))
+        data = self.active.read(offset, inside)
+        return data if inside == size else data + bytes(size - inside)
 
     def read_into(self, offset: int, view: memoryview) -> None:
         self._check_usable()
@@ -302,6 +303,13 @@ class Image(BlockNode):
             self.write_back()
             self.file.flush()
 
+    def _conclude(self) -> None:
+        """See that a header that was switched is on the disk, which freeing waits for anyway."""
+        needs_barrier = not self.allocator.has_deferred
+        self.write_back()
+        if needs_barrier:
+            self.file.flush()
+
     def close(self) -> None:
         if not self._is_corrupt:
             self.flush()
@@ -418,19 +426,19 @@ class Image(BlockNode):
             raise
         if vmstate:
             vmstate.adopt()
-        self.flush()
+        self._conclude()
 
     def snapshot_goto(self, id_or_name: str) -> SnapshotEntry:
         self._check_usable()
         snapshot = self.snapshot_table.goto(id_or_name)
-        self.flush()
+        self._conclude()
         return snapshot
 
     def snapshot_delete(self, id: str, name: str) -> None:
         self._check_usable()
         self.snapshot_table.delete(id, name)
         try:
-            self.flush()
+            self._conclude()
         except QemuError as error:
             text = f"Failed to update snapshot status in disk: {error}"
             raise QemuError(text, error.errno_value) from error

@@ -98,6 +98,15 @@ class Mapping:
 
     # --- reading
 
+    def read(self, guest_offset: int, size: int) -> bytes:
+        """The guest's bytes; those of one piece in the file are not copied again."""
+        kind, host_offset, length = self._run(guest_offset, size) if size else (_ZEROS, 0, 0)
+        if length == size and kind == _DATA:
+            return self._file.read(host_offset, size)
+        data = bytearray(size)
+        self.read_into(guest_offset, memoryview(data))
+        return bytes(data)
+
     def read_into(self, guest_offset: int, view: memoryview) -> None:
         """Fill `view` with the guest's bytes."""
         done = 0

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _MAX_EXTRA = 1024  # bytes of extra data in an entry
 _NO_ICOUNT = (1 << 64) - 1
+_WINDOW_BYTES = 64 << 10  # of a table at once
 
 
 class SnapshotHeader(Record):
@@ -89,31 +90,34 @@ def unpack_table(
         QemuError: an entry, or the table, is larger than the format allows.
     """
     entries: list[SnapshotEntry] = []
+    table = _Window(read)
     offset = 0
     for index in range(count):
-        fixed = SnapshotHeader.unpack(read(offset, SnapshotHeader.SIZE))
-        if fixed.extra_data_size > _MAX_EXTRA:
+        fixed = SnapshotHeader.values(table.get(offset, SnapshotHeader.SIZE))
+        l1_table_offset, l1_size, id_size, name_size, date_sec, date_nsec = fixed[:6]
+        vm_clock_nsec, vm_state_size, extra_size = fixed[6:]
+        if extra_size > _MAX_EXTRA:
             raise QemuError(
                 f"Too much extra metadata in snapshot table entry {index}\n"
                 "You can force-remove this extra metadata with qemu-img check -r all",
                 errno.EINVAL,
             )
-        length = fixed.extra_data_size + fixed.id_str_size + fixed.name_size
-        rest = read(offset + SnapshotHeader.SIZE, length)
-        extra, strings = rest[: fixed.extra_data_size], rest[fixed.extra_data_size :]
-        known = _unpack_extra(extra, fixed.vm_state_size, disk_size)
+        length = extra_size + id_size + name_size
+        rest = table.get(offset + SnapshotHeader.SIZE, length)
+        extra, strings = rest[:extra_size], rest[extra_size:]
+        known = _unpack_extra(extra, vm_state_size, disk_size)
         entry = SnapshotEntry(
-            id=_text(strings[: fixed.id_str_size]),
-            name=_text(strings[fixed.id_str_size :]),
-            date_sec=fixed.date_sec,
-            date_nsec=fixed.date_nsec,
-            vm_clock_nsec=fixed.vm_clock_nsec,
-            vm_state_size=known.vm_state_size_large,
+            id=_text(strings[:id_size]),
+            name=_text(strings[id_size:]),
+            date_sec=date_sec,
+            date_nsec=date_nsec,
+            vm_clock_nsec=vm_clock_nsec,
+            vm_state_size=known[0],
             # qemu-img leaves 0 here, the machine all ones for "not counted".
-            icount=None if known.icount == _NO_ICOUNT else known.icount,
-            disk_size=known.disk_size,
+            icount=None if known[2] == _NO_ICOUNT else known[2],
+            disk_size=known[1],
         )
-        entry.l1_table_offset, entry.l1_size = fixed.l1_table_offset, fixed.l1_size
+        entry.l1_table_offset, entry.l1_size = l1_table_offset, l1_size
         entry.unknown_extra = extra[SnapshotExtra.SIZE :]
         entries.append(entry)
         offset += _padded(SnapshotHeader.SIZE + length)
@@ -122,12 +126,29 @@ def unpack_table(
     return entries, offset
 
 
-def _unpack_extra(extra: bytes, vm_state_size: int, disk_size: int) -> SnapshotExtra:
-    """Extra data may end after any of its fields; each missing one has its meaning."""
+class _Window:
+    """Looks at a file through one read for many small pieces that follow each other."""
+
+    def __init__(self, read: Callable[[int, int], bytes]) -> None:
+        self._read = read
+        self._start = 0
+        self._data = b""
+
+    def get(self, offset: int, size: int) -> bytes:
+        at = offset - self._start
+        if at < 0 or at + size > len(self._data):
+            self._start, at = offset, 0
+            self._data = self._read(offset, max(size, _WINDOW_BYTES))
+        return self._data[at : at + size]
+
+
+def _unpack_extra(extra: bytes, vm_state_size: int, disk_size: int) -> tuple[int, ...]:
+    """State size, disk size and icount; each may be missing, and has its meaning then."""
+    if len(extra) >= SnapshotExtra.SIZE:
+        return SnapshotExtra.values(extra)
     large = int.from_bytes(extra[:8], "big") if len(extra) >= 8 else vm_state_size
     disk = int.from_bytes(extra[8:16], "big") if len(extra) >= 16 else disk_size
-    icount = int.from_bytes(extra[16:24], "big") if len(extra) >= 24 else _NO_ICOUNT
-    return SnapshotExtra(vm_state_size_large=large, disk_size=disk, icount=icount)
+    return large, disk, _NO_ICOUNT
 
 
 def pack_table(entries: list[SnapshotEntry]) -> bytes:
