@@ -23,7 +23,6 @@ from blockdev.qcow2.header import (
     CORRUPT,
     EXTENDED_L2,
     EXTENSION_BACKING_FORMAT,
-    MAX_L1_BYTES,
     Header,
     compression_type,
     l1_entries_for,
@@ -31,11 +30,15 @@ from blockdev.qcow2.header import (
     read_extensions,
     read_header,
 )
-from blockdev.qcow2.mapping import Clusters, Mapping
+from blockdev.qcow2.lookup import Clusters
+from blockdev.qcow2.mapping import Mapping
 from blockdev.qcow2.refcounts import Refcounts
+from blockdev.qcow2.resize import resize
+from blockdev.qcow2.sharing import references, set_copied
 from blockdev.qcow2.snapshots import SnapshotTable
+from blockdev.qcow2.state import StateArea, StateReader
 from blockdev.qcow2.tables import L2Tables
-from blockdev.qcow2.words import big_endian, from_big_endian
+from blockdev.qcow2.words import from_big_endian
 from blockdev.raw import FileNode
 
 TYPE_CHECKING = False
@@ -213,56 +216,7 @@ class Image(BlockNode):
             QemuError: the size can't be, or the image's version doesn't allow it.
         """
         self._check_usable()
-        if size % 512:
-            raise QemuError("The new size must be a multiple of 512", errno.EINVAL)
-        if self.header.version < 3 and self.snapshots():
-            text = "Can't resize a version 2 image which has snapshots"
-            raise QemuError(text, errno.ENOTSUP)
-        needed = l1_entries_for(size, self.layout.span_bits)
-        if 8 * needed > MAX_L1_BYTES:
-            raise QemuError("The new size is too large", errno.EFBIG)
-        old_size = self.size
-        if size < old_size:
-            self._cut(size)
-            self.write_back()
-        # State that a goto left behind the disk would be in the way of a larger one.
-        self.drop_entries_past(l1_entries_for(old_size, self.layout.span_bits))
-        self.write_back()
-        if needed > len(self.active.l1):
-            self._grow_l1(needed, size)
-        else:
-            self.switch_header("size", "size", size=size)
-        if size > old_size:
-            self._hide_backing(old_size, size)
-        self.flush()
-
-    def _cut(self, size: int) -> None:
-        """Let go what lies past the new end; the rest of its last cluster becomes zeros."""
-        end = -(-size // self.cluster_size) * self.cluster_size
-        if size < end:
-            tail = min(end, self.size) - size
-            self.active.write(size, [bytes(tail)])
-        clusters = -(-(self.size - end) // self.cluster_size)
-        if clusters > 0:
-            self.active.unmap(end, clusters, as_zeros=False)
-
-    def _hide_backing(self, old_size: int, size: int) -> None:
-        """What a longer backing file has past the old end isn't the disk's."""
-        if self.backing is not None and self.backing.size > old_size:
-            self.write_zeroes(old_size, min(size, self.backing.size) - old_size)
-
-    def _grow_l1(self, entries: int, size: int) -> None:
-        """A longer L1 table: the new one | the header names it, and the new size | free the old."""
-        runs: list[Reference] = []
-        l1 = self.active.l1[:]
-        l1.extend([0] * (entries - len(l1)))
-        try:
-            offset = self.allocate_bytes(8 * entries, runs)
-            self.file.write(offset, [big_endian(l1)])
-            self.switch_l1(self.mapping(l1), offset, size)
-        except QemuError as error:
-            self.give_back(runs, error)
-            raise
+        resize(self, size)
 
     def _check_inside(self, offset: int, size: int) -> None:
         if offset + size > self.size:
@@ -293,7 +247,7 @@ class Image(BlockNode):
             self.refcounts.write()
         if self.marks_are_stale:
             # True in the file already, whatever the counts there say, so no barrier is needed.
-            self.active.set_copied()
+            set_copied(self.active)
             self.marks_are_stale = False
             self.tables.write_changes()
             self._write_changed_l1()
@@ -395,7 +349,7 @@ class Image(BlockNode):
         """Unmap what the active L1 table maps past so many entries, once that is safe."""
         active = self.active
         stale = active.l1[l1_entries:]
-        for reference in self.mapping(stale).references() if any(stale) else ():
+        for reference in references(self.mapping(stale)) if any(stale) else ():
             self.allocator.free_later(reference)
         for index in range(l1_entries, len(active.l1)):
             if active.l1[index]:
@@ -472,74 +426,6 @@ class Image(BlockNode):
                 "suppressed"
             )
         self._said_corrupt = True
-
-
-class StateArea(VMStateWriter):
-    """Machine state on its way into an image.
-
-    It has an L1 table of its own, which the file only gets as part of the snapshot's: until
-    then the state takes clusters that nothing refers to.  Only whole clusters are written, so
-    that none is written twice.
-    """
-
-    def __init__(self, image: Image) -> None:
-        self._image = image
-        self._mapping = image.mapping(array("Q"))
-        self._written = 0
-        self._rest = b""
-
-    def write(self, buffers: Sequence[Buffer]) -> None:
-        total = len(self._rest) + sum(map(len, buffers))
-        over = total % self._image.cluster_size
-        if total == over:
-            self._rest += b"".join(buffers)
-            return
-        pieces: list[Buffer] = [self._rest, *buffers]
-        tail: list[Buffer] = []
-        while over:
-            last = memoryview(pieces.pop())
-            cut = max(0, len(last) - over)
-            if cut:
-                pieces.append(last[:cut])
-            tail.append(last[cut:])
-            over -= len(last) - cut
-        self._rest = b"".join(reversed(tail))
-        self._mapping.write(self._written, pieces)
-        self._written += total - total % self._image.cluster_size
-
-    def finish(self) -> Mapping:
-        """Write what is left of the state; the mapping of all of it."""
-        if self._rest:
-            self._mapping.write(self._written, [self._rest])
-            self._rest = b""
-        return self._mapping
-
-    def adopt(self) -> None:
-        """The state belongs to a snapshot now, or may; it can't be abandoned any more."""
-        self._mapping = self._image.mapping(array("Q"))
-
-    def abandon(self) -> None:
-        for reference in list(self._mapping.references()):
-            self._image.allocator.free_now(reference)
-        self._image.tables.forget(lambda cluster: self._image.refcounts.get(cluster) == 0)
-        self._mapping = self._image.mapping(array("Q"))
-
-
-class StateReader(VMStateReader):
-    """Machine state in a snapshot.
-
-    Args:
-        l1: the entries of the snapshot's L1 table past its disk.
-    """
-
-    def __init__(self, image: Image, l1: array[int]) -> None:
-        self._mapping = image.mapping(l1)
-        self._end = len(l1) << image.layout.span_bits
-
-    def read_into(self, offset: int, view: memoryview) -> int:
-        inside = max(0, min(len(view), self._end - offset))
-        self._mapping.read_into(offset, view[:inside])
-        return inside
 
 
 def _leave(_offset: int, _size: int) -> None:

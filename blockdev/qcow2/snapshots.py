@@ -15,6 +15,7 @@ from array import array
 from blockdev.errors import QemuError
 from blockdev.qcow2.entries import COPIED
 from blockdev.qcow2.header import MAX_L1_BYTES, MAX_SNAPSHOT_TABLE_BYTES, l1_entries_for
+from blockdev.qcow2.sharing import references
 from blockdev.qcow2.words import big_endian, from_big_endian
 from blockdev.snapshot import Snapshot, find_by_id_and_name, find_to_go_to
 from blockdev.wire import Record, wire
@@ -227,7 +228,7 @@ class SnapshotTable:
         image.drop_entries_past(disk_entries)
         runs: list[Reference] = []
         try:
-            image.count_up(active.references(sharing=True), runs)
+            image.count_up(references(active, sharing=True), runs)
             l1 = active.l1[:disk_entries]
             if vmstate is not None:
                 l1.extend(entry & ~COPIED for entry in vmstate.l1)
@@ -254,7 +255,7 @@ class SnapshotTable:
             raise QemuError("snapshot not found", errno.ENOENT)
         l1 = self._read_l1(entry)
         image.write_back()
-        references = list(image.mapping(l1).references())
+        freed = list(references(image.mapping(l1)))
         runs: list[Reference] = []
         try:
             self._switch([kept for kept in self.entries if kept is not entry], runs)
@@ -262,7 +263,7 @@ class SnapshotTable:
             image.give_back(runs, error)
             text = f"Failed to remove snapshot from snapshot list: {error}"
             raise QemuError(text, error.errno_value) from error
-        for reference in references:
+        for reference in freed:
             image.allocator.free_later(reference)
         image.free_bytes_later(entry.l1_table_offset, 8 * entry.l1_size)
         image.marks_are_stale = True
@@ -284,7 +285,7 @@ class SnapshotTable:
             image.report(str(error))
             raise _goto_error(error.errno_value) from error
         image.write_back()
-        old = list(image.active.references())
+        old = list(references(image.active))
         needed = l1_entries_for(entry.disk_size, image.layout.span_bits)
         if 8 * needed > MAX_L1_BYTES:
             raise _goto_error(errno.EFBIG)
@@ -294,7 +295,7 @@ class SnapshotTable:
         mapping = image.mapping(l1)
         runs: list[Reference] = []
         try:
-            image.count_up(mapping.references(sharing=True), runs)
+            image.count_up(references(mapping, sharing=True), runs)
             offset = image.allocate_bytes(8 * len(l1), runs)
             image.file.write(offset, [big_endian(l1)])
             image.switch_l1(mapping, offset, entry.disk_size)

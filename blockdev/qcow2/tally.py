@@ -87,10 +87,6 @@ class Tally:
         """Whether each of `count` clusters has the count `value`, below 255."""
         return self.small.count(value, first, first + count) == count
 
-    def used_clusters(self) -> int:
-        """The number of the last cluster that counts, and one."""
-        return len(self.small.rstrip(b"\0"))
-
     def differences(self, other: Tally) -> Iterator[int]:
         """The clusters, in order, where another tally of the same length has another count."""
         mine, others = self.small, other.small
