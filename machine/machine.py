@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import time
 
 from blockdev.errors import QemuError
@@ -261,11 +260,8 @@ class Machine:
 
     def complain(self, text: str) -> None:
         """Write a line to stderr."""
-        data = f"{text}\n".encode("utf-8", "surrogateescape")
         try:
-            sys.stdout.flush()
-            sys.stderr.buffer.write(data)
-            sys.stderr.buffer.flush()
+            os.write(2, f"{text}\n".encode("utf-8", "surrogateescape"))
         except OSError:
             pass  # nobody listens there; the machine goes on
 
