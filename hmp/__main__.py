@@ -9,7 +9,7 @@ from blockdev.errors import QemuError
 from hmp import __version__
 from hmp.frontend.descriptors import fill_gaps
 from hmp.options import Option, parse
-from hmp.startup import Startup
+from hmp.startup import Blame, Startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,10 +89,13 @@ def _serve(startup: Startup) -> int:
     watch: SignalWatch | None = None
     try:
         default = parse_legacy("stdio", "compat_monitor0", machine.report)
-        for options in startup.monitors or [default]:
+        for text, options in startup.monitors or [("-monitor stdio", default)]:
             if options is not None:
-                device = open_chardev(options, machine.loop, machine.report, _tell)
+                machine.location = f"{text}: "
+                with Blame(text):
+                    device = open_chardev(options, machine.loop, machine.report, _tell)
                 machine.chardevs.append(device)
+        machine.location = ""
         startup.open_drives(machine)
         watch = SignalWatch(machine)
         for device in machine.chardevs:
