@@ -6,6 +6,7 @@ import errno
 import time
 
 from blockdev.errors import QemuError
+from blockdev.node import CacheMode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Backend:
         node: the medium's root node; None for an empty drive.
         write_cache: whether the guest's writes may wait for its flush.
         wants_read_only: how the next medium is opened.
+        cache: how that one's writes are held back; as the last one's, if there was one.
 
     Attributes:
         device: the path of the guest device that uses it, None when none does.
@@ -64,12 +66,14 @@ class Backend:
         *,
         write_cache: bool = True,
         wants_read_only: bool = False,
+        cache: CacheMode | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.name = name
         self.node = node
         self.write_cache = write_cache
         self.wants_read_only = wants_read_only
+        self.cache = cache or CacheMode()
         self.device: str | None = None
         self.is_removable = True
         self.is_locked = False
@@ -93,6 +97,7 @@ class Backend:
     def insert(self, node: BlockNode) -> None:
         """Put a medium in."""
         self.node = node
+        self.cache = node.cache
         node.parents += 1
 
     def remove(self) -> BlockNode | None:

@@ -7,6 +7,7 @@ import os
 
 from blockdev.errors import QemuError
 from blockdev.file import ByteFile
+from blockdev.naming import local_file, protocol_of, tree_name
 from blockdev.node import BlockNode, CacheMode
 from blockdev.raw import FileNode, RawNode
 
@@ -69,18 +70,22 @@ class Graph:
         cache: CacheMode,
         node_name: str | None = None,
         locking: bool = True,
+        is_literal: bool = False,
         depth: int = 0,
     ) -> BlockNode:
         """Open a disk file with a format node over it.
 
         Args:
             driver: the format; None looks at the file, and warns when it can only be raw.
+            is_literal: the name is a file's, without a protocol before it.
             depth: how many overlays stand above this image.
         """
+        if not is_literal:
+            filename = local_file(filename)
         file = self.open_file(filename, read_only=read_only, cache=cache, locking=locking)
         try:
             if driver is None:
-                driver = self._probe(file)
+                driver = self._probe(file, read_only=read_only)
             return self.open_format(
                 driver, file, read_only=read_only, cache=cache, node_name=node_name, depth=depth
             )
@@ -96,10 +101,15 @@ class Graph:
         read_only: bool,
         cache: CacheMode,
         node_name: str | None = None,
-        backing: BlockNode | None = None,
+        open_backing: Callable[[], BlockNode | None] | None = None,
         depth: int = 0,
     ) -> BlockNode:
-        """Put a format node over a node that is open."""
+        """Put a format node over a node that is open.
+
+        Args:
+            open_backing: gives the node to stand under it, or that there is to be none; without
+                it that is the one that the image names.
+        """
         node: BlockNode
         name = node_name or self.new_name()
         if driver == "raw":
@@ -108,21 +118,32 @@ class Graph:
         elif driver == "qcow2":
             from blockdev.qcow2.image import Image
 
-            image = Image(name, file, read_only=read_only, cache=cache, report=self.report)
-            if backing is not None:
-                image.backing = backing
-            elif image.backing_name:
-                image.backing = self._open_backing(image.backing_name, image, depth + 1)
-            node = image
+            node = Image(name, file, read_only=read_only, cache=cache, report=self.report)
         else:
             raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)
         self.add(node)
+        try:
+            if open_backing is not None:
+                self._put_under(node, open_backing())
+            elif node.backing_name:
+                self._put_under(node, self._open_backing(node.backing_name, node, depth + 1))
+                node.has_own_backing = True
+        except QemuError:
+            self._discard(node)
+            file.parents -= 1
+            raise
+        node.filename = tree_name(node)
         return node
+
+    def _put_under(self, node: BlockNode, backing: BlockNode | None) -> None:
+        node.backing = backing
+        if backing is not None:
+            backing.parents += 1
 
     def _open_backing(self, name: str, overlay: BlockNode, depth: int) -> BlockNode:
         if depth > _MAX_BACKING_DEPTH:
             raise QemuError("Could not open backing file: the chain is too long", errno.ELOOP)
-        if not os.path.isabs(name):
+        if not os.path.isabs(name) and protocol_of(name) is None:
             name = os.path.join(os.path.dirname(overlay.filename), name)
         driver = getattr(overlay, "backing_format", "") or None
         try:
@@ -133,9 +154,12 @@ class Graph:
             text = f"Could not open backing file: {error}"
             raise QemuError(text, error.errno_value) from error
 
-    def _probe(self, file: FileNode) -> str:
-        if file.read(0, 4) == b"QFI\xfb":
+    def _probe(self, file: FileNode, *, read_only: bool) -> str:
+        head = file.read(0, 8)
+        if head[:4] == b"QFI\xfb" and int.from_bytes(head[4:], "big") >= 2:
             return "qcow2"
+        if read_only:
+            return "raw"  # nothing the guest could write would be taken for another format
         self._warn(
             f"WARNING: Image format was not specified for '{file.filename}' and probing guessed "
             "raw.\n         Automatically detecting the format is dangerous for raw images, write "
@@ -162,9 +186,13 @@ class Graph:
                 del self.nodes[node.node_name]
                 node.close()
 
-    def _discard(self, file: FileNode) -> None:
-        self.nodes.pop(file.node_name, None)
-        file.close()
+    def _discard(self, node: BlockNode) -> None:
+        self.nodes.pop(node.node_name, None)
+        node.close()
+
+    def parents_of(self, node: BlockNode) -> list[BlockNode]:
+        """The nodes that stand right over one, newest first."""
+        return [other for other in list(self.nodes.values())[::-1] if node in other.children]
 
     def find(self, name: str) -> BlockNode | None:
         """The node of this name."""

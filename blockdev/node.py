@@ -57,6 +57,10 @@ class BlockNode:
         filename: the image's name as the user gave it.
         file: the protocol node underneath; None for a protocol node itself.
         backing: the node that answers where this one has no data.
+        backing_name: what the image itself says of that; "" for none.
+        has_own_backing: it was opened because the image says so.
+        detect_zeroes: what becomes of zeros that are written: "off", "on" or "unmap"; they
+            read the same.
         parents: how many nodes and backends use this one.
         monitor_owned: made by ``-blockdev``, so a root even when nothing uses it.
     """
@@ -70,6 +74,9 @@ class BlockNode:
         self.cache = cache
         self.file: BlockNode | None = None
         self.backing: BlockNode | None = None
+        self.backing_name = ""
+        self.has_own_backing = False
+        self.detect_zeroes = "off"
         self.parents = 0
         self.monitor_owned = False
 
@@ -77,6 +84,11 @@ class BlockNode:
     def children(self) -> list[BlockNode]:
         """The nodes right under this one."""
         return [child for child in (self.file, self.backing) if child is not None]
+
+    @property
+    def is_inserted(self) -> bool:
+        """Whether there still is something to use; QEMU drops an image that it found corrupt."""
+        return True
 
     @property
     def size(self) -> int:
@@ -106,6 +118,14 @@ class BlockNode:
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         """Write the buffers one after the other from `offset` on."""
         raise NotImplementedError
+
+    def allocation(self, offset: int, size: int) -> tuple[bool, int]:
+        """Whether this node itself has the byte at `offset`, and for how many bytes at least.
+
+        Args:
+            size: how many bytes are asked about; the answer is of no more.
+        """
+        raise QemuError("Operation not supported", errno.ENOTSUP)
 
     def write_back(self) -> None:
         """Bring to the file what this node keeps in memory, in an order a crash can't hurt."""

@@ -39,6 +39,9 @@ class FileNode(BlockNode):
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         self.bytes.write(offset, buffers)
 
+    def allocation(self, offset: int, size: int) -> tuple[bool, int]:
+        return True, size
+
     def flush(self) -> None:
         if not self.cache.no_flush:
             self.bytes.flush()
@@ -79,6 +82,9 @@ class RawNode(BlockNode):
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         self.file.write(offset, buffers)
+
+    def allocation(self, offset: int, size: int) -> tuple[bool, int]:
+        return self.file.allocation(offset, size)
 
     # A raw node over one that keeps snapshots hands them on, as in QEMU.
 

@@ -7,8 +7,9 @@ import sys
 
 from blockdev.errors import QemuError
 from hmp import __version__
+from hmp.frontend.descriptors import fill_gaps
 from hmp.options import Option, parse
-from hmp.startup import Startup
+from hmp.startup import Blame, Startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 PROGRAM = "hmp"
 _DEMONSTRATION = "-M none -m 16 -name demo -nodefaults".split()
-_PATIENCE_NS = 1_000_000_000  # how long the last output may be slow to go
 
 
 def main() -> int:
     """Run the program with its own command line; the exit status."""
+    fill_gaps()
     try:
         return run(sys.argv[1:])
     except QemuError as error:
@@ -39,10 +40,10 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     names = {option.name for option in options}
     if names & {"h", "help"}:
-        sys.stdout.write(_USAGE)
+        _tell(_USAGE)
         return 0
     if "version" in names:
-        sys.stdout.write(f"QEMU emulator version 7.2.0 (hmp {__version__})\n")
+        _tell(f"QEMU emulator version 7.2.0 (hmp {__version__})")
         return 0
     _check_front_end(options)
     if names <= {"ui"}:
@@ -82,15 +83,24 @@ def _serve(startup: Startup) -> int:
     from hmp.monitor import Monitor
     from machine.chardev import open_chardev
     from machine.chardev_options import parse_legacy
+    from machine.chardev_stream import StdioDevice
 
     machine = startup.make_machine()
+    watch: SignalWatch | None = None
     try:
         default = parse_legacy("stdio", "compat_monitor0", machine.report)
-        for options in startup.monitors or [default]:
+        for text, options in startup.monitors or [("-monitor stdio", default)]:
             if options is not None:
-                machine.chardevs.append(open_chardev(options, machine.loop, machine.report))
+                machine.location = f"{text}: "
+                with Blame(text):
+                    device = open_chardev(options, machine.loop, machine.report, _tell)
+                machine.chardevs.append(device)
+        machine.location = ""
         startup.open_drives(machine)
-        SignalWatch(machine)
+        watch = SignalWatch(machine)
+        for device in machine.chardevs:
+            if isinstance(device, StdioDevice):
+                watch.on_continue(device.return_to_foreground)
         formats = FormatMemory()
 
         def make_monitor(machine: Machine, write: Callable[[str], object]) -> Monitor:
@@ -103,8 +113,10 @@ def _serve(startup: Startup) -> int:
         machine.loop.run_until(lambda: machine.shutdown_requested)
         return machine.exit_status
     finally:
+        in_a_hurry = watch is not None and watch.received
         for device in machine.chardevs:
-            device.drain(_PATIENCE_NS)
+            # Who reads our standard output gets all of it; other sides may have stopped reading.
+            device.drain(None if isinstance(device, StdioDevice) and not in_a_hurry else 0)
             device.close()
         machine.close()
 
@@ -119,8 +131,19 @@ def _launch(machine: Machine, startup: Startup) -> None:
         machine.cont()
 
 
+def _tell(text: str) -> None:
+    _write(1, text)
+
+
 def _complain(text: str) -> None:
-    sys.stderr.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+    _write(2, text)
+
+
+def _write(descriptor: int, text: str) -> None:
+    try:
+        os.write(descriptor, f"{text}\n".encode("utf-8", "surrogateescape"))
+    except OSError:
+        pass  # nobody is there to read it
 
 
 _USAGE = """\
@@ -140,8 +163,7 @@ The options are QEMU's own. Without any, hmp starts a small machine with a fresh
   --ui plain            the front end that gives QEMU's own bytes
   -version              the version
 
-`help` at the prompt lists the monitor's commands.
-"""
+`help` at the prompt lists the monitor's commands."""
 
 if __name__ == "__main__":
     sys.exit(main())

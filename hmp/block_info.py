@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from blockdev.node import BlockNode
     from blockdev.snapshot import Snapshot
 
+_SECTOR = 512  # QEMU counts a node's size in these
 _UNITS = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_SPECIFIC = "Format specific information:"
 SNAPSHOT_HEADING = (
     "ID        TAG               VM SIZE                DATE     VM CLOCK     ICOUNT\n"
 )
@@ -50,7 +53,7 @@ def _filled(text: str, width: int) -> str:
 
 def device_text(backend: Backend, *, verbose: bool) -> str:
     """What ``info block`` says of a drive."""
-    node = backend.node
+    node = backend.node if backend.node is not None and backend.node.is_inserted else None
     if backend.name:
         shown = f"{backend.name} ({node.node_name})" if node is not None else backend.name
     elif node is not None:
@@ -91,6 +94,8 @@ def _node_details(node: BlockNode, *, write_cache: bool) -> str:
     if node.backing is not None:
         depth = sum(1 for _ in _chain(node)) - 1
         text += f"    Backing file:     {node.backing.filename} (chain depth: {depth})\n"
+    if node.detect_zeroes != "off":
+        text += f"    Detect zeroes:    {node.detect_zeroes}\n"
     return text
 
 
@@ -106,10 +111,11 @@ def _images(node: BlockNode) -> str:
 
 def image_text(node: BlockNode) -> str:
     """An image in detail, as ``qemu-img info`` shows it."""
+    size = -(-node.size // _SECTOR) * _SECTOR
     lines = [
         f"image: {node.filename}",
         f"file format: {node.driver}",
-        f"virtual size: {size_text(node.size)} ({node.size} bytes)",
+        f"virtual size: {size_text(size)} ({size} bytes)",
         f"disk size: {size_text(node.allocated_bytes)}",
     ]
     lines += list(_format_lines(node))
@@ -117,6 +123,9 @@ def image_text(node: BlockNode) -> str:
 
 
 def _format_lines(node: BlockNode) -> Iterator[str]:
+    if node.driver == "raw" and node.file is not None and node.file.driver != "file":
+        # A raw node hands on what the format under it says of itself.
+        yield from itertools.takewhile(lambda line: line != _SPECIFIC, _format_lines(node.file))
     if node.driver != "qcow2":
         return
     from blockdev.qcow2.header import CORRUPT, EXTENDED_L2, LAZY_REFCOUNTS
@@ -134,7 +143,7 @@ def _format_lines(node: BlockNode) -> Iterator[str]:
             yield f"backing file format: {node.backing_format}"
     if node.snapshots():
         yield snapshot_list(node.snapshots()).rstrip("\n")
-    yield "Format specific information:"
+    yield _SPECIFIC
     yield f"    compat: {'1.1' if header.version == 3 else '0.10'}"
     yield "    compression type: zlib"
     yield f"    lazy refcounts: {_bool(header.compatible_features & LAZY_REFCOUNTS)}"

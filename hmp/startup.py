@@ -14,6 +14,7 @@ from hmp.scanner import Scanner
 from hmp.size import read_size
 from machine.boards import BOARDS, Board, find_board
 from machine.chardev_options import ChardevOptions, parse_legacy
+from machine.drive_options import NO_NODE
 from machine.machine import Machine
 
 TYPE_CHECKING = False
@@ -52,7 +53,7 @@ class Startup:
         complain: takes a line for stderr, such as a warning.
 
     Attributes:
-        monitors: the device of each ``-monitor``; None for one that is to have none.
+        monitors: the text and the device of each ``-monitor``; None for one that is to have none.
         loadvm: the snapshot to begin with; None for none.
         is_paused: ``-S``.
 
@@ -74,7 +75,7 @@ class Startup:
         self.uuid = "00000000-0000-0000-0000-000000000000"
         self.is_paused = False
         self.loadvm: str | None = None
-        self.monitors: list[ChardevOptions | None] = []
+        self.monitors: list[tuple[str, ChardevOptions | None]] = []
         self.has_defaults = True
         self.snapshot = False
         self.switches: dict[str, bool] = {}
@@ -112,7 +113,11 @@ class Startup:
         def warn(text: str) -> None:
             self._complain(f"{self.program}: {option.text}: warning: {text}")
 
-        found = dict(parse_options(option.value, first, warn))
+        pairs = parse_options(option.value, first, warn)
+        found = dict(pairs)
+        ids = [value for key, value in pairs if key == "id"]
+        if ids:
+            found["id"] = ids[0]  # of ids the first counts
         if "id" in found and not is_identifier(found["id"]):
             raise _about(option, BadIdentifier())
         return found
@@ -139,7 +144,7 @@ class Startup:
             self._complain(f"{self.program}: {option.text}: {text}")
 
         with Blame(option.text):
-            self.monitors.append(parse_legacy(option.value, label, report))
+            self.monitors.append((option.text, parse_legacy(option.value, label, report)))
 
     def _take_machine(self, option: Option) -> None:
         options = self._options(option, "type")
@@ -208,6 +213,12 @@ class Startup:
             options = _from_json(option)
         else:
             options = self._options(option, "driver")
+        if options.get("backing") == "":
+            self._complain(
+                f'{self.program}: {option.text}: warning: Use of "backing": "" is deprecated; '
+                'use "backing": null instead'
+            )
+            options["backing"] = NO_NODE
         self._nodes.append((options, option.text))
 
     def _take_device(self, option: Option) -> None:
@@ -307,7 +318,7 @@ class Startup:
             with Blame(text):
                 machine.drives.add(options, text=text, snapshot=self.snapshot)
         if self.has_defaults:
-            machine.add_default_drives()
+            machine.add_default_drives(options["driver"] for options, _ in self._devices)
 
     def build_machine(self, machine: Machine) -> None:
         """Memory, processors and devices, after the monitor has greeted.
@@ -322,14 +333,14 @@ class Startup:
         machine.build()
         machine.plug_board_drives()
         for options, text in self._devices:
-            driver = options["driver"]
+            driver = storage.ALIASES.get(options["driver"], options["driver"])
             if driver == "loader":
                 with Blame(text):
                     loader.realize(machine, options)
             elif driver in storage.MODELS or driver in storage.CONTROLLERS:
                 path = machine.next_device_path(options.get("id", ""))
                 with Blame(text):
-                    storage.realize(machine, options, path)
+                    storage.realize(machine, {**options, "driver": driver}, path)
             else:
                 raise QemuError(f"{text}: '{driver}' is not a valid device model name")
         machine.reset_devices()
@@ -395,6 +406,8 @@ def _from_json(option: Option) -> dict[str, str]:
             flat[prefix] = "on" if value else "off"
         elif isinstance(value, str):
             flat[prefix] = value
+        elif value is None and prefix.endswith("backing"):
+            flat[prefix] = NO_NODE
         else:
             text = f"Invalid parameter type for '{prefix}', expected: string"
             raise _about(option, QemuError(text))

@@ -79,6 +79,17 @@ BOARDS = (
 )
 
 
+# A device of one of these models stands for the default drive of an interface.
+REPLACED_DRIVES = {
+    "ide-cd": "ide",
+    "ide-hd": "ide",
+    "scsi-cd": "ide",
+    "scsi-hd": "ide",
+    "floppy": "floppy",
+    "isa-fdc": "floppy",
+}
+
+
 def find_board(name: str) -> Board | None:
     """The machine type of this name or alias."""
     return next((board for board in BOARDS if name == board.name or name in board.aliases), None)

@@ -7,6 +7,19 @@ import os
 from blockdev.backend import Backend
 from blockdev.errors import QemuError
 from blockdev.node import BlockNode, CacheMode
+from blockdev.permissions import format_conflict
+from machine.drive_options import (
+    CACHE_MODES,
+    NO_NODE,
+    QCOW2_SETTINGS,
+    check_aio,
+    check_drive,
+    check_empty_drive,
+    check_node,
+    flag,
+    number,
+    unknown_to,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,44 +30,6 @@ if TYPE_CHECKING:
 # Units on one bus of an interface; 0: units are just counted.
 UNITS_PER_BUS = {"ide": 2, "scsi": 7}
 INTERFACES = ("none", "ide", "scsi", "floppy", "pflash", "mtd", "sd", "virtio", "xen")
-
-# cache= -> (write cache, direct, no flush)
-CACHE_MODES = {
-    "off": (True, True, False),
-    "none": (True, True, False),
-    "directsync": (False, True, False),
-    "writeback": (True, False, False),
-    "unsafe": (True, False, True),
-    "writethrough": (False, False, False),
-}
-
-_DRIVE_OPTIONS = frozenset(
-    "aio boot bus cache copy-on-read detect-zeroes discard driver file format id if index media "
-    "node-name read-only readonly rerror serial snapshot unit werror "
-    "cache.direct cache.no-flush cache.writeback file.filename file.locking locking".split()
-)
-
-
-def flag(options: dict[str, str], name: str, default: bool) -> bool:
-    """The value of an on/off option."""
-    value = options.get(name)
-    if value is None:
-        return default
-    if value not in ("on", "off", "yes", "no", "true", "false", "y", "n"):
-        raise QemuError(f"Parameter '{name}' expects 'on' or 'off'")
-    return value in ("on", "yes", "true", "y")
-
-
-def number(options: dict[str, str], name: str) -> int | None:
-    """The value of a numeric option: decimal, 0x hexadecimal or 0 octal."""
-    value = options.get(name)
-    if value is None:
-        return None
-    try:
-        is_octal = len(value) > 1 and value[0] == "0" and value.isdigit()
-        return int(value, 8 if is_octal else 0)
-    except ValueError:
-        raise QemuError(f"Parameter '{name}' expects a number") from None
 
 
 class Drive:
@@ -99,16 +74,23 @@ class Drives:
         """The backend with this id."""
         return next((b for b in self.backends if b.name == name), None)
 
-    def root_nodes(self) -> Iterator[tuple[str, BlockNode]]:
-        """Every root that can hold a medium, with its device id: backends, then free nodes."""
+    def shown_nodes(self) -> Iterator[tuple[str, BlockNode]]:
+        """Every medium with its drive's id, then the other nodes of ``-blockdev`` with ""."""
         seen: set[str] = set()
         for backend in self.backends:
             if backend.node is not None and backend.node.node_name not in seen:
                 seen.add(backend.node.node_name)
                 yield backend.name, backend.node
         for node in self._graph.nodes.values():
-            if node.monitor_owned and not node.parents:
+            if node.monitor_owned and node.node_name not in seen:
                 yield "", node
+
+    def root_nodes(self) -> Iterator[tuple[str, BlockNode]]:
+        """Those of `shown_nodes` that are media, or that nothing stands on."""
+        media = [backend.node for backend in self.backends]
+        for device, node in self.shown_nodes():
+            if node in media or not node.parents:
+                yield device, node
 
     def place(self, interface: str, bus: int, unit: int) -> Drive | None:
         """The drive at a place on the board."""
@@ -128,6 +110,7 @@ class Drives:
         Raises:
             QemuError: in QEMU's words, as it looks at the options.
         """
+        check_drive(options)
         snapshot = flag(options, "snapshot", snapshot)
         media, interface = self._kind(options)
         bus, unit = self._free_place(options, interface)
@@ -147,7 +130,11 @@ class Drives:
             options = {**options, "read-only": options["readonly"]}
         read_only = flag(options, "read-only", media == "cdrom")
         node = self._open(options, read_only=read_only, cache=mode, snapshot=snapshot)
-        backend = Backend(name, node, write_cache=write_cache, wants_read_only=read_only)
+        if self._graph.find(name) is not None:
+            raise QemuError(f"Device name '{name}' conflicts with an existing node name")
+        backend = Backend(
+            name, node, write_cache=write_cache, wants_read_only=read_only, cache=mode
+        )
         drive = Drive(backend, interface=interface, bus=bus, unit=unit, media=media, text=text)
         self.drives.append(drive)
         self.backends.append(backend)
@@ -187,25 +174,35 @@ class Drives:
         self, options: dict[str, str], *, read_only: bool, cache: CacheMode, snapshot: bool
     ) -> BlockNode | None:
         driver = options.get("format", options.get("driver"))
-        filename = options.get("file.filename", options.get("file", ""))
+        is_literal = "file.filename" in options
+        if is_literal and options.get("file"):
+            raise QemuError("Can't specify 'file' and 'filename' options at the same time")
+        filename = options["file.filename"] if is_literal else options.get("file", "")
         if not filename:
-            if driver is not None:
-                raise QemuError('A block device must be specified for "file"')
+            check_empty_drive(options)
             return None
-        unknown = next((name for name in options if name not in _DRIVE_OPTIONS), None)
+        if "node-name" in options:
+            self._check_node_name(options["node-name"])
+        check_aio(options, direct=cache.direct)
+        is_shared = flag(options, "force-share", False)
+        if is_shared and not read_only:
+            raise QemuError("force-share=on can only be used with read-only images")
         node = self._graph.open_image(
             filename,
             driver=driver,
             read_only=read_only or snapshot,
             cache=cache,
             node_name=options.get("node-name"),
-            locking=options.get("file.locking", "on") != "off",
+            locking=options.get("file.locking", "on") != "off" and not is_shared,
+            is_literal=is_literal,
         )
+        node.detect_zeroes = options.get("detect-zeroes", "off")
+        unknown = unknown_to(node.driver, options)
         if unknown is not None:
             raise QemuError(f"Block format '{node.driver}' does not support the option '{unknown}'")
-        return self._overlay(node, cache) if snapshot else node
+        return self._overlay(node, cache, read_only=read_only) if snapshot else node
 
-    def _overlay(self, base: BlockNode, cache: CacheMode) -> BlockNode:
+    def _overlay(self, base: BlockNode, cache: CacheMode, *, read_only: bool) -> BlockNode:
         """A temporary image over `base` that takes all writes; its file is gone at once."""
         from blockdev.qcow2.create import create_image
 
@@ -214,16 +211,12 @@ class Drives:
         create_image(name, base.size)
         unsafe = CacheMode(direct=cache.direct, no_flush=True)
         try:
-            file = self._graph.open_file(name, read_only=False, cache=unsafe)
+            file = self._graph.open_file(name, read_only=read_only, cache=unsafe)
         finally:
             os.unlink(name)
-        node = self._graph.open_format("qcow2", file, read_only=False, cache=unsafe, backing=base)
-        # QEMU has no shorter name for an image whose backing file isn't written in it.
-        node.filename = (
-            f'json:{{"backing": {_as_json(base)}, "driver": "qcow2", '
-            f'"file": {{"driver": "file", "filename": "{name}"}}}}'
+        return self._graph.open_format(
+            "qcow2", file, read_only=read_only, cache=unsafe, open_backing=lambda: base
         )
-        return node
 
     def add_node(self, options: dict[str, str]) -> BlockNode:
         """Make a node as ``-blockdev`` does.
@@ -239,6 +232,7 @@ class Drives:
         if options["driver"] not in ("file", "raw", "qcow2"):
             raise QemuError(f"Parameter 'driver' does not accept value '{options['driver']}'")
         node = self._node(options)
+        node.detect_zeroes = options.get("detect-zeroes", "off")
         node.monitor_owned = True
         return node
 
@@ -248,12 +242,13 @@ class Drives:
         known = {"driver", "node-name", "read-only", "auto-read-only", "discard", "detect-zeroes"}
         known |= {"cache.direct", "cache.no-flush", "force-share"}
         known |= {"filename", "locking", "aio", "pr-manager"} if driver == "file" else set()
-        known |= {"file", "backing"} if driver == "qcow2" else {"file"}
+        known |= {"file", "backing"} | QCOW2_SETTINGS if driver == "qcow2" else {"file"}
         for name in options:
             if name not in known and not (
                 driver != "file" and name.startswith(("file.", "backing."))
             ):
                 raise QemuError(f"Parameter '{prefix}{name}' is unexpected")
+        check_node(options, prefix)
         if driver == "file" and "filename" not in options:
             raise QemuError(f"Parameter '{prefix}filename' is missing")
         node_name = options.get("node-name")
@@ -267,6 +262,7 @@ class Drives:
             no_flush=flag(options, "cache.no-flush", False),
         )
         if driver == "file":
+            check_aio(options, direct=cache.direct)
             locking = options.get("locking", "auto") != "off"
             return self._graph.open_file(
                 options["filename"],
@@ -278,12 +274,20 @@ class Drives:
         child = self._child("file", options, prefix, read_only=read_only, cache=cache)
         if child is None:
             raise QemuError(f"Parameter '{prefix}file' is missing")
+        if driver != "raw":
+            self._check_format(child, node_name, read_only=read_only)
+
+        def open_backing() -> BlockNode | None:
+            return self._child("backing", options, prefix, read_only=True, cache=cache)
+
         has_backing = driver == "qcow2" and any(o.startswith("backing") for o in options)
-        backing = None
-        if has_backing:
-            backing = self._child("backing", options, prefix, read_only=True, cache=cache)
         return self._graph.open_format(
-            driver, child, read_only=read_only, cache=cache, node_name=node_name, backing=backing
+            driver,
+            child,
+            read_only=read_only,
+            cache=cache,
+            node_name=node_name,
+            open_backing=open_backing if has_backing else None,
         )
 
     def _child(
@@ -295,6 +299,8 @@ class Drives:
         read_only: bool,
         cache: CacheMode,
     ) -> BlockNode | None:
+        if options.get(role) == NO_NODE:
+            return None
         if role in options:
             child = self._graph.find(options[role])
             if child is None:
@@ -311,6 +317,13 @@ class Drives:
         inner.setdefault("cache.direct", "on" if cache.direct else "off")
         inner.setdefault("cache.no-flush", "on" if cache.no_flush else "off")
         return self._node(inner, prefix=outer + prefix)
+
+    def _check_format(self, file: BlockNode, node_name: str | None, *, read_only: bool) -> None:
+        refusal = format_conflict(self._graph, file, node_name or "", read_only=read_only)
+        if refusal is not None:
+            raise QemuError(refusal)
+        if file.read_only and not read_only:
+            raise QemuError("Block node is read-only")
 
     def _check_node_name(self, name: str) -> None:
         if not is_identifier(name):
@@ -332,8 +345,3 @@ def _default_name(interface: str, bus: int, unit: int, media: str) -> str:
         return f"{interface}{bus}-{'cd' if media == 'cdrom' else 'hd'}{unit}"
     cd = "-cd" if media == "cdrom" and interface != "none" else ""
     return f"{interface}{cd}{unit}"
-
-
-def _as_json(node: BlockNode) -> str:
-    file = node.file.filename if node.file else node.filename
-    return f'{{"driver": "{node.driver}", "file": {{"driver": "file", "filename": "{file}"}}}}'

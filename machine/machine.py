@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import time
 
 from blockdev.errors import QemuError
 from blockdev.graph import Graph
-from machine.boards import BOARDS, Board, firmware_image
+from machine.boards import BOARDS, REPLACED_DRIVES, Board, firmware_image
 from machine.clock import VirtualClock
 from machine.drives import Drive, Drives
 from machine.loop import MainLoop
@@ -18,7 +17,7 @@ from machine.runstate import RunState, follow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from machine.chardev import Chardev
     from machine.cpu.x86 import X86Cpu
@@ -44,6 +43,7 @@ class Machine:
     Attributes:
         reporter: takes a line from the depths; the monitor puts itself here while its command
             runs, otherwise lines go to stderr.
+        location: what stands before such a line on stderr, such as the option that it is about.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Machine:
         self.program = program
         self.wall_clock_ns = wall_clock_ns
         self.reporter: Callable[[str], object] | None = None
+        self.location = ""
         self.loop = MainLoop()
         self.clock = VirtualClock()
         self.runstate = RunState.PRELAUNCH
@@ -119,9 +120,16 @@ class Machine:
             self.memory.map(0, ram, 0, _LOW_RAM_LIMIT)
             self.memory.map(4 * _GIB, ram, _LOW_RAM_LIMIT)
 
-    def add_default_drives(self) -> None:
-        """Add the empty drives that the board has where the user put none."""
+    def add_default_drives(self, models: Iterable[str] = ()) -> None:
+        """Add the empty drives that the board has where the user put none.
+
+        Args:
+            models: of the devices that the user plugs in; some stand for a default drive.
+        """
+        replaced = {REPLACED_DRIVES.get(model) for model in models}
         for interface, index, media in self.board.default_drives:
+            if interface in replaced:
+                continue
             per_bus = 2 if interface == "ide" else 0
             bus, unit = divmod(index, per_bus) if per_bus else (0, index)
             if self.drives.place(interface, bus, unit) is None:
@@ -257,15 +265,12 @@ class Machine:
         if self.reporter is not None:
             self.reporter(text)
         else:
-            self.complain(f"{self.program}: {text}")
+            self.complain(f"{self.program}: {self.location}{text}")
 
     def complain(self, text: str) -> None:
         """Write a line to stderr."""
-        data = f"{text}\n".encode("utf-8", "surrogateescape")
         try:
-            sys.stdout.flush()
-            sys.stderr.buffer.write(data)
-            sys.stderr.buffer.flush()
+            os.write(2, f"{text}\n".encode("utf-8", "surrogateescape"))
         except OSError:
             pass  # nobody listens there; the machine goes on
 

@@ -46,7 +46,9 @@ class Disk:
 def disks(machine: Machine) -> list[Disk]:
     """The disks that a snapshot of the machine is of: those with a medium that can be written."""
     return [
-        Disk(device, node) for device, node in machine.drives.root_nodes() if not node.read_only
+        Disk(device, node)
+        for device, node in machine.drives.root_nodes()
+        if node.is_inserted and not node.read_only
     ]
 
 
@@ -307,18 +309,20 @@ def list_snapshots(machine: Machine) -> Listing:
     Raises:
         QemuError: no disk can hold machine state.
     """
-    if state_disk(machine) is None:
+    first = state_disk(machine)
+    if first is None:
         raise _no_state_disk()
-    found = [disk for disk in disks(machine) if disk.node.has_snapshots]
-    tables = [list(disk.node.snapshots()) for disk in found]
-    names = [{snapshot.name for snapshot in table} for table in tables]
-    common = set.intersection(*names)
-    on_all = [snapshot for snapshot in tables[0] if snapshot.name in common]
-    partial = [
-        (disk.device, [snapshot for snapshot in table if snapshot.name not in common])
-        for disk, table in zip(found, tables, strict=True)
-    ]
-    return Listing(on_all, [(device, rest) for device, rest in partial if rest])
+    # A disk that can't have a snapshot counts as one that hasn't.
+    common = set.intersection(
+        *({snapshot.name for snapshot in disk.node.snapshots()} for disk in disks(machine))
+    )
+    on_all = [snapshot for snapshot in first.node.snapshots() if snapshot.name in common]
+    partial = []
+    for device, node in machine.drives.shown_nodes():
+        rest = [snapshot for snapshot in node.snapshots() if snapshot.name not in common]
+        if node.is_inserted and node.has_snapshots and rest:
+            partial.append((device, rest))
+    return Listing(on_all, partial)
 
 
 # --- snapshots of one disk
@@ -365,7 +369,7 @@ def delete_on_device(machine: Machine, device: str, name: str, id: str | None) -
         QemuError: no such disk or snapshot, or it couldn't be deleted.
     """
     node = _node_of(machine, device)
-    if node.driver == "raw" and not node.has_snapshots:
+    if node.driver != "qcow2" and not node.has_snapshots:
         reason = os.strerror(errno.ENOTSUP)
         raise QemuError(f"Failed to get a snapshot list: {reason}", errno.ENOTSUP)
     snapshot = find_by_id_and_name(node.snapshots(), id, name)
@@ -387,7 +391,12 @@ def _node_of(machine: Machine, device: str) -> BlockNode:
         node = machine.graph.find(device)
         if node is None:
             raise QemuError(f"Cannot find device='{device}' nor node-name='{device}'")
-        return node
-    if backend.node is None:
+    elif backend.node is None:
         raise QemuError(f"Device '{device}' has no medium")
-    return backend.node
+    else:
+        node = backend.node
+    if machine.graph.parents_of(node):
+        raise QemuError("Need a root block node")
+    if not node.is_inserted:
+        raise QemuError("Device has no medium")
+    return node

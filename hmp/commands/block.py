@@ -8,6 +8,8 @@ from hmp.commands.unavailable import unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hmp.monitor import Monitor
     from hmp.tools.io_target import IoTarget
     from machine.machine import Machine
@@ -23,6 +25,7 @@ def qemu_io(monitor: Monitor, *, qdev: bool, device: str, command: str) -> None:
 
 
 def _target(machine: Machine, name: str, *, by_device: bool) -> IoTarget:
+    from blockdev.permissions import conflict
     from hmp.tools.io_target import IoTarget
 
     if by_device:
@@ -36,7 +39,11 @@ def _target(machine: Machine, name: str, *, by_device: bool) -> IoTarget:
     node = machine.graph.find(name)
     if node is None:
         raise QemuError(f"Cannot find device='' nor node-name='{name}'")
-    return IoTarget(node)
+
+    def refusal(wanted: Sequence[str]) -> str | None:
+        return conflict(machine.graph, machine.drives.backends, node, wanted)
+
+    return IoTarget(node, refusal=refusal)
 
 
 def eject(monitor: Monitor, *, force: bool, device: str) -> None:
@@ -56,23 +63,34 @@ def change(
 ) -> None:
     from machine import media
 
-    media.change(monitor.machine, device, target, driver=arg, read_only_mode=read_only_mode)
+    media.change(
+        monitor.machine, device, target, driver=arg, read_only_mode=read_only_mode, force=force
+    )
 
 
 def info_block(monitor: Monitor, *, nodes: bool, verbose: bool, device: str | None) -> None:
     from hmp.block_info import device_text, node_text
 
     machine = monitor.machine
-    if nodes:
-        newest_first = list(machine.graph.nodes.values())[::-1]
-        entries = [(node.node_name, node_text(node, verbose=verbose)) for node in newest_first]
-    else:
+    if not nodes:
         backends = [b for b in machine.drives.backends if b.name or b.device]
-        entries = [(b.name, device_text(b, verbose=verbose)) for b in backends]
+        drives = [(b.name, device_text(b, verbose=verbose)) for b in backends]
+        if _show_entries(monitor, drives, device) or device is None:
+            return
+    newest_first = list(machine.graph.nodes.values())[::-1]
+    entries = [(node.node_name, node_text(node, verbose=verbose)) for node in newest_first]
+    _show_entries(monitor, entries, device)
+
+
+def _show_entries(monitor: Monitor, entries: list[tuple[str, str]], wanted: str | None) -> bool:
+    """Show those of the wanted name, or all; whether there were any."""
+    is_any = False
     for number, (name, text) in enumerate(entries):
-        if device is None or name == device:
+        if wanted is None or name == wanted:
             # QEMU parts each from the one before it, whether that was shown or not.
             monitor.print(("\n" if number else "") + text)
+            is_any = True
+    return is_any
 
 
 def info_blockstats(monitor: Monitor) -> None:

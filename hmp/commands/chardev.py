@@ -5,6 +5,7 @@ from __future__ import annotations
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
 from hmp.commands.unavailable import unavailable
+from machine.child_order import children_in_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def closefd(monitor: Monitor, *, fdname: str) -> None:
 
 
 def info_chardev(monitor: Monitor) -> None:
-    for chardev in monitor.machine.chardevs:
-        monitor.print_line(f"{chardev.label}: filename={chardev.filename}")
+    shown = {chardev.label: chardev.filename for chardev in monitor.machine.chardevs}
+    for label in children_in_order(shown):
+        monitor.print_line(f"{label}: filename={shown[label]}")
 
 
 COMMANDS = (

@@ -299,6 +299,7 @@ COMMANDS = (
         least=1,
         most=3,
         writes=True,
+        resizes=True,
         run=truncate,
     ),
     IoCommand(
@@ -358,9 +359,13 @@ def run(
         count = f"bad argument count {len(words) - 1} to {words[0]}"
         complain(f"{count}, expected {command.expected} arguments\n")
         return False
-    if command.writes and target.is_read_only:
-        session.report("Block node is read-only")
-        return False
+    if command.writes:
+        refusal = target.refusal(("write", "resize") if command.resizes else ("write",))
+        if refusal is None and target.is_read_only:
+            refusal = "Block node is read-only"
+        if refusal is not None:
+            session.report(refusal)
+            return False
     try:
         return command.run(session, words)
     except SyntaxMismatch:

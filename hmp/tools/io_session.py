@@ -26,6 +26,7 @@ class IoCommand:
         least: how many words it needs.
         most: how many it takes; None: any number.
         writes: it needs a medium that can be written, if there is one.
+        resizes: it changes the medium's size too.
         failure: what stands before the reason when a node refuses; "" for a command that
             reports the node's own words instead.
         is_asynchronous: a refusal is only seen after the command, which therefore succeeds.
@@ -40,6 +41,7 @@ class IoCommand:
         "least",
         "most",
         "name",
+        "resizes",
         "run",
         "writes",
     )
@@ -55,6 +57,7 @@ class IoCommand:
         least: int = 0,
         most: int | None = 0,
         writes: bool = False,
+        resizes: bool = False,
         failure: str = "",
         is_asynchronous: bool = False,
     ) -> None:
@@ -66,6 +69,7 @@ class IoCommand:
         self.least = least
         self.most = most
         self.writes = writes
+        self.resizes = resizes
         self.failure = failure
         self.is_asynchronous = is_asynchronous
 

@@ -8,7 +8,7 @@ from blockdev.errors import QemuError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from blockdev.file import Buffer
     from blockdev.node import BlockNode
@@ -23,11 +23,19 @@ class IoTarget:
     Args:
         node: the medium's root node; None for an empty drive.
         write_through: the drive's write cache is off, so that a flush follows each write.
+        refusal: tells why the wanted permissions can't be had, if so.
     """
 
-    def __init__(self, node: BlockNode | None, *, write_through: bool = False) -> None:
+    def __init__(
+        self,
+        node: BlockNode | None,
+        *,
+        write_through: bool = False,
+        refusal: Callable[[Sequence[str]], str | None] = lambda _: None,
+    ) -> None:
         self.node = node
         self.write_through = write_through
+        self.refusal = refusal
 
     @property
     def is_read_only(self) -> bool:
@@ -96,10 +104,7 @@ class IoTarget:
 
     def run(self, offset: int, size: int) -> tuple[bool, int]:
         """Whether the image itself has the byte at `offset`, and for how many bytes that holds."""
-        node = self.medium()
-        if node.driver not in ("raw", "file"):
-            raise _not_supported()  # nodes don't tell which of their clusters are theirs
-        return True, size
+        return self.medium().allocation(offset, size)
 
     def read_vmstate(self, offset: int, size: int) -> Iterator[bytes]:
         """Machine state that no snapshot has yet; only a save under way could have some."""

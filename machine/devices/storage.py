@@ -97,6 +97,13 @@ MODELS = {
     )
 }
 
+# Other names of models.
+ALIASES = {
+    "lsi": "lsi53c895a",
+    "virtio-blk": "virtio-blk-pci",
+    "virtio-scsi": "virtio-scsi-pci",
+}
+
 # Controllers that bring a bus of their own.
 CONTROLLERS = {"lsi53c895a": "SCSI", "lsi53c810": "SCSI", "virtio-scsi-pci": "SCSI"}
 

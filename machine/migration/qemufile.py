@@ -155,6 +155,7 @@ class QEMUFileReader:
         self.end = 0
         self.error = 0
         self._mark = 0
+        self._has_ended = False
         self._channel = channel
         self._readinto = getattr(channel, "readinto", None) or self._readinto_by_read
 
@@ -177,6 +178,10 @@ class QEMUFileReader:
         wanted = max(need, want)
         available = self.end - self.position
         while available < wanted and not self.error:
+            if self._has_ended:
+                if available < need:
+                    self.set_error(errno.EIO)
+                break
             self._make_room(wanted)
             try:
                 with memoryview(self.buffer) as view, view[self.end :] as rest:
@@ -188,10 +193,7 @@ class QEMUFileReader:
             except (OSError, QemuError):
                 self.set_error(errno.EIO)
                 break
-            if size == 0:
-                if available < need:
-                    self.set_error(errno.EIO)
-                break
+            self._has_ended = size == 0
             self.end += size
             available += size
         return available
