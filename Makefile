@@ -1,11 +1,12 @@
 # Everything sets itself up in .venv from plain `python3 -m venv` and pip.
 #   make run ARGS='...'   start hmp          make test    the suite
 #   make check            lint and types     make bench   side by side with the real programs
+#   make crash            cut every operation short at every place: is the image left sound?
 PYTHON ?= python3
 VENV := .venv
 SOURCES := hmp machine blockdev
 
-.PHONY: run test check bench setup
+.PHONY: run test check bench crash setup
 
 run: setup
 	@$(VENV)/bin/hmp $(ARGS)
@@ -20,6 +21,9 @@ check: setup
 
 bench: setup
 	$(VENV)/bin/python -m bench $(ARGS)
+
+crash: setup
+	@$(VENV)/bin/python -m tests.crash $(ARGS)
 
 # Byte code is compiled here, so that a start is quick also where Python may not write any.
 setup: $(VENV)/ready

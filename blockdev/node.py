@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from blockdev.snapshot import Snapshot
 
 
+_ZEROS_AT_ONCE = 1 << 20  # bytes
+
+
 class CacheMode:
     """How a node's writes are held back: QEMU's ``cache.direct`` and ``cache.no-flush``."""
 
@@ -118,6 +121,22 @@ class BlockNode:
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         """Write the buffers one after the other from `offset` on."""
         raise NotImplementedError
+
+    def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
+        """Make bytes read as zeros.
+
+        Args:
+            may_unmap: what is allocated for them may go.
+        """
+        for start in range(offset, offset + size, _ZEROS_AT_ONCE):
+            self.write(start, [bytes(min(_ZEROS_AT_ONCE, offset + size - start))])
+
+    def discard(self, offset: int, size: int) -> None:
+        """Nobody needs these bytes any more; what they read as then is the node's affair."""
+
+    def truncate(self, size: int) -> None:
+        """Give the node another size; bytes that come read as zeros."""
+        raise QemuError("Image format driver does not support resize", errno.ENOTSUP)
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         """Whether this node itself has the byte at `offset`, and for how many bytes at least.

@@ -125,7 +125,9 @@ def read_header(data: bytes, *, read_only: bool) -> Header:
     if header.refcount_order > 6:
         raise ImageFormatError("Reference count entry width too large; may not exceed 64 bits")
     if header.crypt_method > 2:
-        raise ImageFormatError(f"Unsupported encryption method {header.crypt_method}")
+        # QEMU takes the number for a signed one.
+        method = header.crypt_method - (1 << 32 if header.crypt_method >> 31 else 0)
+        raise ImageFormatError(f"Unsupported encryption method {method}")
     _check_tables(header)
     _check_supported(header)
     return header

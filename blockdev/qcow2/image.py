@@ -130,6 +130,10 @@ class Image(BlockNode):
             self.file.bytes.set_permissions(uses, {WRITE, RESIZE})
 
     @property
+    def is_inserted(self) -> bool:
+        return not self._is_corrupt
+
+    @property
     def size(self) -> int:
         return self.header.size
 
@@ -159,10 +163,26 @@ class Image(BlockNode):
         self.active.write(offset, buffers)
 
     def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
-        """Make bytes read as zeros; whole clusters need no space for that."""
         self._check_usable()
         self._check_inside(offset, size)
-        self._each_part(offset, size, self._write_zeros, self._zero_clusters)
+
+        def whole(start: int, clusters: int) -> None:
+            self._zero_clusters(start, clusters, keep=not may_unmap)
+
+        def edge(start: int, length: int) -> None:
+            # A cluster of which the rest is zeros already is one without data.
+            first = start & -self.cluster_size
+            before, after = start - first, first + self.cluster_size - start - length
+            if self._is_zeros(first, before) and self._is_zeros(start + length, after):
+                whole(first, 1)
+            else:
+                self._write_zeros(start, length)
+
+        self._each_part(offset, size, edge, whole)
+
+    def _is_zeros(self, offset: int, size: int) -> bool:
+        """Whether bytes are known to be zeros without a look at data."""
+        return self.active.is_zeros(offset, size, nothing_below=self.backing is None)
 
     def discard(self, offset: int, size: int) -> None:
         """Let whole clusters inside the bytes go; they read as zeros then, where that is known."""
@@ -178,27 +198,26 @@ class Image(BlockNode):
         whole: Callable[[int, int], None],
     ) -> None:
         """Call `edge` for parts of clusters, and `whole` for the clusters between them."""
+        cluster = self.cluster_size
         end = offset + size
-        first = -(-offset // self.cluster_size) * self.cluster_size
         # The disk's last cluster is a whole one too where the disk ends in it.
-        last = end if end == self.size else end // self.cluster_size * self.cluster_size
-        if last <= first:
-            if size:
-                edge(offset, size)
-            return
-        if offset < first:
-            edge(offset, first - offset)
-        whole(first, -(-(last - first) // self.cluster_size))
-        if last < end:
-            edge(last, end - last)
+        whole_end = -(-end // cluster) * cluster if end == self.size else end // cluster * cluster
+        while offset < end:
+            boundary = (offset // cluster + 1) * cluster
+            if offset % cluster or offset >= whole_end:
+                edge(offset, min(boundary, end) - offset)
+                offset = boundary
+            else:
+                whole(offset, (whole_end - offset) // cluster)
+                offset = whole_end
 
     def _write_zeros(self, offset: int, size: int) -> None:
         self.active.write(offset, [bytes(size)])
 
-    def _zero_clusters(self, offset: int, clusters: int) -> None:
+    def _zero_clusters(self, offset: int, clusters: int, *, keep: bool = False) -> None:
         # Version 2 has no word for zeros: without a backing file nothing mapped will do.
         if self.header.version > 2:
-            self.active.unmap(offset, clusters, as_zeros=True)
+            self.active.unmap(offset, clusters, as_zeros=True, keep=keep)
         elif self.backing is None:
             self.active.unmap(offset, clusters, as_zeros=False)
         else:

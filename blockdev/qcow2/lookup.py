@@ -126,6 +126,16 @@ class Lookup:
         kind, _, length = self._run(guest_offset, length)
         return kind != _BELOW, length
 
+    def is_zeros(self, guest_offset: int, size: int, *, nothing_below: bool) -> bool:
+        """Whether bytes are known to be zeros without a look at data."""
+        while size > 0:
+            kind, _, length = self._run(guest_offset, size)
+            if kind != _ZEROS and not (kind == _BELOW and nothing_below):
+                return False
+            guest_offset += length
+            size -= length
+        return True
+
     def _run(self, guest_offset: int, length: int) -> tuple[int, int, int]:
         """What answers for some bytes from `guest_offset` on.
 

@@ -193,23 +193,28 @@ class Mapping(Lookup):
 
     # --- unmapping
 
-    def unmap(self, guest_offset: int, clusters: int, *, as_zeros: bool) -> None:
+    def unmap(
+        self, guest_offset: int, clusters: int, *, as_zeros: bool, keep: bool = False
+    ) -> None:
         """Let whole clusters go.
 
         Args:
             guest_offset: of the first, a multiple of the cluster size.
             clusters: how many.
             as_zeros: they read as zeros then; otherwise what is below shows again.
+            keep: clusters that are allocated stay so, only to read as zeros.
         """
         while clusters:
             l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
             here = min(clusters, (1 << self._l2_bits) - l2_index)
             if as_zeros or self.l2_table(l1_index) is not None:
-                self._unmap_in_table(l1_index, l2_index, here, as_zeros=as_zeros)
+                self._unmap_in_table(l1_index, l2_index, here, as_zeros=as_zeros, keep=keep)
             guest_offset += here << self._cluster_bits
             clusters -= here
 
-    def _unmap_in_table(self, l1_index: int, l2_index: int, count: int, *, as_zeros: bool) -> None:
+    def _unmap_in_table(
+        self, l1_index: int, l2_index: int, count: int, *, as_zeros: bool, keep: bool
+    ) -> None:
         words = [0] * self._words
         if as_zeros:
             words[-1] = ALL_ZERO if self._words > 1 else ZERO
@@ -221,7 +226,11 @@ class Mapping(Lookup):
         size = self._cluster_size
         start = ((l1_index << self._l2_bits) + l2_index) * size
         old = [self._reference(table, l2_index + n, start + n * size) for n in range(count)]
-        table.set(part.start, words * count)
-        for reference in old:
-            if reference:
+        new = words * count
+        for n, reference in enumerate(old):
+            entry = table.words[(l2_index + n) * self._words]
+            if reference and keep and not entry & COMPRESSED:
+                new[n * self._words] |= entry
+            elif reference:
                 self._allocator.free_later(reference[1])
+        table.set(part.start, new)

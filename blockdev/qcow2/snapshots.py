@@ -191,7 +191,8 @@ def _padded(length: int) -> int:
 
 
 def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
+    # To QEMU it is a C string.
+    return data.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
 def _bytes(text: str) -> bytes:
@@ -224,13 +225,15 @@ class SnapshotTable:
         disk_entries = l1_entries_for(image.size, image.layout.span_bits)
         snapshot.id = str(max((_number(entry.id) for entry in self.entries), default=0) + 1)
         snapshot.disk_size = image.size
-        # Machine state that a goto left in the active table would only be copied about.
-        image.drop_entries_past(disk_entries)
+        if vmstate is not None:
+            # State that a goto left in the active table gives way to the new one.
+            image.drop_entries_past(disk_entries)
         runs: list[Reference] = []
         try:
             image.count_up(references(active, sharing=True), runs)
-            l1 = active.l1[:disk_entries]
+            l1 = active.l1[:]
             if vmstate is not None:
+                l1 = l1[:disk_entries]
                 l1.extend(entry & ~COPIED for entry in vmstate.l1)
             l1_offset = image.allocate_bytes(8 * len(l1), runs)
             image.file.write(l1_offset, [big_endian(l1)])

@@ -77,8 +77,8 @@ def info(session: IoSession, words: Sequence[str]) -> bool:
 
         assert isinstance(node, Image)
         cluster_size = node.cluster_size
-        span = cluster_size << (node.cluster_bits - 3)
-        vmstate_offset = span * l1_entries_for(node.size, node.cluster_bits)
+        span_bits = node.layout.span_bits
+        vmstate_offset = l1_entries_for(node.size, span_bits) << span_bits
         # These lines end the text, whatever a snapshot's name before them holds.
         details = "".join(image_text(node).rpartition("Format specific information:\n")[1:])
     session.write(

@@ -81,11 +81,13 @@ class IoTarget:
             node.flush()
 
     def write_zeros(self, offset: int, size: int, *, through: bool, may_be_slow: bool) -> None:
-        """Make bytes read as zeros; nodes have no quick way to that."""
-        self._check(offset, size)
-        if not may_be_slow:
+        """Make bytes read as zeros; a node without a quick way to that writes them."""
+        node = self._check(offset, size)
+        if not may_be_slow and node.driver != "qcow2":
             raise _not_supported()
-        self.write(offset, list(repeated(bytes(PIECE), size)), through=through)
+        node.write_zeroes(offset, size)
+        if through or self.write_through:
+            node.flush()
 
     def discard(self, offset: int, size: int) -> None:
         """Say that the bytes aren't needed any more; they stay, as with QEMU's `discard=ignore`."""

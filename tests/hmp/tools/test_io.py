@@ -157,6 +157,7 @@ read -P 0 164k 512|readv 60k 5k 5k|aio_read -C 0 1M|write 0 512|write 1M 512|wri
 write -P 9 60k 200k|write -f 5 5|write -z 0 1M|write -z 70k 512|write -c 1 512|write -s source 3 70k
 writev 0 512 512|writev 1M 5|aio_write -z 64k 64k|aio_write 1M 5|discard 1M 512|discard 0 0
 length|info|flush|aio_flush|reopen|truncate x|write 512k 512k|write 1023.5k 1k|read 3T 0
+write -zn 0 64k|write -zn 64k 128k|write -zn 4k 4k|alloc 0|alloc 64k|alloc 60k 200k|alloc 0 1M|map
 """
 READ_ONLY = """
 write 0 512|write 0|write x y|writev 0 512|aio_write 0 512|discard 0 512|truncate 2M|write -Z 0 4
@@ -363,9 +364,6 @@ def test_the_monitor_shows_reports_and_not_what_goes_to_stderr(node: BlockNode) 
         ("read -b 0 512", "read failed: Operation not supported\n"),
         ("write -b 0 512", "write failed: Operation not supported\n"),
         ("write -c 0 64k", "write failed: Operation not supported\n"),
-        ("write -zn 0 64k", "write failed: Operation not supported\n"),
-        ("alloc 0", "is_allocated failed: Operation not supported\n"),
-        ("map", "qemu-io: Failed to get allocation status: Operation not supported\n"),
         ("truncate 2M", "qemu-io: Image format driver does not support resize\n"),
         ("reopen -r", "qemu-io: The options of an open image can't be changed here\n"),
         ("reopen -c none", "qemu-io: The options of an open image can't be changed here\n"),
