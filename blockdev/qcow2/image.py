@@ -19,8 +19,10 @@ from blockdev.file import CONSISTENT_READ, RESIZE, WRITE
 from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
 from blockdev.qcow2.allocator import Allocator
 from blockdev.qcow2.entries import EntryLayout
+from blockdev.qcow2.guard import Guard
 from blockdev.qcow2.header import (
     CORRUPT,
+    DIRTY,
     EXTENDED_L2,
     EXTENSION_BACKING_FORMAT,
     Header,
@@ -87,6 +89,8 @@ class Image(BlockNode):
         self._said_corrupt = False
         self.claim(attached=False)
         self.header = read_header(file.read(0, _HEADER_BYTES), read_only=read_only)
+        if self.header.incompatible_features & DIRTY and not read_only:
+            self._repair()
         self.cluster_bits = self.header.cluster_bits
         self.cluster_size = 1 << self.cluster_bits
         first_cluster = file.read(0, self.cluster_size)
@@ -100,20 +104,22 @@ class Image(BlockNode):
             refcount_order=self.header.refcount_order,
             table_offset=self.header.refcount_table_offset,
             table_clusters=self.header.refcount_table_clusters,
-            report_corruption=self._report_corruption,
+            report_corruption=self.report_corruption,
             switch_table=self._switch_refcount_table,
         )
         self.allocator = Allocator(self.refcounts)
         self.tables = L2Tables(file, self.cluster_size)
         is_extended = bool(self.header.incompatible_features & EXTENDED_L2)
         self.layout = EntryLayout(self.cluster_bits, is_extended=is_extended)
+        self.guard = Guard(self)
         self._clusters = Clusters(
             file=file,
             layout=self.layout,
             tables=self.tables,
             allocator=self.allocator,
             compression_type=compression_type(self.header, first_cluster),
-            report_corruption=self._report_corruption,
+            report_corruption=self.report_corruption,
+            guard=self.guard,
         )
         l1 = file.read(self.header.l1_table_offset, 8 * self.header.l1_size)
         self.active = self.mapping(from_big_endian("Q", l1), read_below=self._read_backing)
@@ -122,6 +128,15 @@ class Image(BlockNode):
             # What we don't keep up to date must not be taken for true after our first write;
             # bitmaps that are there count as inconsistent then.
             self.switch_header("autoclear_features", "autoclear_features", autoclear_features=0)
+
+    def _repair(self) -> None:
+        """Count anew what another program, which keeps counts late, was killed over."""
+        from blockdev.qcow2.repair import repair
+
+        repair(self.file, leaks=True, errors=True)
+        self.header = read_header(self.file.read(0, _HEADER_BYTES), read_only=False)
+        if self.header.incompatible_features & DIRTY:
+            raise QemuError("Could not repair dirty image", errno.EIO)
 
     def claim(self, *, attached: bool) -> None:
         # The format itself allows no second writer, whatever the device says.
@@ -309,6 +324,7 @@ class Image(BlockNode):
         self.file.flush()
         old = self.header
         self.header = old.replace(**changes)
+        self.guard.renew()
         offset = Header.offset_of(first)
         try:
             self.file.write(offset, [self.header.pack(first, last)])
@@ -345,6 +361,7 @@ class Image(BlockNode):
             return 0
         run = self.allocator.allocate(-(-size // self.cluster_size), exactly=True)
         runs.append(run)
+        self.guard.check(*run)
         return run[0] << self.cluster_bits
 
     def give_back(self, runs: list[Reference], error: QemuError) -> None:
@@ -426,7 +443,7 @@ class Image(BlockNode):
         if self._is_corrupt:
             raise QemuError("No medium found", errno.ENOMEDIUM)
 
-    def _report_corruption(self, text: str) -> None:
+    def report_corruption(self, text: str) -> None:
         """Say once that the image is damaged; one that may be written is marked and left alone."""
         if not self.read_only:
             self.report(

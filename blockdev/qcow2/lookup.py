@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from blockdev.node import BlockNode
     from blockdev.qcow2.allocator import Allocator
     from blockdev.qcow2.entries import EntryLayout
+    from blockdev.qcow2.guard import Guard
     from blockdev.qcow2.tables import L2Table, L2Tables
 
 # What answers for some bytes.
@@ -39,9 +40,18 @@ class Clusters:
         layout: of the L2 entries.
         compression_type: of compressed clusters.
         report_corruption: told of an entry that can't be.
+        guard: keeps writes off the image's tables.
     """
 
-    __slots__ = ("allocator", "compression_type", "file", "layout", "report_corruption", "tables")
+    __slots__ = (
+        "allocator",
+        "compression_type",
+        "file",
+        "guard",
+        "layout",
+        "report_corruption",
+        "tables",
+    )
 
     def __init__(
         self,
@@ -52,8 +62,10 @@ class Clusters:
         allocator: Allocator,
         compression_type: int,
         report_corruption: Callable[[str], None],
+        guard: Guard,
     ) -> None:
         self.file = file
+        self.guard = guard
         self.layout = layout
         self.tables = tables
         self.allocator = allocator

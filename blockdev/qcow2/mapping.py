@@ -12,6 +12,7 @@ from blockdev.qcow2.entries import (
     ALL_ZERO,
     COMPRESSED,
     COPIED,
+    OFFSET_MASK,
     ZERO,
     subclusters,
 )
@@ -43,6 +44,7 @@ class Mapping(Lookup):
         super().__init__(l1, clusters, read_below)
         self.changed_l1: set[int] = set()
         self._allocator = clusters.allocator
+        self._guard = clusters.guard
 
     # --- writing
 
@@ -67,7 +69,9 @@ class Mapping(Lookup):
     def _is_ours(self, table: L2Table, l2_index: int) -> bool:
         """Whether an entry has a cluster that may be written in place."""
         entry = table.words[l2_index * self._words]
-        return bool(entry & COPIED) and not entry & (COMPRESSED | ZERO if self._words == 1 else 0)
+        return entry & (COPIED | OFFSET_MASK) > COPIED and not entry & (
+            COMPRESSED | ZERO if self._words == 1 else 0
+        )
 
     def _own_l2_table(self, l1_index: int) -> L2Table:
         """The L2 table, after a copy if others share it."""
@@ -77,6 +81,8 @@ class Mapping(Lookup):
         if old is not None and self.l1[l1_index] & COPIED:
             return old
         cluster, _ = self._allocator.allocate(1, exactly=True)
+        self._guard.check(cluster, 1)
+        self._guard.add(cluster)
         offset = cluster << self._cluster_bits
         # A shared table's clusters are counted for both already; only the table itself is new.
         table = self._tables.add(offset, old.words[:] if old is not None else None)
@@ -101,6 +107,7 @@ class Mapping(Lookup):
                 break
             count += 1
         data = cursor.take((count << self._cluster_bits) - in_cluster)
+        self._guard.check(host >> self._cluster_bits, count)
         self._file.write(host + in_cluster, data)
         return sum(map(len, data))
 
@@ -119,6 +126,7 @@ class Mapping(Lookup):
         size = 1 << self._subcluster_bits
         first = in_cluster >> self._subcluster_bits
         end = -(-(in_cluster + length) >> self._subcluster_bits)
+        self._guard.check(host >> self._cluster_bits, 1)
         bitmap = table.words[2 * l2_index + 1]
         touched = subclusters(first, end)
         if bitmap & touched == touched and not bitmap >> SUBCLUSTERS & touched:
@@ -160,6 +168,7 @@ class Mapping(Lookup):
         length = min(cursor.remaining, count * size - in_cluster)
         try:
             tail = -(in_cluster + length) % size
+            self._guard.check(first, count)
             data = self._surrounded(guest_offset, length, in_cluster, tail, cursor)
             self._file.write(first << self._cluster_bits, data)
         except QemuError:

@@ -186,6 +186,10 @@ class Refcounts:
         if change < 0 and clusters:
             self._hint = min(self._hint, min(clusters))
 
+    def block_offsets(self) -> list[int]:
+        """Where the blocks lie, host offsets."""
+        return [entry & _OFFSET_MASK for entry in self._table if entry]
+
     # --- free clusters
 
     def allocate(self, wanted: int, *, exactly: bool) -> tuple[int, int]:

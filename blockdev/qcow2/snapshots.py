@@ -209,7 +209,7 @@ class SnapshotTable:
         def read(offset: int, size: int) -> bytes:
             return image.file.read(header.snapshots_offset + offset, size)
 
-        self.entries, self._bytes = unpack_table(read, header.nb_snapshots, header.size)
+        self.entries, self.size = unpack_table(read, header.nb_snapshots, header.size)
 
     def create(self, snapshot: Snapshot, vmstate: Mapping | None) -> None:
         """Make a snapshot of the active disk; the machine state becomes part of it.
@@ -330,7 +330,7 @@ class SnapshotTable:
         table = pack_table(entries)
         offset = image.allocate_bytes(len(table), runs)
         image.file.write(offset, [table])
-        old_offset, old_bytes = image.header.snapshots_offset, self._bytes
+        old_offset, old_bytes = image.header.snapshots_offset, self.size
         image.switch_header(
             "nb_snapshots",
             "snapshots_offset",
@@ -338,7 +338,7 @@ class SnapshotTable:
             snapshots_offset=offset,
         )
         image.free_bytes_later(old_offset, old_bytes)
-        self.entries, self._bytes = entries, len(table)
+        self.entries, self.size = entries, len(table)
 
 
 def _goto_error(errno_value: int) -> QemuError:

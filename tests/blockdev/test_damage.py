@@ -269,3 +269,45 @@ def test_a_file_that_may_not_be_written_is_refused(
     finally:
         os.seteuid(user)
     assert str(caught.value) == f"Could not open '{path.name}': Permission denied"
+
+
+@pytest.mark.parametrize("cluster_size", ["4k", "64k"])
+def test_an_image_whose_counts_are_late_is_repaired_before_it_is_written(
+    cluster_size: str,
+    make_image: Callable[..., Path],
+    open_image: Callable[..., BlockNode],
+    qemu_io: str,
+    qemu_img: str,
+) -> None:
+    options = f"lazy_refcounts=on,cluster_size={cluster_size}"
+    path = make_image("lazy.qcow2", "8M", "-o", options)
+    script = ["-c", "write -q -P 7 100k 300k", "-c", "abort"]
+    subprocess.run([qemu_io, *script, str(path)], check=False, capture_output=True)
+    assert Header.unpack(path.read_bytes()).incompatible_features == 1
+    assert open_image(path, read_only=True).read(100 << 10, 300 << 10) == b"\7" * (300 << 10)
+    assert Header.unpack(path.read_bytes()).incompatible_features == 1
+    other = path.with_name("other.qcow2")
+    other.write_bytes(path.read_bytes())
+    node = open_image(other)
+    assert node.read(100 << 10, 300 << 10) == b"\7" * (300 << 10)
+    node.write(0, [b"x" * 50_000])
+    node.flush()
+    assert Header.unpack(other.read_bytes()).incompatible_features == 0
+    subprocess.run([qemu_img, "check", "-q", "-U", str(other)], check=True)
+
+
+@pytest.mark.parametrize("cluster", [1, 2, 3, 4])
+def test_a_write_that_would_hit_a_table_marks_the_image_corrupt(
+    cluster: int, written: Path, reports: list[str], open_image: Callable[..., BlockNode]
+) -> None:
+    l1 = 3 << 16
+    l2 = struct.unpack(">Q", written.read_bytes()[l1 : l1 + 8])[0] & ~(1 << 63)
+    entry_at(written, l2, (1 << 63) | cluster << 16)
+    copy = written.with_name("copy.qcow2")
+    copy.write_bytes(written.read_bytes())
+    node = open_image(written)
+    with pytest.raises(QemuError, match="Input/output error"):
+        node.write(0, [b"x" * 512])
+    assert reports == real_complaint(copy, "write 0 512")
+    assert "Preventing invalid write on metadata" in reports[0]
+    assert written.read_bytes() == copy.read_bytes()

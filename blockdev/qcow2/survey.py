@@ -1,0 +1,467 @@
+"""Walks a whole qcow2 image and counts every reference to every cluster.
+
+It trusts nothing that the engine holds in memory and shares no code with it: what the engine
+wrote is read here by another hand.  A walk only reads; what it finds is judged by
+`blockdev.qcow2.check` and put right by `blockdev.qcow2.repair`.
+
+Source: qcow2 specification.  The order of the walk, and the words, are those of `qemu-img check`.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+from blockdev.errors import QemuError
+from blockdev.qcow2.table_walk import Slip, TableWalk, from_big_endian
+from blockdev.qcow2.tally import Tally
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from blockdev.node import BlockNode
+
+_OFFSET_MASK = 0x00FFFFFFFFFFFE00
+_REFCOUNT_TABLE_MASK = 0xFFFFFFFFFFFFFE00
+_L1_RESERVED = 0x7F000000000001FF
+_BITMAP_ENTRY_RESERVED = 0xFF000000000001FE
+
+_EXTERNAL_DATA, _EXTENDED_L2 = 1 << 2, 1 << 4  # incompatible features
+_BITMAPS_CONSISTENT = 1  # autoclear feature
+_ENCRYPTION_EXTENSION, _BITMAPS_EXTENSION = 0x0537BE77, 0x23852875
+
+_MAX_L1_BYTES = 32 << 20
+_MAX_REFCOUNT_TABLE_BYTES = 8 << 20
+_MAX_SNAPSHOTS = 65536
+_MAX_SNAPSHOT_TABLE_BYTES = 64 << 20
+_MAX_EXTRA_DATA = 1024
+_MAX_BITMAPS = 65535
+_MAX_BITMAP_TABLE_ENTRIES = 0x8000000
+_MAX_BITMAP_DIRECTORY_BYTES = _MAX_BITMAPS * 0x1000
+_MAX_BITMAP_NAME = 1023
+_BITMAP_FLAGS, _DIRTY_TRACKING = 0b111, 1
+_MAX_CLUSTERS = 0x7FFFFFFF
+
+
+class Survey:
+    """One walk over an image.
+
+    Args:
+        file: the node with the image's bytes.
+
+    Attributes:
+        stored: the counts in the image's refcount blocks.
+        references: the references found.
+        corruptions: what else is wrong, a line each, in QEMU's words and order.
+        slips: the active entries with a wrong COPIED bit.
+        single: runs (first cluster, count) of what must be referred to once, being written in
+            place: header, tables, refcount blocks, snapshot table, bitmaps.
+        blocks: the refcount table's usable entries, index and host offset of the block.
+        broken_refcounts: the refcount structures themselves are unsound.
+        misplaced: unaligned entries without data, host offset and corrected entry.
+        unreadable: runs (first cluster, count) whose stored counts can't be read.
+        incomplete_snapshots: entries of the snapshot table without all that version 3 asks for.
+        refcount_runs: those of `single` that are the refcount table and its blocks.
+        beyond: what is referred to past the end of the file: offset and size, bytes.
+
+    Raises:
+        QemuError: the image can't be walked at all.
+    """
+
+    cluster_bits: int
+    size: int
+    refcount_order: int
+    incompatible: int
+
+    def __init__(self, file: BlockNode) -> None:
+        self.file = file
+        self.file_size = file.size
+        self._read_header()
+        clusters = -(-self.file_size >> self.cluster_bits)
+        if clusters > _MAX_CLUSTERS:
+            raise QemuError("File too large", errno.EFBIG)
+        self.stored = Tally(clusters)
+        self.references = Tally(clusters)
+        self.corruptions: list[str] = []
+        self.internal_errors: list[str] = []
+        self.slips: list[Slip] = []
+        self.single: list[tuple[int, int]] = []
+        self.blocks: list[tuple[int, int]] = []
+        self.broken_refcounts = False
+        self.misplaced: list[tuple[int, int]] = []
+        self.incomplete_snapshots = 0
+        self.allocated_clusters = self.compressed_clusters = self.fragmented_clusters = 0
+        self.unreadable: list[tuple[int, int]] = []
+        self.beyond: list[tuple[int, int]] = []
+        self.refcount_runs: list[tuple[int, int]] = []
+        self.silent_corruptions = 0  # QEMU counts them and says nothing
+        self._tables: dict[int, TableWalk | None] = {}  # None: nothing wrong in it
+        self._again: dict[int, int] = {}
+        self._walk()
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes of the file; zeros past its end, however far."""
+        return self.file.read(offset, size) if offset < self.file_size else bytes(size)
+
+    # --- the header
+
+    def _read_header(self) -> None:
+        data = self.read(0, 112)
+        magic, self.version = struct.unpack_from(">II", data)
+        if magic != 0x514649FB:
+            raise QemuError("Image is not in qcow2 format", errno.EINVAL)
+        if self.version not in (2, 3):
+            raise QemuError(f"Unsupported qcow2 version {self.version}", errno.ENOTSUP)
+        (self.backing_offset, _, self.cluster_bits, self.size, self.crypt_method) = (
+            struct.unpack_from(">QIIQI", data, 8)
+        )
+        self.l1_size, self.l1_offset, self.refcount_table_offset, self.refcount_table_clusters = (
+            struct.unpack_from(">IQQI", data, 36)
+        )
+        self.nb_snapshots, self.snapshots_offset = struct.unpack_from(">IQ", data, 60)
+        self.incompatible = self.autoclear = 0
+        self.refcount_order, self.header_length = 4, 72
+        if self.version == 3:
+            self.incompatible, _, self.autoclear, self.refcount_order, self.header_length = (
+                struct.unpack_from(">QQQII", data, 72)
+            )
+        if not 9 <= self.cluster_bits <= 21:
+            text = f"Unsupported cluster size: 2^{self.cluster_bits}"
+            raise QemuError(text, errno.EINVAL)
+        if self.refcount_order > 6:
+            text = "Reference count entry width too large; may not exceed 64 bits"
+            raise QemuError(text, errno.EINVAL)
+        if self.l1_size > _MAX_L1_BYTES // 8:
+            raise QemuError("Active L1 table too large", errno.EFBIG)
+        if self.refcount_table_clusters << self.cluster_bits > _MAX_REFCOUNT_TABLE_BYTES:
+            raise QemuError("Reference count table too large", errno.EFBIG)
+        self.cluster_size = 1 << self.cluster_bits
+        self._check_table_offset("Reference count table", self.refcount_table_offset)
+        if self.l1_size:
+            self._check_table_offset("Active L1 table", self.l1_offset)
+        self.has_external_data = self.incompatible & _EXTERNAL_DATA != 0
+        self.has_extended_entries = self.incompatible & _EXTENDED_L2 != 0
+        self.entry_size = 16 if self.has_extended_entries else 8
+        self._read_extensions()
+
+    def _check_table_offset(self, table: str, offset: int) -> None:
+        if offset & (self.cluster_size - 1) or offset >> 63:
+            raise QemuError(f"{table} offset invalid", errno.EINVAL)
+
+    def _read_extensions(self) -> None:
+        self._encryption_area = (0, 0)
+        self._bitmaps: tuple[int, int, int] | None = None
+        data = self.read(0, self.cluster_size)
+        offset = self.header_length
+        end = min(self.backing_offset or len(data), len(data))
+        while offset + 8 <= end:
+            magic, length = struct.unpack_from(">II", data, offset)
+            offset += 8
+            if not magic or length > end - offset:
+                break
+            if magic == _ENCRYPTION_EXTENSION and length >= 16:
+                self._encryption_area = struct.unpack_from(">QQ", data, offset)
+            elif magic == _BITMAPS_EXTENSION and length >= 24:
+                count, _, size, where = struct.unpack_from(">IIQQ", data, offset)
+                self._bitmaps = count, size, where
+            offset += -(-length // 8) * 8
+
+    # --- the walk
+
+    def _walk(self) -> None:
+        self._read_snapshot_table()
+        self._read_counts()
+        self._refer_once(0, self.cluster_size)
+        self._walk_tree(self.l1_offset, self.l1_size, active=True)
+        for offset, entries, id, name in self.snapshots:
+            self._walk_snapshot(offset, entries, f"snapshot {id} ({name})")
+        self._walk_shared_tables()
+        self._refer_once(self.snapshots_offset, self.snapshot_table_size)
+        size = self.refcount_table_clusters << self.cluster_bits
+        self._refer_once(self.refcount_table_offset, size, self.refcount_runs)
+        self._refer_once(*self._encryption_area)
+        if self._bitmaps is not None and self.autoclear & _BITMAPS_CONSISTENT:
+            self._walk_bitmaps(*self._bitmaps)
+        self._refer_to_blocks()
+        # What begins before the end of the file may reach into the cluster behind it.
+        beyond = range(len(self.stored), len(self.references))
+        counts = [self.stored_count(cluster) or 0 for cluster in beyond]
+        self.stored.extend(len(self.references))
+        for cluster, refcount in zip(beyond, counts, strict=True):
+            self.stored.set(cluster, refcount)
+
+    def refer(
+        self, offset: int, size: int, corruptions: list[str], weight: int = 1
+    ) -> tuple[int, int]:
+        """Count a reference to each cluster that some bytes of the file touch.
+
+        Args:
+            corruptions: takes a line if the file has ended before.
+            weight: how many references it is.
+
+        Returns:
+            The first cluster, and how many there are: none where the file has ended before.
+        """
+        if not size:
+            return 0, 0
+        if offset + size - self.file_size >= self.cluster_size:
+            text = (
+                "ERROR: counting reference for region exceeding the end of the file by one "
+                f"cluster or more: offset {offset:#x} size {size:#x}"
+            )
+            corruptions.append(text)
+            self.beyond.append((offset, size))
+            return 0, 0
+        first = offset >> self.cluster_bits
+        count = (offset + size - 1 >> self.cluster_bits) - first + 1
+        self.references.extend(first + count)
+        self.references.add(first, count, weight)
+        return first, count
+
+    def _refer_once(
+        self, offset: int, size: int, runs: list[tuple[int, int]] | None = None
+    ) -> None:
+        first, count = self.refer(offset, size, self.corruptions)
+        if count:
+            self.single.append((first, count))
+            if runs is not None:
+                runs.append((first, count))
+
+    # --- snapshots
+
+    def _read_snapshot_table(self) -> None:
+        self.snapshots: list[tuple[int, int, str, str]] = []  # L1 offset, entries, id, name
+        self.snapshot_table_size = 0
+        if not self.nb_snapshots:
+            return
+        if self.nb_snapshots > _MAX_SNAPSHOTS:
+            over = self.nb_snapshots - _MAX_SNAPSHOTS
+            raise QemuError(
+                "ERROR snapshot table too large\nYou can force-remove all "
+                f"{over} overhanging snapshots with qemu-img check -r all",
+                errno.EFBIG,
+            )
+        if self.snapshots_offset & (self.cluster_size - 1) or self.snapshots_offset >> 63:
+            raise QemuError("ERROR snapshot table offset invalid", errno.EINVAL)
+        offset = self.snapshots_offset
+        for number in range(self.nb_snapshots):
+            offset = -(-offset // 8) * 8
+            fixed = self.read(offset, 40)
+            l1_offset, l1_size, id_size, name_size = struct.unpack_from(">QIHH", fixed)
+            (extra_size,) = struct.unpack_from(">I", fixed, 36)
+            if extra_size > _MAX_EXTRA_DATA:
+                raise QemuError(
+                    "ERROR failed to read the snapshot table: Too much extra metadata in snapshot "
+                    f"table entry {number}\nYou can force-remove this extra metadata with "
+                    "qemu-img check -r all",
+                    errno.EFBIG,
+                )
+            if self.version == 3 and extra_size < 16:
+                self.incomplete_snapshots += 1
+                self.corruptions.append(f"ERROR snapshot table entry {number} is incomplete")
+            names = self.read(offset + 40 + extra_size, id_size + name_size)
+            id, name = (
+                text.split(b"\0")[0].decode("utf-8", "surrogateescape")
+                for text in (names[:id_size], names[id_size:])
+            )
+            self.snapshots.append((l1_offset, l1_size, id, name))
+            offset += 40 + extra_size + id_size + name_size
+            if offset - self.snapshots_offset > _MAX_SNAPSHOT_TABLE_BYTES:
+                raise QemuError(
+                    "ERROR failed to read the snapshot table: Snapshot table is too large",
+                    errno.EFBIG,
+                )
+        self.snapshot_table_size = offset - self.snapshots_offset
+
+    def _walk_snapshot(self, offset: int, entries: int, title: str) -> None:
+        if offset & (self.cluster_size - 1):
+            self.corruptions.append(
+                f"ERROR {title} l1_offset={c_hex(offset)}: L1 table is not cluster aligned; "
+                "snapshot table entry corrupted"
+            )
+        elif entries > _MAX_L1_BYTES // 8:
+            self.corruptions.append(
+                f"ERROR {title} l1_size={c_hex(entries)}: L1 table is too large; "
+                "snapshot table entry corrupted"
+            )
+        else:
+            self._walk_tree(offset, entries, active=False)
+
+    # --- L1 and L2 tables
+
+    def _walk_tree(self, offset: int, entries: int, *, active: bool) -> None:
+        self._refer_once(offset, 8 * entries)
+        raw = self.read(offset, 8 * entries)
+        for index, entry in enumerate(from_big_endian(raw)):
+            if not entry:
+                continue
+            table_offset = entry & _OFFSET_MASK
+            if entry & _L1_RESERVED:
+                self.corruptions.append(f"ERROR found L1 entry with reserved bits set: {entry:x}")
+            self.refer(table_offset, self.cluster_size, self.corruptions)
+            if table_offset & (self.cluster_size - 1):
+                self.corruptions.append(
+                    f"ERROR l2_offset={table_offset:x}: Table is not cluster aligned; "
+                    "L1 entry corrupted"
+                )
+            readable = (
+                active and table_offset and self._check_copied(index, entry, offset + 8 * index)
+            )
+            if table_offset in self._tables:
+                table = self._tables[table_offset]
+                self._again[table_offset] = self._again.get(table_offset, 0) + 1
+            else:
+                table = self._first_walk(table_offset, active=active)
+            if table is not None:
+                self.corruptions += table.corruptions
+                self.slips += table.slips if readable else []
+
+    def _first_walk(self, table_offset: int, *, active: bool) -> TableWalk | None:
+        table = TableWalk(self, table_offset, weight=1, active=active)
+        if active:
+            self.allocated_clusters += table.allocated
+            self.compressed_clusters += table.compressed
+            self.fragmented_clusters += table.fragmented
+        self.misplaced += table.misplaced
+        kept = None if table.is_sound else table
+        self._tables[table_offset] = kept
+        return kept
+
+    def _check_copied(self, index: int, entry: int, host_offset: int) -> bool:
+        """Look at an L1 entry's COPIED bit; False if the table's count can't be read."""
+        cluster = (entry & _OFFSET_MASK) >> self.cluster_bits
+        refcount = self.stored_count(cluster)
+        if refcount is None:
+            return False
+        if (refcount == 1) != entry >> 63:
+            slip = Slip(
+                l1_index=index,
+                host_offset=host_offset,
+                entry=entry,
+                cluster=cluster,
+                refcount=refcount,
+            )
+            self.slips.append(slip)
+        return True
+
+    def _walk_shared_tables(self) -> None:
+        """Count what tables refer to that several L1 entries lead to, for all but the first."""
+        for table_offset, weight in self._again.items():
+            TableWalk(self, table_offset, weight=weight, active=False)
+
+    def overlaps(self) -> Iterator[int]:
+        """Clusters that hold a table or another structure, and something else besides."""
+        counts = self.references
+        for first, count in self.single:
+            if not counts.all_are(1, first, count):
+                yield from (c for c in range(first, first + count) if counts.get(c) != 1)
+        for offset in self._tables:
+            cluster = offset >> self.cluster_bits
+            if counts.get(cluster) > 1 + self._again.get(offset, 0):
+                yield cluster
+
+    # --- bitmaps
+
+    def _walk_bitmaps(self, count: int, directory_size: int, directory_offset: int) -> None:
+        if not count or count > _MAX_BITMAPS or directory_size > _MAX_BITMAP_DIRECTORY_BYTES:
+            return
+        self._refer_once(directory_offset, directory_size)
+        directory = self.read(directory_offset, directory_size)
+        offset = 0
+        for _ in range(count):
+            fixed = directory[offset : offset + 24].ljust(24, b"\0")
+            table_offset, table_size, flags, kind, granularity, name_size, extra_size = (
+                struct.unpack(">QIIBBHI", fixed)
+            )
+            start = offset + 24 + extra_size
+            offset = -(-(start + name_size) // 8) * 8
+            if (
+                offset > directory_size
+                or not 0 < table_size <= _MAX_BITMAP_TABLE_ENTRIES
+                or not table_offset
+                or table_offset & (self.cluster_size - 1)
+                or flags & ~_BITMAP_FLAGS
+                or kind != _DIRTY_TRACKING
+                or not 0 < name_size <= _MAX_BITMAP_NAME
+                or not 9 <= granularity <= 31
+            ):
+                name = directory[start : start + name_size].decode("utf-8", "surrogateescape")
+                text = f"Bitmap '{name}' doesn't satisfy the constraints"
+                raise QemuError(text, errno.EINVAL)
+            self._refer_once(table_offset, 8 * table_size)
+            for entry in from_big_endian(self.read(table_offset, 8 * table_size)):
+                if entry & _BITMAP_ENTRY_RESERVED or (entry & _OFFSET_MASK and entry & 1):
+                    self.silent_corruptions += 1
+                elif entry & _OFFSET_MASK:
+                    self._refer_once(entry & _OFFSET_MASK, self.cluster_size)
+
+    # --- refcount structures
+
+    def _read_counts(self) -> None:
+        size = self.refcount_table_clusters << self.cluster_bits
+        self._refcount_table = from_big_endian(self.read(self.refcount_table_offset, size))
+        entries_per_block = self.cluster_size * 8 >> self.refcount_order
+        for index, entry in enumerate(self._refcount_table):
+            offset = entry & _REFCOUNT_TABLE_MASK
+            first = index * entries_per_block
+            if not offset or first >= len(self.stored):
+                continue
+            if offset & (self.cluster_size - 1) or offset >> 63:
+                last = min(first + entries_per_block, len(self.stored))
+                self.unreadable.append((first, last - first))
+                continue
+            block = self.read(offset, self.cluster_size)
+            self.stored.decode(block, self.refcount_order, first)
+
+    def stored_count(self, cluster: int) -> int | None:
+        """The stored count of a cluster, even past the end of the file; None: can't be read."""
+        if any(first <= cluster < first + count for first, count in self.unreadable):
+            return None
+        if cluster < len(self.stored):
+            return self.stored.get(cluster)
+        entries_per_block = self.cluster_size * 8 >> self.refcount_order
+        index, entry = divmod(cluster, entries_per_block)
+        if index >= len(self._refcount_table):
+            return 0
+        offset = self._refcount_table[index] & _REFCOUNT_TABLE_MASK
+        if offset & (self.cluster_size - 1) or offset >> 63:
+            return None
+        if not offset:
+            return 0
+        counts = Tally(entries_per_block)
+        counts.decode(self.read(offset, self.cluster_size), self.refcount_order, 0)
+        return counts.get(entry)
+
+    def _refer_to_blocks(self) -> None:
+        say = self.corruptions.append
+        for index, entry in enumerate(self._refcount_table):
+            offset = entry & _REFCOUNT_TABLE_MASK
+            cluster = offset >> self.cluster_bits
+            if entry & ~_REFCOUNT_TABLE_MASK:
+                say(f"ERROR refcount table entry {index} has reserved bits set")
+                self.broken_refcounts = True
+            elif offset & (self.cluster_size - 1):
+                say(
+                    f"ERROR refcount block {index} is not cluster aligned; refcount table entry "
+                    "corrupted"
+                )
+                self.broken_refcounts = True
+            elif cluster >= len(self.references):
+                say(f"ERROR refcount block {index} is outside image")
+                self.broken_refcounts = True
+            elif offset:
+                self._refer_once(offset, self.cluster_size, self.refcount_runs)
+                found = self.references.get(cluster)
+                if found != 1:
+                    # One bit can't hold the 2 that QEMU would have to find.
+                    if self.refcount_order:
+                        say(f"ERROR refcount block {index} refcount={found}")
+                    self.broken_refcounts = True
+                else:
+                    self.blocks.append((index, offset))
+
+
+def c_hex(number: int) -> str:
+    """A number as C's ``%#x`` shows it."""
+    return f"{number:#x}" if number else "0"
