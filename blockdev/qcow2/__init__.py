@@ -1,1 +1,1 @@
-"""The qcow2 driver: version 3 images of 64 KiB clusters and 16-bit reference counts."""
+"""The qcow2 driver: every image that QEMU 7.2 makes, but for encryption and external data."""

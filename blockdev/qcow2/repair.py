@@ -29,7 +29,6 @@ _INCOMPATIBLE_OFFSET = 72
 _REFCOUNT_TABLE_OFFSET = 48  # in the header: offset and cluster count, 12 bytes
 _MAX_TABLE_BYTES = 8 << 20
 _SNAPSHOTS_OFFSET = 60  # in the header: count and offset, 12 bytes
-_NO_ICOUNT = (1 << 64) - 1
 _MENDED = ("is incomplete", "Preallocated cluster is not properly aligned; L2 entry corrupted.")
 _MOST_ROUNDS = 4
 
@@ -232,7 +231,7 @@ class _Repair:
             Whether it was done: not where no refcount block counts a free place.
         """
         survey = self._survey
-        table = b"".join(complete_entries(self._file, survey))
+        table = b"".join(snapshot.completed(survey.size) for snapshot in survey.snapshots)
         wanted = -(-len(table) >> survey.cluster_bits)
         stored, references = survey.stored.small, survey.references.small
         taken = bytes(a | b for a, b in zip(stored, references, strict=True))
@@ -295,25 +294,3 @@ class _Repair:
             features = survey.incompatible & ~_DIRTY_AND_CORRUPT
             self._file.write(_INCOMPATIBLE_OFFSET, [features.to_bytes(8, "big")])
             self._file.flush()
-
-
-def complete_entries(file: BlockNode, survey: Survey) -> Iterator[bytes]:
-    """The entries of the snapshot table, with the extra data that version 3 asks for.
-
-    Source: qcow2 specification, "Snapshots".  What an entry doesn't say is taken from elsewhere,
-    as QEMU does: the size of the machine state from its old field, that of the disk from now.
-    """
-    offset = survey.snapshots_offset
-    for _ in range(survey.nb_snapshots):
-        fixed = file.read(offset, 40)
-        id_size, name_size = struct.unpack_from(">HH", fixed, 12)
-        vmstate_size, extra_size = struct.unpack_from(">II", fixed, 32)
-        rest = file.read(offset + 40, extra_size + id_size + name_size)
-        extra = rest[:extra_size]
-        default = struct.pack(">QQQ", vmstate_size, survey.size, _NO_ICOUNT)
-        known = extra_size // 8 * 8
-        extra = extra[:known] + default[known:] if extra_size < len(default) else extra
-        entry = fixed[:36] + struct.pack(">I", len(extra)) + extra + rest[extra_size:]
-        size = len(entry)
-        yield entry.ljust(-(-size // 8) * 8, b"\0")
-        offset = -(-(offset + 40 + extra_size + id_size + name_size) // 8) * 8

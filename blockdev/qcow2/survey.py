@@ -13,6 +13,8 @@ import errno
 import struct
 
 from blockdev.errors import QemuError
+from blockdev.qcow2.raw_header import MAX_L1_BYTES, RawHeader
+from blockdev.qcow2.raw_snapshot import read_snapshots
 from blockdev.qcow2.table_walk import Slip, TableWalk, from_big_endian
 from blockdev.qcow2.tally import Tally
 
@@ -27,15 +29,8 @@ _REFCOUNT_TABLE_MASK = 0xFFFFFFFFFFFFFE00
 _L1_RESERVED = 0x7F000000000001FF
 _BITMAP_ENTRY_RESERVED = 0xFF000000000001FE
 
-_EXTERNAL_DATA, _EXTENDED_L2 = 1 << 2, 1 << 4  # incompatible features
 _BITMAPS_CONSISTENT = 1  # autoclear feature
-_ENCRYPTION_EXTENSION, _BITMAPS_EXTENSION = 0x0537BE77, 0x23852875
 
-_MAX_L1_BYTES = 32 << 20
-_MAX_REFCOUNT_TABLE_BYTES = 8 << 20
-_MAX_SNAPSHOTS = 65536
-_MAX_SNAPSHOT_TABLE_BYTES = 64 << 20
-_MAX_EXTRA_DATA = 1024
 _MAX_BITMAPS = 65535
 _MAX_BITMAP_TABLE_ENTRIES = 0x8000000
 _MAX_BITMAP_DIRECTORY_BYTES = _MAX_BITMAPS * 0x1000
@@ -44,7 +39,7 @@ _BITMAP_FLAGS, _DIRTY_TRACKING = 0b111, 1
 _MAX_CLUSTERS = 0x7FFFFFFF
 
 
-class Survey:
+class Survey(RawHeader):
     """One walk over an image.
 
     Args:
@@ -69,22 +64,14 @@ class Survey:
         QemuError: the image can't be walked at all.
     """
 
-    cluster_bits: int
-    size: int
-    refcount_order: int
-    incompatible: int
-
     def __init__(self, file: BlockNode) -> None:
-        self.file = file
-        self.file_size = file.size
-        self._read_header()
+        super().__init__(file)
         clusters = -(-self.file_size >> self.cluster_bits)
         if clusters > _MAX_CLUSTERS:
             raise QemuError("File too large", errno.EFBIG)
         self.stored = Tally(clusters)
         self.references = Tally(clusters)
         self.corruptions: list[str] = []
-        self.internal_errors: list[str] = []
         self.slips: list[Slip] = []
         self.single: list[tuple[int, int]] = []
         self.blocks: list[tuple[int, int]] = []
@@ -100,73 +87,6 @@ class Survey:
         self._again: dict[int, int] = {}
         self._walk()
 
-    def read(self, offset: int, size: int) -> bytes:
-        """Bytes of the file; zeros past its end, however far."""
-        return self.file.read(offset, size) if offset < self.file_size else bytes(size)
-
-    # --- the header
-
-    def _read_header(self) -> None:
-        data = self.read(0, 112)
-        magic, self.version = struct.unpack_from(">II", data)
-        if magic != 0x514649FB:
-            raise QemuError("Image is not in qcow2 format", errno.EINVAL)
-        if self.version not in (2, 3):
-            raise QemuError(f"Unsupported qcow2 version {self.version}", errno.ENOTSUP)
-        (self.backing_offset, _, self.cluster_bits, self.size, self.crypt_method) = (
-            struct.unpack_from(">QIIQI", data, 8)
-        )
-        self.l1_size, self.l1_offset, self.refcount_table_offset, self.refcount_table_clusters = (
-            struct.unpack_from(">IQQI", data, 36)
-        )
-        self.nb_snapshots, self.snapshots_offset = struct.unpack_from(">IQ", data, 60)
-        self.incompatible = self.autoclear = 0
-        self.refcount_order, self.header_length = 4, 72
-        if self.version == 3:
-            self.incompatible, _, self.autoclear, self.refcount_order, self.header_length = (
-                struct.unpack_from(">QQQII", data, 72)
-            )
-        if not 9 <= self.cluster_bits <= 21:
-            text = f"Unsupported cluster size: 2^{self.cluster_bits}"
-            raise QemuError(text, errno.EINVAL)
-        if self.refcount_order > 6:
-            text = "Reference count entry width too large; may not exceed 64 bits"
-            raise QemuError(text, errno.EINVAL)
-        if self.l1_size > _MAX_L1_BYTES // 8:
-            raise QemuError("Active L1 table too large", errno.EFBIG)
-        if self.refcount_table_clusters << self.cluster_bits > _MAX_REFCOUNT_TABLE_BYTES:
-            raise QemuError("Reference count table too large", errno.EFBIG)
-        self.cluster_size = 1 << self.cluster_bits
-        self._check_table_offset("Reference count table", self.refcount_table_offset)
-        if self.l1_size:
-            self._check_table_offset("Active L1 table", self.l1_offset)
-        self.has_external_data = self.incompatible & _EXTERNAL_DATA != 0
-        self.has_extended_entries = self.incompatible & _EXTENDED_L2 != 0
-        self.entry_size = 16 if self.has_extended_entries else 8
-        self._read_extensions()
-
-    def _check_table_offset(self, table: str, offset: int) -> None:
-        if offset & (self.cluster_size - 1) or offset >> 63:
-            raise QemuError(f"{table} offset invalid", errno.EINVAL)
-
-    def _read_extensions(self) -> None:
-        self._encryption_area = (0, 0)
-        self._bitmaps: tuple[int, int, int] | None = None
-        data = self.read(0, self.cluster_size)
-        offset = self.header_length
-        end = min(self.backing_offset or len(data), len(data))
-        while offset + 8 <= end:
-            magic, length = struct.unpack_from(">II", data, offset)
-            offset += 8
-            if not magic or length > end - offset:
-                break
-            if magic == _ENCRYPTION_EXTENSION and length >= 16:
-                self._encryption_area = struct.unpack_from(">QQ", data, offset)
-            elif magic == _BITMAPS_EXTENSION and length >= 24:
-                count, _, size, where = struct.unpack_from(">IIQQ", data, offset)
-                self._bitmaps = count, size, where
-            offset += -(-length // 8) * 8
-
     # --- the walk
 
     def _walk(self) -> None:
@@ -174,15 +94,15 @@ class Survey:
         self._read_counts()
         self._refer_once(0, self.cluster_size)
         self._walk_tree(self.l1_offset, self.l1_size, active=True)
-        for offset, entries, id, name in self.snapshots:
-            self._walk_snapshot(offset, entries, f"snapshot {id} ({name})")
+        for snapshot in self.snapshots:
+            self._walk_snapshot(snapshot.l1_offset, snapshot.l1_size, snapshot.title)
         self._walk_shared_tables()
         self._refer_once(self.snapshots_offset, self.snapshot_table_size)
         size = self.refcount_table_clusters << self.cluster_bits
         self._refer_once(self.refcount_table_offset, size, self.refcount_runs)
-        self._refer_once(*self._encryption_area)
-        if self._bitmaps is not None and self.autoclear & _BITMAPS_CONSISTENT:
-            self._walk_bitmaps(*self._bitmaps)
+        self._refer_once(*self.encryption_area)
+        if self.bitmaps is not None and self.autoclear & _BITMAPS_CONSISTENT:
+            self._walk_bitmaps(*self.bitmaps)
         self._refer_to_blocks()
         # What begins before the end of the file may reach into the cluster behind it.
         beyond = range(len(self.stored), len(self.references))
@@ -231,48 +151,14 @@ class Survey:
     # --- snapshots
 
     def _read_snapshot_table(self) -> None:
-        self.snapshots: list[tuple[int, int, str, str]] = []  # L1 offset, entries, id, name
+        self.snapshots = list(read_snapshots(self))
         self.snapshot_table_size = 0
-        if not self.nb_snapshots:
-            return
-        if self.nb_snapshots > _MAX_SNAPSHOTS:
-            over = self.nb_snapshots - _MAX_SNAPSHOTS
-            raise QemuError(
-                "ERROR snapshot table too large\nYou can force-remove all "
-                f"{over} overhanging snapshots with qemu-img check -r all",
-                errno.EFBIG,
-            )
-        if self.snapshots_offset & (self.cluster_size - 1) or self.snapshots_offset >> 63:
-            raise QemuError("ERROR snapshot table offset invalid", errno.EINVAL)
-        offset = self.snapshots_offset
-        for number in range(self.nb_snapshots):
-            offset = -(-offset // 8) * 8
-            fixed = self.read(offset, 40)
-            l1_offset, l1_size, id_size, name_size = struct.unpack_from(">QIHH", fixed)
-            (extra_size,) = struct.unpack_from(">I", fixed, 36)
-            if extra_size > _MAX_EXTRA_DATA:
-                raise QemuError(
-                    "ERROR failed to read the snapshot table: Too much extra metadata in snapshot "
-                    f"table entry {number}\nYou can force-remove this extra metadata with "
-                    "qemu-img check -r all",
-                    errno.EFBIG,
-                )
-            if self.version == 3 and extra_size < 16:
+        if self.snapshots:
+            self.snapshot_table_size = self.snapshots[-1].end - self.snapshots_offset
+        for number, snapshot in enumerate(self.snapshots):
+            if self.version == 3 and not snapshot.is_complete:
                 self.incomplete_snapshots += 1
                 self.corruptions.append(f"ERROR snapshot table entry {number} is incomplete")
-            names = self.read(offset + 40 + extra_size, id_size + name_size)
-            id, name = (
-                text.split(b"\0")[0].decode("utf-8", "surrogateescape")
-                for text in (names[:id_size], names[id_size:])
-            )
-            self.snapshots.append((l1_offset, l1_size, id, name))
-            offset += 40 + extra_size + id_size + name_size
-            if offset - self.snapshots_offset > _MAX_SNAPSHOT_TABLE_BYTES:
-                raise QemuError(
-                    "ERROR failed to read the snapshot table: Snapshot table is too large",
-                    errno.EFBIG,
-                )
-        self.snapshot_table_size = offset - self.snapshots_offset
 
     def _walk_snapshot(self, offset: int, entries: int, title: str) -> None:
         if offset & (self.cluster_size - 1):
@@ -280,7 +166,7 @@ class Survey:
                 f"ERROR {title} l1_offset={c_hex(offset)}: L1 table is not cluster aligned; "
                 "snapshot table entry corrupted"
             )
-        elif entries > _MAX_L1_BYTES // 8:
+        elif entries > MAX_L1_BYTES // 8:
             self.corruptions.append(
                 f"ERROR {title} l1_size={c_hex(entries)}: L1 table is too large; "
                 "snapshot table entry corrupted"
