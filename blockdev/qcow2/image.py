@@ -17,6 +17,7 @@ from array import array
 from blockdev.errors import QemuError
 from blockdev.file import CONSISTENT_READ, RESIZE, WRITE
 from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
+from blockdev.qcow2 import zeros
 from blockdev.qcow2.allocator import Allocator
 from blockdev.qcow2.entries import EntryLayout
 from blockdev.qcow2.guard import Guard
@@ -180,64 +181,12 @@ class Image(BlockNode):
     def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
         self._check_usable()
         self._check_inside(offset, size)
-
-        def whole(start: int, clusters: int) -> None:
-            self._zero_clusters(start, clusters, keep=not may_unmap)
-
-        def edge(start: int, length: int) -> None:
-            # A cluster of which the rest is zeros already is one without data.
-            first = start & -self.cluster_size
-            before, after = start - first, first + self.cluster_size - start - length
-            if self._is_zeros(first, before) and self._is_zeros(start + length, after):
-                whole(first, 1)
-            else:
-                self._write_zeros(start, length)
-
-        self._each_part(offset, size, edge, whole)
-
-    def _is_zeros(self, offset: int, size: int) -> bool:
-        """Whether bytes are known to be zeros without a look at data."""
-        return self.active.is_zeros(offset, size, nothing_below=self.backing is None)
+        zeros.write_zeroes(self, offset, size, may_unmap=may_unmap)
 
     def discard(self, offset: int, size: int) -> None:
-        """Let whole clusters inside the bytes go; they read as zeros then, where that is known."""
         self._check_usable()
         self._check_inside(offset, size)
-        self._each_part(offset, size, _leave, self._zero_clusters)
-
-    def _each_part(
-        self,
-        offset: int,
-        size: int,
-        edge: Callable[[int, int], None],
-        whole: Callable[[int, int], None],
-    ) -> None:
-        """Call `edge` for parts of clusters, and `whole` for the clusters between them."""
-        cluster = self.cluster_size
-        end = offset + size
-        # The disk's last cluster is a whole one too where the disk ends in it.
-        whole_end = -(-end // cluster) * cluster if end == self.size else end // cluster * cluster
-        while offset < end:
-            boundary = (offset // cluster + 1) * cluster
-            if offset % cluster or offset >= whole_end:
-                edge(offset, min(boundary, end) - offset)
-                offset = boundary
-            else:
-                whole(offset, (whole_end - offset) // cluster)
-                offset = whole_end
-
-    def _write_zeros(self, offset: int, size: int) -> None:
-        self.active.write(offset, [bytes(size)])
-
-    def _zero_clusters(self, offset: int, clusters: int, *, keep: bool = False) -> None:
-        # Version 2 has no word for zeros: without a backing file nothing mapped will do.
-        if self.header.version > 2:
-            self.active.unmap(offset, clusters, as_zeros=True, keep=keep)
-        elif self.backing is None:
-            self.active.unmap(offset, clusters, as_zeros=False)
-        else:
-            for start in range(offset, offset + clusters * self.cluster_size, self.cluster_size):
-                self._write_zeros(start, min(self.cluster_size, self.size - start))
+        zeros.discard(self, offset, size)
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         """Whether this image itself has the byte at `offset`, and for how many that holds."""
@@ -462,10 +411,6 @@ class Image(BlockNode):
                 "suppressed"
             )
         self._said_corrupt = True
-
-
-def _leave(_offset: int, _size: int) -> None:
-    """What a discard does with a part of a cluster."""
 
 
 def _read_zeros(_guest_offset: int, view: memoryview) -> None:
