@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 SOURCES := hmp machine blockdev
 
-.PHONY: run test check bench crash setup
+.PHONY: run test check bench crash soak setup
 
 run: setup
 	@$(VENV)/bin/hmp $(ARGS)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from blockdev.node import BlockNode
-    from blockdev.qcow2.table_walk import Slip
+    from blockdev.qcow2.slip import Slip
 
 
 class CheckResult:
@@ -33,8 +33,8 @@ class CheckResult:
         corruptions: what is wrong besides counts and COPIED bits, a line each: entries that are
             unaligned, have reserved bits set or point past the end of the file.
         unreadable: clusters whose counts couldn't be looked at: runs of first and count.
-        slips: active entries whose COPIED bit isn't as the stored count asks, but does no harm.
-        shared_marks: those with a COPIED bit although there are two references.
+        shared_marks: active entries with a COPIED bit although there are two references, where
+            the stored count knows it.
         leak_count, low_count: counts too high and too low.
         overlaps: clusters with a table or the like that something else refers to as well.
         total_clusters: clusters of the disk that a guest sees.
@@ -45,8 +45,8 @@ class CheckResult:
     """
 
     __slots__ = (
+        "_all_slips",
         "_references",
-        "_slips_in_order",
         "_stored",
         "_wrong",
         "allocated_clusters",
@@ -62,7 +62,6 @@ class CheckResult:
         "overlaps",
         "repairs",
         "shared_marks",
-        "slips",
         "total_clusters",
         "unreadable",
     )
@@ -74,13 +73,9 @@ class CheckResult:
         self.repairs: Iterable[str] = ()
         self.overlaps = sorted(set(survey.overlaps()))
         self._stored, self._references = survey.stored, survey.references
-        self._slips_in_order = survey.slips
-        self.slips: list[Slip] = []
-        self.shared_marks: list[Slip] = []
-        for slip in survey.slips:
-            shared = slip.is_copied and self._references.get(slip.cluster) > 1
-            (self.shared_marks if shared else self.slips).append(slip)
+        self._all_slips = survey.slips
         self.corruptions += self._clamp((1 << (1 << survey.refcount_order)) - 1, survey)
+        self.shared_marks = [slip for slip in survey.slips if self._is_shared(slip)]
         used = self._used_clusters()
         for first, count in self.unreadable:
             for cluster in range(first, first + count):
@@ -148,14 +143,27 @@ class CheckResult:
         return list(self.counts(leaks=False))
 
     @property
+    def slips(self) -> list[Slip]:
+        """Active entries whose COPIED bit isn't as the stored count asks, but does no harm."""
+        return [slip for slip in self._all_slips if not self._is_shared(slip)]
+
+    @property
+    def slip_count(self) -> int:
+        """How many `slips` there are."""
+        return len(self._all_slips) - len(self.shared_marks)
+
+    def _is_shared(self, slip: Slip) -> bool:
+        return slip.is_copied and self._references.get(slip.cluster) > 1
+
+    @property
     def is_dangerous(self) -> bool:
         """Whether anything was found but leaks and slips that do no harm."""
-        return bool(self.corruption_count > len(self.slips) or self.unreadable or self.overlaps)
+        return bool(self.corruption_count > self.slip_count or self.unreadable or self.overlaps)
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing was found."""
-        return not (self.is_dangerous or self.leak_count or self.slips)
+        return not (self.is_dangerous or self.leak_count or self.slip_count)
 
     @property
     def exit_status(self) -> int:
@@ -175,7 +183,7 @@ class CheckResult:
         for cluster, refcount, references in self.counts():
             kind = "ERROR" if refcount < references else "Leaked"
             yield f"{kind} cluster {cluster} refcount={refcount} reference={references}"
-        for slip in self._slips_in_order if with_slips else ():
+        for slip in self._all_slips if with_slips else ():
             yield f"ERROR {slip.text}"
 
     def summary(self) -> Iterator[str]:

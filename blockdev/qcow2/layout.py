@@ -46,7 +46,7 @@ class Layout:
     def _find(self, count: int) -> int:
         found = self.counted.find(bytes(count), self._free)
         if found < 0:
-            found = max(self._free, len(self.counted.rstrip(b"\0")))
+            found = max(self._free, len(self.counted))  # nothing is taken from here on
         self._free = found + count
         return found
 

@@ -14,6 +14,7 @@ import struct
 
 from blockdev.errors import QemuError
 from blockdev.qcow2.check import CheckResult
+from blockdev.qcow2.slip import Slips
 from blockdev.qcow2.survey import Survey
 from blockdev.qcow2.tally import Tally
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from blockdev.node import BlockNode
-    from blockdev.qcow2.table_walk import Slip
 
 _DIRTY_AND_CORRUPT = 0b11
 _INCOMPATIBLE_OFFSET = 72
@@ -59,7 +59,7 @@ class _Repair:
         self._errors = errors
         self._leaks_fixed = self._corruptions_fixed = 0
         self._is_rebuilt = False
-        self._fixed_slips: list[Slip] = []
+        self._fixed_slips = Slips(0)
         self._survey = Survey(file)
         self._found = CheckResult(self._survey)
         self._before = self._found
@@ -70,7 +70,7 @@ class _Repair:
         self._fix_counts()
         if self._errors and self._survey.incomplete_snapshots and self._fix_snapshots():
             self._fix_counts()
-        if self._found.slips or self._found.shared_marks:
+        if len(self._survey.slips):
             self._fix_copied()
         if not (self._found.corruption_count or self._found.unreadable):
             self._clear_bits()

@@ -15,7 +15,8 @@ import struct
 from blockdev.errors import QemuError
 from blockdev.qcow2.raw_header import MAX_L1_BYTES, RawHeader
 from blockdev.qcow2.raw_snapshot import read_snapshots
-from blockdev.qcow2.table_walk import Slip, TableWalk, from_big_endian
+from blockdev.qcow2.slip import Slips
+from blockdev.qcow2.table_walk import TableWalk, from_big_endian
 from blockdev.qcow2.tally import Tally
 
 TYPE_CHECKING = False
@@ -72,7 +73,7 @@ class Survey(RawHeader):
         self.stored = Tally(clusters)
         self.references = Tally(clusters)
         self.corruptions: list[str] = []
-        self.slips: list[Slip] = []
+        self.slips = Slips(self.cluster_bits)
         self.single: list[tuple[int, int]] = []
         self.blocks: list[tuple[int, int]] = []
         self.broken_refcounts = False
@@ -201,7 +202,8 @@ class Survey(RawHeader):
                 table = self._first_walk(table_offset, active=active)
             if table is not None:
                 self.corruptions += table.corruptions
-                self.slips += table.slips if readable else []
+                if readable:
+                    self.slips.extend(table.slips)
 
     def _first_walk(self, table_offset: int, *, active: bool) -> TableWalk | None:
         table = TableWalk(self, table_offset, weight=1, active=active)
@@ -221,14 +223,7 @@ class Survey(RawHeader):
         if refcount is None:
             return False
         if (refcount == 1) != entry >> 63:
-            slip = Slip(
-                l1_index=index,
-                host_offset=host_offset,
-                entry=entry,
-                cluster=cluster,
-                refcount=refcount,
-            )
-            self.slips.append(slip)
+            self.slips.append(index, host_offset, entry, refcount)
         return True
 
     def _walk_shared_tables(self) -> None:
@@ -302,8 +297,9 @@ class Survey(RawHeader):
 
     def stored_count(self, cluster: int) -> int | None:
         """The stored count of a cluster, even past the end of the file; None: can't be read."""
-        if any(first <= cluster < first + count for first, count in self.unreadable):
-            return None
+        for first, count in self.unreadable:
+            if first <= cluster < first + count:
+                return None
         if cluster < len(self.stored):
             return self.stored.get(cluster)
         entries_per_block = self.cluster_size * 8 >> self.refcount_order

@@ -11,6 +11,8 @@ from __future__ import annotations
 import sys
 from array import array
 
+from blockdev.qcow2.slip import Slips
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from blockdev.qcow2.survey import Survey
@@ -34,48 +36,6 @@ def from_big_endian(data: bytes) -> array[int]:
     if sys.byteorder == "little":
         entries.byteswap()
     return entries
-
-
-class Slip:
-    """An active entry whose COPIED bit doesn't say what the stored count says.
-
-    Attributes:
-        l1_index: the entry's index in the active L1 table; None for an L2 entry.
-        host_offset: where in the file the entry stands, bytes.
-        cluster: the cluster that it maps.
-        refcount: that cluster's stored count.
-    """
-
-    __slots__ = ("cluster", "entry", "host_offset", "l1_index", "refcount")
-
-    def __init__(
-        self, *, l1_index: int | None, host_offset: int, entry: int, cluster: int, refcount: int
-    ) -> None:
-        self.l1_index = l1_index
-        self.host_offset = host_offset
-        self.entry = entry
-        self.cluster = cluster
-        self.refcount = refcount
-
-    @property
-    def is_copied(self) -> bool:
-        """Whether the entry says that the cluster is its alone."""
-        return self.entry & _COPIED != 0
-
-    @property
-    def text(self) -> str:
-        """What QEMU says of it, after ``ERROR`` or ``Repairing``."""
-        if self.l1_index is None:
-            return f"OFLAG_COPIED data cluster: l2_entry={self.entry:x} refcount={self.refcount}"
-        return (
-            f"OFLAG_COPIED L2 cluster: l1_index={self.l1_index} l1_entry={self.entry:x} "
-            f"refcount={self.refcount}"
-        )
-
-    @property
-    def corrected(self) -> int:
-        """The entry with the other COPIED bit."""
-        return self.entry ^ _COPIED
 
 
 class TableWalk:
@@ -119,7 +79,7 @@ class TableWalk:
         self._next = 0  # where the next cluster must be, not to be a fragment
         self._bitmaps: array[int] | None = None
         self.corruptions: list[str] = []
-        self.slips: list[Slip] = []
+        self.slips = Slips(survey.cluster_bits)
         self.misplaced: list[tuple[int, int]] = []
         self.allocated = self.compressed = self.fragmented = 0
         raw = survey.read(host_offset, 1 << self._bits)
@@ -216,16 +176,9 @@ class TableWalk:
 
     def _note_slip(self, number: int, entry: int, cluster: int) -> None:
         refcount = self._survey.stored_count(cluster)
-        if refcount is None:
-            return
-        slip = Slip(
-            l1_index=None,
-            host_offset=self._host_offset + number * self._survey.entry_size,
-            entry=entry,
-            cluster=cluster,
-            refcount=refcount,
-        )
-        self.slips.append(slip)
+        if refcount is not None:
+            place = self._host_offset + number * self._survey.entry_size
+            self.slips.append(None, place, entry, refcount)
 
     def _walk_compressed(self, number: int, entry: int) -> None:
         say = self.corruptions.append

@@ -1,0 +1,1 @@
+"""Long campaigns: stories, damaged images, and processes killed at work."""
