@@ -31,8 +31,8 @@ from blockdev.node import BlockNode, CacheMode
 from blockdev.qcow2.check import check
 from blockdev.snapshot import Snapshot
 from tests.blockdev.mutations import DAMAGED, PIPE, Damage, Specimen
-from tests.blockdev.stories import Geometry, Save, Start, Step, Story, Write, WriteZeroes
 from tests.blockdev.stories import Compress as Compressed
+from tests.blockdev.stories import Geometry, Save, Start, Step, Story, Write, WriteZeroes
 from tests.blockdev.storyteller import Storyteller
 
 MEMORY = 512 << 20  # bytes more than at the start

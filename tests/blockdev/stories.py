@@ -245,8 +245,23 @@ def choose_write(choose: Chooser, geometry: Geometry) -> Write:
 def choose_act(choose: Chooser, geometry: Geometry) -> Act:
     # A kind that comes twice is as likely twice.
     kind = choose.one_of(
-        [Write, Write, Write, WriteZeroes, Discard, Compress, Save, Save, Goto, Goto]
-        + [Delete, Resize, Resize, Reopen, GiveUpState]
+        [
+            Write,
+            Write,
+            Write,
+            WriteZeroes,
+            Discard,
+            Compress,
+            Save,
+            Save,
+            Goto,
+            Goto,
+            Delete,
+            Resize,
+            Resize,
+            Reopen,
+            GiveUpState,
+        ]
     )
     if kind is Write:
         return choose_write(choose, geometry)
