@@ -61,7 +61,8 @@ class ByteFile:
         self.read_only = read_only
         self._locking = locking
         self._locked: frozenset[int] = frozenset()
-        flags = (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC
+        # Not to wait for the other side of a pipe, which a stranger's file could name.
+        flags = (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC | os.O_NONBLOCK
         try:
             self._descriptor = os.open(os.fsencode(name), flags)
         except IsADirectoryError as error:
@@ -70,9 +71,11 @@ class ByteFile:
             value = getattr(error, "errno", None) or errno.EINVAL
             text = f"Could not open '{name}': {os.strerror(value)}"
             raise QemuError(text, value) from error
-        if stat.S_ISDIR(os.fstat(self._descriptor).st_mode):
+        mode = os.fstat(self._descriptor).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISCHR(mode)):
             os.close(self._descriptor)
             raise _not_regular(name)
+        os.set_blocking(self._descriptor, True)
 
     @property
     def size(self) -> int:

@@ -311,3 +311,12 @@ def test_a_write_that_would_hit_a_table_marks_the_image_corrupt(
     assert reports == real_complaint(copy, "write 0 512")
     assert "Preventing invalid write on metadata" in reports[0]
     assert written.read_bytes() == copy.read_bytes()
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_named_pipe_is_no_image(read_only: bool, graph: Graph, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    name = str(tmp_path / "pipe")
+    with pytest.raises(QemuError) as caught:
+        graph.open_image(name, driver="raw", read_only=read_only, cache=CacheMode())
+    assert str(caught.value) == f"'file' driver requires '{name}' to be a regular file"
