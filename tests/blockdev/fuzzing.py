@@ -31,8 +31,8 @@ from blockdev.node import BlockNode, CacheMode
 from blockdev.qcow2.check import check
 from blockdev.snapshot import Snapshot
 from tests.blockdev.mutations import DAMAGED, PIPE, Damage, Specimen
-from tests.blockdev.stories import Geometry, Save, Start, Step, Story, Write, WriteZeroes
 from tests.blockdev.stories import Compress as Compressed
+from tests.blockdev.stories import Geometry, Save, Start, Step, Story, Write, WriteZeroes
 from tests.blockdev.storyteller import Storyteller
 
 MEMORY = 512 << 20  # bytes more than at the start
@@ -141,7 +141,8 @@ class Victim:
     def _acts(self, *, read_only: bool) -> list[Callable[[BlockNode], None]]:
         if read_only:
             return [self.read_all, self.read_states, self.check]
-        acts = [self.read_all, self.write, self.write, self.zero, self.discard, self.save]
+        acts: list[Callable[[BlockNode], None]] = []
+        acts += [self.read_all, self.write, self.write, self.zero, self.discard, self.save]
         acts += [self.goto, self.delete, self.resize, self.flush, self.save, self.goto]
         if self._random.random() < 0.25:  # by far the slowest
             acts.append(self.check)
