@@ -1,6 +1,7 @@
 # Everything sets itself up in .venv from plain `python3 -m venv` and pip.
 #   make run ARGS='...'   start hmp          make test    the suite
 #   make check            lint and types     make bench   side by side with the real programs
+#   make soak             hours of stories, damaged images and killed processes
 #   make crash            cut every operation short at every place: is the image left sound?
 PYTHON ?= python3
 VENV := .venv
@@ -24,6 +25,9 @@ bench: setup
 
 crash: setup
 	@$(VENV)/bin/python -m tests.crash $(ARGS)
+
+soak: setup
+	@$(VENV)/bin/python -m tests.soak $(ARGS)
 
 # Byte code is compiled here, so that a start is quick also where Python may not write any.
 setup: $(VENV)/ready

@@ -141,7 +141,8 @@ class Victim:
     def _acts(self, *, read_only: bool) -> list[Callable[[BlockNode], None]]:
         if read_only:
             return [self.read_all, self.read_states, self.check]
-        acts = [self.read_all, self.write, self.write, self.zero, self.discard, self.save]
+        acts: list[Callable[[BlockNode], None]] = []
+        acts += [self.read_all, self.write, self.write, self.zero, self.discard, self.save]
         acts += [self.goto, self.delete, self.resize, self.flush, self.save, self.goto]
         if self._random.random() < 0.25:  # by far the slowest
             acts.append(self.check)

@@ -253,8 +253,7 @@ class Damage:
             size = random.choice(places).size
             value = self._value(0, size)
             start = random.randrange(len(places))
-            same = list(places[start : start + random.choice([4, 64, 8192])])
-            for place in same:
+            for place in places[start : start + random.choice([4, 64, 8192])]:
                 if place.size == size:
                     yield self._number(place, value)
         else:

@@ -167,6 +167,11 @@ class Seeded:
         return [make(self) for _ in range(self.number(low, high))]
 
 
+# A kind that comes twice is as likely twice.
+KINDS: list[type] = [Write] * 3 + [Save, Goto, Resize] * 2
+KINDS += [WriteZeroes, Discard, Compress, Delete, Reopen, GiveUpState]
+
+
 def choose_story(choose: Chooser, most_steps: int) -> Story:
     """A whole story, of at most so many steps and what the real programs do before them."""
     geometry = choose_geometry(choose)
@@ -179,13 +184,13 @@ def choose_story(choose: Chooser, most_steps: int) -> Story:
     teller = choose.one_of(["ours", "real first", "ours first", "by turns"])
     acts = choose.several(lambda choose: choose_act(choose, geometry), 1, most_steps)
     half = len(acts) // 2
-    who = {
-        "ours": lambda n: False,
-        "real first": lambda n: n < half,
-        "ours first": lambda n: n >= half,
-        "by turns": lambda n: n % 2 == 1,
+    real = {
+        "ours": range(0),
+        "real first": range(half),
+        "ours first": range(half, len(acts)),
+        "by turns": range(1, len(acts), 2),
     }[teller]
-    steps = [Step(act, by_real=who(n) or isinstance(act, Compress)) for n, act in enumerate(acts)]
+    steps = [Step(act, n in real or isinstance(act, Compress)) for n, act in enumerate(acts)]
     return Story(geometry, start, [*before, *steps])
 
 
@@ -243,26 +248,7 @@ def choose_write(choose: Chooser, geometry: Geometry) -> Write:
 
 
 def choose_act(choose: Chooser, geometry: Geometry) -> Act:
-    # A kind that comes twice is as likely twice.
-    kind = choose.one_of(
-        [
-            Write,
-            Write,
-            Write,
-            WriteZeroes,
-            Discard,
-            Compress,
-            Save,
-            Save,
-            Goto,
-            Goto,
-            Delete,
-            Resize,
-            Resize,
-            Reopen,
-            GiveUpState,
-        ]
-    )
+    kind = choose.one_of(KINDS)
     if kind is Write:
         return choose_write(choose, geometry)
     if kind is WriteZeroes:

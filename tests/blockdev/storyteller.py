@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blockdev.errors import QemuError
 from blockdev.graph import Graph
-from blockdev.node import BlockNode, CacheMode
+from blockdev.node import BlockNode, CacheMode, VMStateWriter
 from blockdev.qcow2.check import check
 from blockdev.snapshot import Snapshot, find_by_name
 from tests.blockdev.stories import (
@@ -216,7 +216,7 @@ class Storyteller:
                 return
         self.kept[name] = Kept(bytes(self.disk), state)
 
-    def _state_area(self, state: bytes):
+    def _state_area(self, state: bytes) -> VMStateWriter:
         area = self.node.open_vmstate()
         for start in range(0, len(state), 100_000):
             area.write([state[start : start + 7], state[start + 7 : start + 100_000]])

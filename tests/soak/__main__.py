@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.blockdev.fuzzing import Campaign, Finding, make_specimens
@@ -90,7 +91,7 @@ def kill_processes(count: int = 50) -> int:
     return kill([str(HMP)], count)
 
 
-CAMPAIGNS = {
+CAMPAIGNS: dict[str, Callable[..., int]] = {
     "stories": tell_stories,
     "story": tell_story,
     "fuzz": damage_images,
