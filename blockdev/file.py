@@ -34,9 +34,12 @@ PERMISSION_NAMES = {0: "consistent read", 1: "write", 2: "write unchanged", 3: "
 _USES, _DENIES = 100, 200
 
 
-def io_error(error: OSError) -> QemuError:
-    """The errno of a failed read or write, in the C library's words."""
-    value = error.errno or errno.EIO
+def io_error(error: OSError | OverflowError) -> QemuError:
+    """The errno of a failed read or write, in the C library's words.
+
+    An offset that no file has, from a damaged table, is an I/O error as in QEMU.
+    """
+    value = (isinstance(error, OSError) and error.errno) or errno.EIO
     return QemuError(os.strerror(value), value)
 
 
@@ -96,7 +99,7 @@ class ByteFile:
                 if not more:
                     return data + bytes(size - len(data))
                 data += more
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise io_error(error) from error
         return data
 
@@ -110,7 +113,7 @@ class ByteFile:
                     view[done:] = bytes(len(view) - done)
                     return
                 done += more
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise io_error(error) from error
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
@@ -124,7 +127,7 @@ class ByteFile:
                 if done < wanted:
                     self._write_rest(offset, b"".join(piece)[done:])
                     offset += wanted - done
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise io_error(error) from error
 
     def _write_rest(self, offset: int, rest: bytes) -> None:
@@ -137,14 +140,14 @@ class ByteFile:
         """A barrier: what was written before it is on the disk before anything written after it."""
         try:
             os.fdatasync(self._descriptor)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise io_error(error) from error
 
     def truncate(self, size: int) -> None:
         """Cut or lengthen the file; new bytes are zeros."""
         try:
             os.ftruncate(self._descriptor, size)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise io_error(error) from error
 
     def close(self) -> None:
