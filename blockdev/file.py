@@ -83,7 +83,12 @@ class ByteFile:
     @property
     def size(self) -> int:
         """Length of the file in bytes."""
-        return os.lseek(self._descriptor, 0, os.SEEK_END)
+        try:
+            return os.lseek(self._descriptor, 0, os.SEEK_END)
+        except OSError as error:  # a device that has no end
+            value = error.errno or errno.EIO
+            text = f"Could not refresh total sector count: {os.strerror(value)}"
+            raise QemuError(text, value) from error
 
     @property
     def allocated_bytes(self) -> int:
