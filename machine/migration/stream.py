@@ -8,8 +8,9 @@ import os
 from blockdev.errors import QemuError
 from machine.memory import PAGE_SIZE
 from machine.migration.qemufile import StreamError, StreamStalled
-from machine.vmstate.description import VMStateDescription, to_json
+from machine.vmstate.description import VMStateDescription
 from machine.vmstate.fields import SizedBuffer, UInt32
+from machine.vmstate.vmdesc import to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from machine.migration.qemufile import QEMUFileReader, QEMUFileWriter
-    from machine.vmstate.description import Json, Record, Report
+    from machine.vmstate.description import Record, Report
     from machine.vmstate.registry import Progress, Registry, SaveStateEntry
+    from machine.vmstate.vmdesc import Json
 
     T = TypeVar("T")
 
