@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from machine.migration.qemufile import QEMUFileReader, QEMUFileWriter
     from machine.vmstate.description import Record, Report
-    from machine.vmstate.registry import Progress, Registry, SaveStateEntry
+    from machine.vmstate.entry import SaveStateEntry
+    from machine.vmstate.registry import Progress, Registry
     from machine.vmstate.vmdesc import Json
 
     T = TypeVar("T")
@@ -162,11 +163,10 @@ class StateSaver:
                 self._put_footer(entry)
         devices: list[Json] = []
         for entry in self._registry.entries:
-            if entry.description and entry.description.is_needed(entry.device):
+            if entry.is_full:
                 self._put_full_header(entry, SECTION_FULL)
-                written = entry.description.save(file, entry.device)
+                devices.append(entry.save(file))
                 self._put_footer(entry)
-                devices.append({"name": entry.name, "instance_id": entry.instance_id, **written})
         file.put_byte(EOF)
         if not self._switches.suppress_vmdesc:
             text = to_json({"page_size": PAGE_SIZE, "devices": devices}).encode()
@@ -370,22 +370,19 @@ class _StateLoader:
 
     def _load_section(self, entry: SaveStateEntry, about: str) -> Generator[Progress | None]:
         """The body and the footer."""
-        file, version_id = self._file, entry.load_version_id
-        record: Record | None = None
+        apply: Callable[[], object] | None = None
         try:
             if entry.live:
-                yield from entry.live.load(file, version_id, self._report)
-            elif entry.description:
-                record = yield from self._patiently(
-                    entry.description.load, file, entry.device, version_id, self._report
-                )
+                yield from entry.live.load(self._file, entry.load_version_id, self._report)
+            else:
+                apply = yield from self._patiently(entry.load, self._file, self._report)
         except StreamError:
             self._report(f"error while loading state {about}")
             raise
         if self._switches.send_section_footer:
             yield from self._patiently(self._load_footer, entry)
-        if record:
-            record.apply(entry.device)
+        if apply:
+            apply()
 
     def _load_footer(self, entry: SaveStateEntry) -> None:
         mark = self._file.get_byte()
