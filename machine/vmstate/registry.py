@@ -36,12 +36,24 @@ class LiveState:
         """Write the START section's body, and begin anew."""
         raise NotImplementedError
 
+    def save_pending(self) -> int:
+        """How much is still to be sent, as far as is known without looking; bytes of content."""
+        raise NotImplementedError
+
+    def sync(self) -> None:
+        """Look at what changed since it was sent."""
+        raise NotImplementedError
+
     def save_iterate(self, file: QEMUFileWriter) -> bool:
         """Write a PART section's body, of bounded size.  Returns whether nothing is left."""
         raise NotImplementedError
 
     def save_complete(self, file: QEMUFileWriter) -> Iterator[Progress]:
         """Write the END section's body: all that is left.  The machine stands still."""
+        raise NotImplementedError
+
+    def save_cleanup(self) -> None:
+        """Saving is over, whether or not it came to its end."""
         raise NotImplementedError
 
     def progress(self) -> Progress:
