@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from machine.migration.decode import DecodedStream, Section, decode, shown
+from machine.migration.decode_disk import DiskBody
 from machine.migration.decode_ram import BlockCounts, RamBody
 from machine.migration.decode_source import FileSource, snapshot_source
 from machine.migration.decode_state import STOPPED, DecodedField, DecodedState
@@ -39,6 +40,7 @@ image must have just one with VM state.
             "state": STATE      the fields of a device
             "ram": {"total", "blocks": [{"name", "size"}...]} (only in "start"),
                    "pages": {BLOCK: {"zero", "filled", "data", "changed", "compressed"}}}
+            "disks": {NAME: {"data", "zero"}}  how many pieces of disks or dirty bitmaps
             "data": HEX         what nothing describes
   STATE    {"name" or "", "version" or null, "fields": [FIELD...], "subsections": [STATE...]}
   FIELD    {"name", "type", "size", "value"}, and "index" for one element of an array whose
@@ -144,6 +146,13 @@ def _section_json(section: Section) -> dict[str, Any]:
     content: dict[str, Any]
     if isinstance(body, RamBody):
         content = {"ram": _ram_json(body)}
+    elif isinstance(body, DiskBody):
+        content = {
+            "disks": {
+                _text(name): {"data": data, "zero": zero}
+                for name, (data, zero) in body.counts.items()
+            }
+        }
     elif isinstance(body, bytes):
         content = {"data": body.hex()}
     else:
@@ -261,6 +270,9 @@ def _section_lines(sections: Sequence[Section]) -> Iterator[str]:
     body = section.body
     if isinstance(body, RamBody):
         yield from _ram_lines([each.body for each in sections if isinstance(each.body, RamBody)])
+    elif isinstance(body, DiskBody):
+        for name, (data, zero) in body.counts.items():
+            yield f"    pieces of {_text(name)}: {zero} zero, {data} data"
     elif isinstance(body, bytes):
         if body:
             yield f"    {_bytes_text(body)}"

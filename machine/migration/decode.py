@@ -2,7 +2,7 @@
 
 Unlike loading, this goes by the stream alone: it finds out which dialect it has before it, and
 what the devices look like from the description at the end.  Without one it knows only the
-sections that `KNOWN` describes; the others stay as bytes where footers tell their ends.
+sections that `KNOWN` describes; the others stay as bytes, up to what looks like the next one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from blockdev.errors import QemuError
 from machine.devices.globalstate import GLOBALSTATE
 from machine.devices.timer import TIMER
+from machine.migration.decode_disk import LIVE_READERS, DiskBody
 from machine.migration.decode_layout import (
     FieldLayout,
     StateLayout,
@@ -62,7 +63,7 @@ class Section:
         name, instance_id, version_id: of what is saved; in a PART or END those of its START.
         offset: of the body, bytes from the stream's beginning.
         size: of the body, bytes.
-        body: the values, what there is of RAM, or bytes that nothing describes.
+        body: the values, what there is of RAM or disks, or bytes that nothing describes.
     """
 
     __slots__ = (
@@ -86,7 +87,7 @@ class Section:
         self.version_id = version_id
         self.offset = 0
         self.size = 0
-        self.body: DecodedState | RamBody | bytes = b""
+        self.body: DecodedState | RamBody | DiskBody | bytes = b""
 
 
 class DecodedStream:
@@ -125,7 +126,7 @@ class DecodedStream:
     def encode(self) -> Iterator[bytes]:
         """The stream's bytes again, made from what was taken out of it.
 
-        Only the content of RAM pages and what trails the stream are copied.
+        Only the content of RAM pages and of disks and what trails the stream are copied.
         """
         yield MAGIC.to_bytes(4, "big") + VERSION.to_bytes(4, "big")
         if self.configuration is not None:
@@ -136,8 +137,11 @@ class DecodedStream:
         if self.description is not None:
             yield bytes([VMDESCRIPTION]) + len(self.description).to_bytes(4, "big")
             yield self.description
-        for offset in range(self.size, self.source.size, WINDOW):
-            yield self.source.read(offset, min(WINDOW, self.source.size - offset))
+        yield from self._copy(self.size, self.source.size)
+
+    def _copy(self, start: int, end: int) -> Iterator[bytes]:
+        for offset in range(start, end, WINDOW):
+            yield self.source.read(offset, min(WINDOW, end - offset))
 
     def _encode_section(self, section: Section) -> Iterator[bytes]:
         body = section.body
@@ -156,6 +160,8 @@ class DecodedStream:
             cursor = Cursor(self.source, section.offset)
             runs = read_runs(cursor, has_addresses=self.has_addresses)
             yield from encode_runs(runs, self.source)
+        elif isinstance(body, DiskBody):
+            yield from self._copy(section.offset, section.offset + section.size)
         else:
             yield body if isinstance(body, bytes) else _encoded(body)
         if self.has_footers:
@@ -281,6 +287,8 @@ class _Decoder:
             section.body = self._read_device(section)
         elif section.name == "ram":
             section.body = self._ram.decode(cursor)
+        elif section.name in LIVE_READERS:
+            section.body = LIVE_READERS[section.name](cursor)
         else:
             raise QemuError(f"Section '{shown(section.name)}' is of a kind that isn't known")
         section.size = cursor.position - section.offset
@@ -339,20 +347,21 @@ class _Decoder:
         return device.state
 
     def _read_undescribed(self, section: Section) -> bytes:
-        """The body of a section that only its footer ends."""
+        """The body of a section that nothing describes, up to what looks like its end."""
         cursor = self._cursor
-        footer = bytes([SECTION_FOOTER]) + section.section_id.to_bytes(4, "big")
+        name = f"section '{shown(section.name)}'"
+        left = min(self._source.size - cursor.position, LARGEST_PIECE)
+        data = self._source.read(cursor.position, left)
+        end = -1
         if not self._footers_are_known or self._stream.has_footers:
-            left = min(self._source.size - cursor.position, LARGEST_PIECE)
-            data = self._source.read(cursor.position, left)
-            end = data.find(footer)
-            while end >= 0:
-                if data[end + 5 : end + 6] in (b"\0", b"\1", b"\2", b"\3", b"\4", b"\x08"):
-                    return cursor.take(end, f"section '{shown(section.name)}'")
-                end = data.find(footer, end + 1)
-        raise QemuError(
-            f"Section '{shown(section.name)}' isn't described, and nothing tells where it ends"
-        )
+            end = _footer_in(data, section.section_id)
+        if end < 0 and not self._stream.has_footers:
+            end = _header_in(data)
+            if end < 0 and left == self._source.size - cursor.position and data.endswith(b"\0"):
+                end = left - 1  # the last one
+        if end < 0:
+            raise QemuError(f"Nothing describes {name} or tells where it ends")
+        return cursor.take(end, name)
 
     # --- the description
 
@@ -377,6 +386,41 @@ class _Decoder:
                 )
             cursor.position += 5 + len(stream.description)
         stream.size = cursor.position
+
+
+def _footer_in(data: bytes, section_id: int) -> int:
+    """Where a section's footer is, with what can follow it; -1 if nowhere."""
+    footer = bytes([SECTION_FOOTER]) + section_id.to_bytes(4, "big")
+    place = data.find(footer)
+    while place >= 0 and data[place + 5 : place + 6] not in _AFTER_FOOTER:
+        place = data.find(footer, place + 1)
+    return place
+
+
+_AFTER_FOOTER = {
+    bytes([each]) for each in (EOF, SECTION_START, SECTION_PART, SECTION_END, SECTION_FULL, COMMAND)
+}
+
+
+def _header_in(data: bytes) -> int:
+    """Where the header of another FULL section is, with a name that can be one; -1 if nowhere."""
+    mark = bytes([SECTION_FULL, 0, 0])  # nobody has more than 65536 sections
+    place = data.find(mark)
+    while place >= 0:
+        size = data[place + 5] if place + 5 < len(data) else 0
+        end = place + 6 + size
+        name = data[place + 6 : end]
+        ids = data[end : end + 8]
+        if (
+            size
+            and len(ids) == 8
+            and name.isascii()
+            and name.decode().isprintable()
+            and ids[:2] == ids[4:6] == b"\0\0"  # instances and versions are small numbers
+        ):
+            return place
+        place = data.find(mark, place + 1)
+    return -1
 
 
 def find_description(source: Source, start: int) -> tuple[int, bytes] | None:

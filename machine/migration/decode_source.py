@@ -110,7 +110,7 @@ class Cursor:
             want: how many to read if any have to be read.
         """
         available = self.base + len(self.buffer) - self.position
-        if available < size:
+        if available < size or self.position < self.base:
             left = max(0, self.source.size - self.position)
             self.buffer = self.source.read(self.position, min(max(size, want, 4096), left))
             self.base = self.position
