@@ -12,7 +12,7 @@ from machine.runstate import RunState
 from tests.machine.machines import DIALECTS, MIB, SavedMachine
 from tests.machine.reference import RealMonitor
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 
 @pytest.fixture(scope="module")
