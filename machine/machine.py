@@ -11,6 +11,7 @@ from blockdev.graph import Graph
 from machine.boards import BOARDS, REPLACED_DRIVES, Board, firmware_image
 from machine.clock import VirtualClock
 from machine.drives import Drive, Drives
+from machine.events import Events
 from machine.loop import MainLoop
 from machine.memory import PAGE_SIZE, Memory, RamBlock
 from machine.runstate import RunState, follow
@@ -19,9 +20,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from blockdev.node import BlockNode
     from machine.chardev import Chardev
     from machine.cpu.x86 import X86Cpu
     from machine.devices.loader import Rom
+    from machine.head import Head
     from machine.migration.savevm import SavedState
 
 _GIB = 1 << 30
@@ -44,6 +47,9 @@ class Machine:
         reporter: takes a line from the depths; the monitor puts itself here while its command
             runs, otherwise lines go to stderr.
         location: what stands before such a line on stderr, such as the option that it is about.
+        head: the snapshot that it was last saved to or put back to; None for none.
+        console: takes lines of stderr in its stead, where a front end draws on the terminal.
+        events: what happens, for whoever listens.
     """
 
     def __init__(
@@ -64,8 +70,10 @@ class Machine:
         self.wall_clock_ns = wall_clock_ns
         self.reporter: Callable[[str], object] | None = None
         self.location = ""
+        self.console: Callable[[str], object] | None = None
         self.loop = MainLoop()
         self.clock = VirtualClock()
+        self.events = Events()
         self.runstate = RunState.PRELAUNCH
         self.graph = Graph(self.report, self.complain)
         self.drives = Drives(self.graph, default_interface=board.default_interface)
@@ -84,6 +92,7 @@ class Machine:
         self._cpu_count = cpus if board.has_cpu else 0
         self._devices = 0
         self._device_ids: list[str] = []
+        self.head: Head | None = None
         self._saved_state: SavedState | None = None
 
     # --- building
@@ -200,11 +209,15 @@ class Machine:
 
     def set_runstate(self, state: RunState) -> None:
         """Change the run state; guest time passes only in `RunState.RUNNING`."""
+        was_running = self.is_running
         self.runstate = follow(self.runstate, state)
         if state is RunState.RUNNING:
             self.clock.start()
+            self.events.emit("RESUME")
         else:
             self.clock.stop()
+            if was_running:
+                self.events.emit("STOP")
 
     def stop(self, state: RunState = RunState.PAUSED) -> None:
         """Stop a running machine; one that is stopped keeps its reason."""
@@ -258,6 +271,18 @@ class Machine:
         """
         self.graph.close()
 
+    def set_head(self, tag: str, nodes: Sequence[BlockNode]) -> None:
+        """The machine is now what this snapshot, on these disks, has."""
+        from machine.head import Head
+
+        if self.head is not None:
+            self.head.close()
+        self.head = Head(tag, nodes)
+
+    def job_names(self) -> list[str]:
+        """What goes on beside the guest; nothing does yet."""
+        return []
+
     # --- saying
 
     def report(self, text: str) -> None:
@@ -269,6 +294,9 @@ class Machine:
 
     def complain(self, text: str) -> None:
         """Write a line to stderr."""
+        if self.console is not None:
+            self.console(text)
+            return
         try:
             os.write(2, f"{text}\n".encode("utf-8", "surrogateescape"))
         except OSError:
