@@ -157,14 +157,11 @@ class Monitor:
                 self.print_line(f"unknown command: '{' '.join(words[: depth + 1])}'")
                 return
             if command.sub_table is None:
-                self._print_help_line(before, command)
+                self.print_line(command.help_line(before))
                 return
             table, before = command.sub_table, f"{before}{word} "
         for command in table:
-            self._print_help_line(before, command)
-
-    def _print_help_line(self, before: str, command: Command) -> None:
-        self.print_line(f"{before}{command.name} {command.params} -- {command.help}")
+            self.print_line(command.help_line(before))
 
     # -- completion
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from prompt_toolkit.application import get_app, run_in_terminal
+from prompt_toolkit.application import get_app
 from prompt_toolkit.filters import (
     Condition,
     completion_is_selected,
@@ -40,8 +40,7 @@ def make_keys(target: KeyTarget) -> KeyBindings:
 
     @keys.add("f1")
     def _help(event: KeyPressEvent) -> None:
-        before = _up_to_word_end(event.current_buffer.document.text, event)
-        run_in_terminal(lambda: target.print_help_on(before))
+        target.print_help_on(_up_to_word_end(event.current_buffer.document.text, event))
 
     @keys.add("enter", filter=completion_is_selected)
     def _choose(event: KeyPressEvent) -> None:

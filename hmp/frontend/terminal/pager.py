@@ -26,6 +26,11 @@ from prompt_toolkit.layout import (
     SearchBufferControl,
     Window,
 )
+from prompt_toolkit.layout.processors import (
+    HighlightIncrementalSearchProcessor,
+    HighlightSearchProcessor,
+    TabsProcessor,
+)
 from prompt_toolkit.lexers import Lexer
 from prompt_toolkit.search import SearchDirection, start_search
 
@@ -53,8 +58,18 @@ def make_pager(fragments: Fragments, screen: Screen) -> Application[None]:
     buffer = Buffer(document=Document(text, 0), read_only=True)
     search = SearchBufferControl(buffer=Buffer(multiline=False))
     window = Window(
-        BufferControl(buffer, lexer=_Painted(fragments), search_buffer_control=search),
-        wrap_lines=False,
+        BufferControl(
+            buffer,
+            lexer=_Painted(fragments),
+            search_buffer_control=search,
+            input_processors=[
+                HighlightIncrementalSearchProcessor(),
+                HighlightSearchProcessor(),
+                TabsProcessor(tabstop=8, char1=" ", char2=" "),
+            ],
+            include_default_input_processors=False,
+        ),
+        wrap_lines=True,
     )
 
     def status() -> StyleAndTextTuples:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from prompt_toolkit.application import Application, run_in_terminal
+from prompt_toolkit.application import Application
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.input import Input
-from prompt_toolkit.input.typeahead import store_typeahead
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output
 from prompt_toolkit.renderer import print_formatted_text
+from prompt_toolkit.utils import get_cwidth
 
 from hmp.frontend.terminal.answers import Fragments
 from hmp.frontend.terminal.themes import Theme
@@ -74,6 +75,14 @@ class Screen:
     def rows(self) -> int:
         return self.output.get_size().rows
 
+    def has_room_for(self, text: str) -> bool:
+        """Whether these lines can be seen all at once, a prompt below them."""
+        lines = text.split("\n")[:-1]
+        if len(lines) >= self.rows:
+            return False
+        columns = self.columns
+        return sum(1 + max(0, get_cwidth(line) - 1) // columns for line in lines) < self.rows
+
     def write(self, fragments: Fragments) -> None:
         """Write styled text where the cursor is; nobody else may draw now."""
         print_formatted_text(
@@ -97,7 +106,11 @@ class Screen:
         if self.is_busy or (app is not None and app.full_screen):
             self._waiting.append(fragments)
         elif app is not None and app.is_running:
-            run_in_terminal(lambda: self.write(fragments))
+            # Not `run_in_terminal`, which lets the terminal echo what is typed meanwhile.
+            app.renderer.erase()
+            self.write(fragments)
+            app.renderer.request_absolute_cursor_position()
+            app.invalidate()
         else:
             self.write(fragments)
 
@@ -111,7 +124,7 @@ class Screen:
 
     def is_interrupted(self) -> bool:
         """Whether Ctrl-C was typed; other keys are kept for the application that comes next."""
-        keys = self.input.read_keys()
+        keys = get_typeahead(self.input) + self.input.read_keys()
         others = [key for key in keys if key.key != Keys.ControlC]
         if others:
             store_typeahead(self.input, others)

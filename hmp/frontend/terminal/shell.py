@@ -49,6 +49,8 @@ _GREETING: Fragments = [
 _QUIT = "\0quit"  # no line that can be typed
 _COLOURED = 1 << 18  # characters of an answer that get colours
 _DONE = object()
+_ROWS_OF_THE_MENU = 8
+_ROWS_BESIDE_THE_MENU = 4  # of a screen that is too small for that
 
 
 class Shell:
@@ -86,7 +88,7 @@ class Shell:
 
     def _make_session(self) -> PromptSession[str]:
         settings, theme = self._settings, self._screen.theme
-        return PromptSession(
+        session: PromptSession[str] = PromptSession(
             list(_PROMPT),
             lexer=LineLexer(self._monitor, marks=bool(settings["marks"])),
             completer=MonitorCompleter(self._monitor, settings.aliases),
@@ -106,6 +108,13 @@ class Shell:
             input=self._screen.input,
             output=self._screen.output,
         )
+
+        def make_room(_app: object) -> None:
+            rows = self._screen.rows - _ROWS_BESIDE_THE_MENU
+            session.reserve_space_for_menu = max(0, min(rows, _ROWS_OF_THE_MENU))
+
+        session.app.before_render += make_room
+        return session
 
     # --- the course of things
 
@@ -248,7 +257,7 @@ class Shell:
             screen.write_plain(text)
             return
         fragments = paint(reading.name, text)
-        if not self._settings["pager"] or self._pending or text.count("\n") < screen.rows:
+        if not self._settings["pager"] or self._pending or screen.has_room_for(text):
             screen.write(fragments)
             return
         pager = make_pager(fragments, screen)
@@ -319,13 +328,10 @@ class Shell:
         path = reading.path
         if not path and (words := before.split()[:-1]):
             path = read_line(self._monitor, " ".join(words)).path
-        said: list[str] = []
-        helper = Monitor(self._machine, said.append, self._monitor.commands)
+        text = "F1 on a word shows its help; help lists all commands."
         if path:
-            helper.print_help([command.names[0] for command in path])
-        else:
-            said.append("F1 on a word shows its help; help lists all commands.\n")
-        self._screen.write(paint("help", "".join(said)))
+            text = path[-1].help_line("".join(f"{command.names[0]} " for command in path[:-1]))
+        self._screen.write_between(paint("help", f"{text}\n"))
 
 
 def run_shell(

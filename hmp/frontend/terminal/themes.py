@@ -61,6 +61,8 @@ _COLOURS: dict[str, tuple[str, str]] = {
         "bg:ansicyan ansiblack",
         "bg:ansiblue ansiwhite",
     ),
+    "scrollbar.background": ("bg:ansiblack", "bg:ansiwhite"),
+    "scrollbar.button": ("bg:ansiwhite", "bg:ansibrightblack"),
     "auto-suggestion": ("ansibrightblack", "ansibrightblack"),
     "pager.bar": ("reverse", "reverse"),
 }
