@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PROGRAM = "hmp"
 _DEMONSTRATION = "-M none -m 16 -name demo -nodefaults".split()
+# Once a second the guest of the demonstration counts in a page of RAM and in a block of the disk.
+_TICKING_GUEST = "hmp-guest,size=8192,pages-rate=1,disk=disk0,disk-size=4096,disk-rate=4096"
 
 
 def main() -> int:
@@ -71,7 +73,7 @@ def _demonstrate() -> int:
         disk = os.path.join(folder, "disk0.qcow2")
         create_image(disk, 64 << 20)
         drive = ["-drive", f"if=none,id=disk0,format=qcow2,file={disk.replace(',', ',,')}"]
-        options = parse(_DEMONSTRATION + drive)
+        options = parse([*_DEMONSTRATION, *drive, "-device", _TICKING_GUEST])
         return _serve(Startup(options, program=PROGRAM, complain=_complain))
 
 
@@ -156,6 +158,9 @@ The options are QEMU's own. Without any, hmp starts a small machine with a fresh
   -drive OPTIONS        a drive: file=, id=, if=, format=, media=, readonly=, cache=, snapshot=
   -blockdev OPTIONS     a block node: driver=, node-name=, file=
   -device OPTIONS       a device: virtio-blk-pci, ide-hd, ide-cd, scsi-hd, floppy, loader
+  -device hmp-guest,pages-rate=N,disk=ID,disk-rate=N
+                        a guest that writes N pages of RAM and N bytes of a drive a second, 0
+                        for as fast as it can; base=, size= and disk-size= narrow down where
   -snapshot             write to temporary files instead of the disks
   -S                    don't start the machine
   -loadvm TAG           begin with a snapshot

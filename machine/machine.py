@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from machine.chardev import Chardev
+    from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
     from machine.devices.loader import Rom
     from machine.migration.savevm import SavedState
@@ -44,6 +45,7 @@ class Machine:
         reporter: takes a line from the depths; the monitor puts itself here while its command
             runs, otherwise lines go to stderr.
         location: what stands before such a line on stderr, such as the option that it is about.
+        guest: what executes while the machine runs; None for nothing.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Machine:
         self.memory = Memory()
         self.ram_size = _rounded(board.default_ram if ram_size is None else ram_size)
         self.cpus: list[X86Cpu] = []
+        self.guest: GuestSlices | None = None
         self.roms: list[Rom] = []
         self.buses = set(board.buses)
         self.ide_units_used = 0
@@ -205,6 +208,8 @@ class Machine:
             self.clock.start()
         else:
             self.clock.stop()
+        if self.guest is not None:
+            self.guest.set_running(self.is_running)
 
     def stop(self, state: RunState = RunState.PAUSED) -> None:
         """Stop a running machine; one that is stopped keeps its reason."""
@@ -231,6 +236,8 @@ class Machine:
         """Put processors and loaded images back to their first state; RAM keeps its content."""
         for cpu in self.cpus:
             cpu.reset()
+        if self.guest is not None:
+            self.guest.reset()
         for backend in self.drives.backends:
             backend.tray_open = False
         for rom in self.roms:
