@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PROGRAM = "hmp"
 _OPTIONS_OF_THE_FRONT_END = frozenset(("ui", "config", "yes"))
 _DEMONSTRATION = "-M none -m 16 -name demo -nodefaults".split()
+# Once a second the guest of the demonstration counts in a page of RAM and in a block of the disk.
+_TICKING_GUEST = "hmp-guest,size=8192,pages-rate=1,disk=disk0,disk-size=4096,disk-rate=4096"
 
 
 def main() -> int:
@@ -69,7 +71,7 @@ def _demonstrate(options: Sequence[Option], front_end: str) -> int:
         disk = os.path.join(folder, "disk0.qcow2")
         create_image(disk, 64 << 20)
         drive = ["-drive", f"if=none,id=disk0,format=qcow2,file={disk.replace(',', ',,')}"]
-        machine_options = parse(_DEMONSTRATION + drive)
+        machine_options = parse([*_DEMONSTRATION, *drive, "-device", _TICKING_GUEST])
         startup = Startup(machine_options, program=PROGRAM, complain=_complain)
         return _serve(startup, options, front_end)
 
@@ -187,6 +189,9 @@ The options are QEMU's own. Without any, hmp starts a small machine with a fresh
   -drive OPTIONS        a drive: file=, id=, if=, format=, media=, readonly=, cache=, snapshot=
   -blockdev OPTIONS     a block node: driver=, node-name=, file=
   -device OPTIONS       a device: virtio-blk-pci, ide-hd, ide-cd, scsi-hd, floppy, loader
+  -device hmp-guest,pages-rate=N,disk=ID,disk-rate=N
+                        a guest that writes N pages of RAM and N bytes of a drive a second, 0
+                        for as fast as it can; base=, size= and disk-size= narrow down where
   -snapshot             write to temporary files instead of the disks
   -S                    don't start the machine
   -loadvm TAG           begin with a snapshot

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from blockdev.node import BlockNode
     from machine.chardev import Chardev
+    from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
     from machine.devices.loader import Rom
     from machine.head import Head
@@ -50,6 +51,7 @@ class Machine:
         head: the snapshot that it was last saved to or put back to; None for none.
         console: takes lines of stderr in its stead, where a front end draws on the terminal.
         events: what happens, for whoever listens.
+        guest: what executes while the machine runs; None for nothing.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Machine:
         self.memory = Memory()
         self.ram_size = _rounded(board.default_ram if ram_size is None else ram_size)
         self.cpus: list[X86Cpu] = []
+        self.guest: GuestSlices | None = None
         self.roms: list[Rom] = []
         self.buses = set(board.buses)
         self.ide_units_used = 0
@@ -218,6 +221,8 @@ class Machine:
             self.clock.stop()
             if was_running:
                 self.events.emit("STOP")
+        if self.guest is not None:
+            self.guest.set_running(self.is_running)
 
     def stop(self, state: RunState = RunState.PAUSED) -> None:
         """Stop a running machine; one that is stopped keeps its reason."""
@@ -244,6 +249,8 @@ class Machine:
         """Put processors and loaded images back to their first state; RAM keeps its content."""
         for cpu in self.cpus:
             cpu.reset()
+        if self.guest is not None:
+            self.guest.reset()
         for backend in self.drives.backends:
             backend.tray_open = False
         for rom in self.roms:
