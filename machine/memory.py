@@ -12,14 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE_SIZE = 4096
-CHUNK_SIZE = 1 << 20  # what a note is kept of, bytes
+PAGE_BITS = 12
+CHUNK_SIZE = 1 << 20  # what is noted as touched, bytes
 CHUNK_BITS = 20
-
-# What is noted of each chunk.
-TOUCHED = 1  # may hold something else than zeros
-DIRTY = 2  # written since a saver took it last
-
-_SET_DIRTY = bytes(value | DIRTY for value in range(256))
 
 
 class MemoryFault(QemuError):
@@ -40,10 +35,12 @@ class RamBlock:
         size: bytes, a multiple of `PAGE_SIZE`, not 0.
         mapping: the memory itself.  Who writes into it without `write` calls `touch`.
         view: the same, to read without a copy.
-        notes: one byte of `TOUCHED` and `DIRTY` for each chunk.
+        touched: one byte for each chunk, 1 where something else than zeros may be.
+        log: one byte for each page, 1 where it was written since the log was last taken; None
+            while nobody keeps one.
     """
 
-    __slots__ = ("mapping", "name", "notes", "size", "view")
+    __slots__ = ("log", "mapping", "name", "size", "touched", "view")
 
     def __init__(self, name: str, size: int) -> None:
         assert size > 0
@@ -59,7 +56,8 @@ class RamBlock:
         # No MADV_HUGEPAGE: the first touch is faster at best and several times slower at worst,
         # when the kernel has to make room for huge pages first.
         self.view = memoryview(self.mapping).toreadonly()
-        self.notes = bytearray((size + CHUNK_SIZE - 1) >> CHUNK_BITS)
+        self.touched = bytearray((size + CHUNK_SIZE - 1) >> CHUNK_BITS)
+        self.log: bytearray | None = None
 
     def __repr__(self) -> str:
         return f"<RamBlock {self.name} {self.size >> 10} KiB>"
@@ -67,7 +65,7 @@ class RamBlock:
     @property
     def chunks(self) -> int:
         """How many chunks there are; the last may be a short one."""
-        return len(self.notes)
+        return len(self.touched)
 
     def chunk_size(self, chunk: int) -> int:
         return min(CHUNK_SIZE, self.size - (chunk << CHUNK_BITS))
@@ -84,11 +82,13 @@ class RamBlock:
 
     def touch(self, offset: int, size: int) -> None:
         """Note that these bytes were written."""
-        for chunk in range(offset >> CHUNK_BITS, (offset + size + CHUNK_SIZE - 1) >> CHUNK_BITS):
-            self.notes[chunk] = TOUCHED | DIRTY
+        if size:
+            _mark(self.touched, offset >> CHUNK_BITS, (offset + size - 1) >> CHUNK_BITS)
+            if self.log is not None:
+                _mark(self.log, offset >> PAGE_BITS, (offset + size - 1) >> PAGE_BITS)
 
     def is_touched(self, chunk: int) -> bool:
-        return bool(self.notes[chunk] & TOUCHED)
+        return bool(self.touched[chunk])
 
     def clear(self, offset: int, size: int) -> None:
         """Make a part of one chunk zero, without making memory of what isn't any yet.
@@ -98,30 +98,57 @@ class RamBlock:
             size: bytes, a multiple of `PAGE_SIZE`, not past the chunk's end.
         """
         chunk = offset >> CHUNK_BITS
-        if not self.notes[chunk] & TOUCHED:
+        if not self.touched[chunk]:
             return
         if size == self.chunk_size(chunk):
             self.release(chunk)
-            self.notes[chunk] = DIRTY
         elif self.mapping[offset : offset + size] != bytes(size):
             self.mapping[offset : offset + size] = bytes(size)
-            self.notes[chunk] |= DIRTY
 
     def release(self, chunk: int) -> None:
         """Give a chunk's memory to the kernel; it reads as zeros then."""
         size = self.chunk_size(chunk)
         self.mapping.madvise(mmap.MADV_DONTNEED, chunk << CHUNK_BITS, size)
-        self.notes[chunk] &= ~TOUCHED
+        self.touched[chunk] = 0
 
-    # --- what a saver asks
-
-    def make_all_dirty(self) -> None:
-        self.notes[:] = self.notes.translate(_SET_DIRTY)
+    # --- the dirty log, for whoever sends memory that is being written
 
     @property
-    def dirty_bytes(self) -> int:
-        """How much a saver still has to take."""
-        return (self.notes.count(DIRTY) + self.notes.count(DIRTY | TOUCHED)) << CHUNK_BITS
+    def pages(self) -> int:
+        return self.size >> PAGE_BITS
+
+    def start_log(self) -> None:
+        """Keep a log from now on; it begins empty."""
+        self.log = bytearray(self.pages)
+
+    def stop_log(self) -> None:
+        self.log = None
+
+    def log_all(self) -> None:
+        """Who wrote past the log, as loading does, has every page logged."""
+        if self.log is not None:
+            self.log = bytearray(b"\1") * self.pages
+
+    def take_log(self, dirty: bytearray) -> int:
+        """Move the log into a map of the same shape.
+
+        Returns:
+            How many pages were in the log.
+        """
+        assert self.log is not None, "nobody keeps a log"
+        logged = self.log.count(1)
+        if logged:
+            merged = int.from_bytes(dirty, "big") | int.from_bytes(self.log, "big")
+            dirty[:] = merged.to_bytes(len(dirty), "big")
+            self.log = bytearray(self.pages)
+        return logged
+
+
+def _mark(marks: bytearray, first: int, last: int) -> None:
+    if first == last:
+        marks[first] = 1
+    else:
+        marks[first : last + 1] = b"\1" * (last + 1 - first)
 
 
 class Region:

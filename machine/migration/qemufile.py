@@ -3,7 +3,7 @@
 One class for each way.  Both keep the first error and go on as if nothing were wrong (writes are
 dropped, reads past the end give zeros), so that code which saves or loads looks at `error` only
 where it matters.  Whatever the channel's trouble was, it is an I/O error from here on: QEMU says
-so even of a full disk.
+so even of a full disk.  What it was in words stays in `error_reason`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import errno
 import os
 
 from blockdev.errors import QemuError
+from machine.migration.rate_limit import RateLimit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
     class OutgoingChannel(Protocol):
         """Where a stream goes: a command's pipe, a socket, an image's vmstate area."""
 
-        def writev(self, buffers: list[bytes | memoryview]) -> None:
-            """Write all of up to `MAX_BUFFERS` buffers.  Raises: OSError, QemuError."""
+        def writev(self, buffers: list[bytes | memoryview]) -> int:
+            """Write up to `MAX_BUFFERS` buffers.
+
+            Returns:
+                How many bytes it took; fewer than there are only if it has no more room for now.
+
+            Raises: OSError, QemuError.
+            """
 
         def close(self) -> None: ...
 
@@ -59,14 +66,23 @@ class StreamStalled(Exception):
 class QEMUFileWriter:
     """The way out.
 
+    Never waits: what the channel has no room for stays here (`is_blocked`) until `put_notify`.
+    Who produces asks `rate_limit_reached` between two steps, so that little stays.
+
     Attributes:
+        rate_limit: what may leave in which time; without one given, no limit.
         transferred: bytes put so far, whether or not they have left the buffer.
+        is_blocked: the channel has no room for now.
         error: errno of the first failure, else 0.
+        error_reason: what the channel said of it; "" for nothing.
     """
 
-    def __init__(self, channel: OutgoingChannel) -> None:
+    def __init__(self, channel: OutgoingChannel, rate_limit: RateLimit | None = None) -> None:
+        self.rate_limit = rate_limit or RateLimit()
         self.transferred = 0
+        self.is_blocked = False
         self.error = 0
+        self.error_reason = ""
         self._channel = channel
         self._small = bytearray()
         self._pending: list[bytes | memoryview] = []
@@ -103,27 +119,69 @@ class QEMUFileWriter:
             self._pending_size += len(data)
         self._count(len(data))
 
-    def flush(self) -> None:
-        """Hand everything to the channel."""
-        self._seal()
-        pending, self._pending, self._pending_size = self._pending, [], 0
-        while pending and not self.error:
-            try:
-                self._channel.writev(pending[:MAX_BUFFERS])
-            except (OSError, QemuError):
-                self.set_error(errno.EIO)
-            del pending[:MAX_BUFFERS]
+    def put_vector(self, pieces: list[bytes | memoryview], size: int) -> None:
+        """Append pieces of `size` bytes together, none of which is copied.
 
-    def set_error(self, errno_value: int) -> None:
-        self.error = self.error or errno_value
+        A page of the guest may change before it leaves: then it is dirty, and comes again.
+        """
+        self._seal()
+        self._pending += pieces
+        self._pending_size += size
+        self._count(size)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether something has not left yet."""
+        return bool(self._pending or self._small) and not self.error
+
+    def rate_limit_reached(self) -> bool:
+        """Whether nothing more should be put for now."""
+        return bool(self.error) or self.is_blocked or self.rate_limit.is_reached
+
+    def put_notify(self) -> None:
+        """The channel may have room again: hand it what waits."""
+        self.is_blocked = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand everything to the channel, or as much as it takes."""
+        self._seal()
+        pending = self._pending
+        start = 0
+        while start < len(pending) and not self.error and not self.is_blocked:
+            buffers = pending[start : start + MAX_BUFFERS] if start else pending[:MAX_BUFFERS]
+            try:
+                taken = self._channel.writev(buffers)
+            except (OSError, QemuError) as failure:
+                self.set_error(errno.EIO, str(failure))
+                break
+            self._pending_size -= taken
+            self.rate_limit.count(taken)
+            for buffer in buffers:
+                if taken < len(buffer):
+                    pending[start] = memoryview(buffer)[taken:]
+                    self.is_blocked = True
+                    break
+                taken -= len(buffer)
+                start += 1
+        if self.error:
+            pending.clear()
+            self._pending_size = 0
+        else:
+            del pending[:start]
+
+    def set_error(self, errno_value: int, reason: str = "") -> None:
+        if not self.error:
+            self.error = errno_value
+            self.error_reason = reason
 
     def close(self) -> None:
         """Flush and close the channel; a failure of that counts too."""
         self.flush()
         try:
             self._channel.close()
-        except (OSError, QemuError):
-            self.set_error(errno.EIO)
+        except (OSError, QemuError) as failure:
+            self.set_error(errno.EIO, str(failure))
 
     def _seal(self) -> None:
         if self._small:
@@ -133,7 +191,7 @@ class QEMUFileWriter:
 
     def _count(self, size: int) -> None:
         self.transferred += size
-        if self._pending_size + len(self._small) >= FLUSH_SIZE:
+        if self._pending_size + len(self._small) >= FLUSH_SIZE and not self.is_blocked:
             self.flush()
 
 
@@ -147,6 +205,7 @@ class QEMUFileReader:
     Attributes:
         buffer: what was read; `buffer[position:end]` is still to be taken.
         error: errno of the first failure, else 0.  Reading past the end is EIO.
+        error_reason: what the channel said of it; "" for nothing.
     """
 
     def __init__(self, channel: IncomingChannel) -> None:
@@ -154,16 +213,28 @@ class QEMUFileReader:
         self.position = 0
         self.end = 0
         self.error = 0
+        self.error_reason = ""
+        self._start = 0  # of the buffer in the stream
         self._mark = 0
         self._has_ended = False
         self._channel = channel
         self._readinto = getattr(channel, "readinto", None) or self._readinto_by_read
 
     def mark(self) -> None:
+        """Keep what comes from here on."""
         self._mark = self.position
 
     def rewind(self) -> None:
         self.position = self._mark
+
+    def tell(self) -> int:
+        """How many bytes of the stream were taken."""
+        return self._start + self.position
+
+    def seek(self, offset: int) -> None:
+        """Go on reading somewhere else between the mark and the end of what was read."""
+        assert self._start + self._mark <= offset <= self._start + self.end
+        self.position = offset - self._start
 
     def fill(self, need: int, want: int = 0) -> int:
         """Have `need` bytes in the buffer, or up to `want` where they come without waiting.
@@ -190,8 +261,8 @@ class QEMUFileReader:
                 if available >= need:
                     break
                 raise StreamStalled from None
-            except (OSError, QemuError):
-                self.set_error(errno.EIO)
+            except (OSError, QemuError) as failure:
+                self.set_error(errno.EIO, str(failure))
                 break
             self._has_ended = size == 0
             self.end += size
@@ -239,8 +310,10 @@ class QEMUFileReader:
         """One byte of length and that many bytes; fewer at the end."""
         return self.get_buffer(self.get_byte())
 
-    def set_error(self, errno_value: int) -> None:
-        self.error = self.error or errno_value
+    def set_error(self, errno_value: int, reason: str = "") -> None:
+        if not self.error:
+            self.error = errno_value
+            self.error_reason = reason
 
     def close(self) -> None:
         self._channel.close()
@@ -250,6 +323,7 @@ class QEMUFileReader:
         if self.position + size <= len(self.buffer) and self.end < len(self.buffer):
             return
         kept = bytes(self.buffer[self._mark : self.end])
+        self._start += self._mark
         self.position -= self._mark
         self.end = len(kept)
         self._mark = 0

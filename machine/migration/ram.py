@@ -1,23 +1,42 @@
-"""The ``ram`` section: pages out and pages in.
+"""The ``ram`` section: which pages go out and when, and pages in.
 
-A record is a be64 of page offset and flags, perhaps the block's name, and what the flags say.
-Pages are treated a chunk (1 MiB) at a time, since all that is done for a single page costs as
-much as copying it.
+What is to be sent is a map of one byte a page.  A guest that runs on writes into the blocks' dirty
+logs; each `sync` moves them into the map, and a pass over the memory ends.
 """
 
 from __future__ import annotations
 
 import errno
-import struct
+import time
 
-from machine.memory import CHUNK_BITS, CHUNK_SIZE, DIRTY, PAGE_SIZE, TOUCHED
+from machine.memory import CHUNK_BITS, CHUNK_SIZE, PAGE_BITS, PAGE_SIZE
 from machine.migration.qemufile import StreamError, StreamStalled
+from machine.migration.ram_records import (
+    COMPRESS,
+    CONTINUE,
+    EOS,
+    FLAGS,
+    HEADER,
+    HOOK,
+    LONGEST_RECORD,
+    MEM_SIZE,
+    PAGE,
+    PAGE_RECORD_SIZE,
+    PAGES_PER_CHUNK,
+    XBZRLE,
+    ZERO,
+    ZERO_RECORD_SIZE,
+    named,
+    page_records,
+    zero_records,
+)
+from machine.migration.statistics import RamStatistics
 from machine.migration.xbzrle import decode_page
 from machine.vmstate.registry import LiveState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from machine.memory import Memory, RamBlock
     from machine.migration.qemufile import QEMUFileReader, QEMUFileWriter
@@ -25,74 +44,44 @@ if TYPE_CHECKING:
     from machine.vmstate.registry import Progress
 
 VERSION = 4
-
-ZERO = 0x02  # a byte follows: the whole page is made of it
-MEM_SIZE = 0x04  # the list of blocks follows; the offset is the size of them all
-PAGE = 0x08  # the page follows
-EOS = 0x10  # the section's end
-CONTINUE = 0x20  # the block is the last one named, so no name follows
-XBZRLE = 0x40  # what changed in the page follows
-HOOK = 0x80
-COMPRESS = 0x100
-
 HAS_PAGE = ZERO | PAGE | XBZRLE
-FLAGS = PAGE_SIZE - 1
-PAGES_PER_CHUNK = CHUNK_SIZE // PAGE_SIZE
-ZERO_PAGE = bytes(PAGE_SIZE)
-ZERO_RECORD_SIZE = 9
-PAGE_RECORD_SIZE = 8 + PAGE_SIZE
 
-PART_SIZE = 32 << 20  # bytes of stream, or of memory looked at, in one PART section
+PART_SIZE = 4 << 20  # bytes of stream, or of memory looked at, in one PART section
 WINDOW = PAGES_PER_CHUNK * PAGE_RECORD_SIZE  # bytes that loading would like to see at once
-LONGEST_RECORD = 8 + 1 + 255 + PAGE_SIZE
-
-_HEADER = struct.Struct(">Q")
-
-
-class HeaderTails:
-    """The last bytes of the headers of the 4096 pages that share their upper five bytes."""
-
-    __slots__ = ("_tails", "flags", "payload")
-
-    def __init__(self, flags: int, payload: bytes = b"") -> None:
-        self.flags = flags
-        self.payload = payload
-        self._tails: list[bytes] = []
-
-    def of(self, offset: int, pages: int) -> list[bytes]:
-        """Those for `pages` pages from `offset` on, all in the same chunk."""
-        if not self._tails:  # made when first wanted: that takes longer than a start-up can spare
-            self._tails = [
-                (page << 12 | self.flags).to_bytes(3, "big") + self.payload for page in range(4096)
-            ]
-        first = (offset >> 12) & 0xFFF
-        return self._tails[first : first + pages]
-
-
-_ZERO_TAILS = HeaderTails(ZERO | CONTINUE, b"\0")
-_PAGE_TAILS = HeaderTails(PAGE | CONTINUE)
-
-
-def _upper_bytes(offset: int) -> bytes:
-    return (offset >> 24).to_bytes(5, "big")
-
-
-def zero_records(offset: int, pages: int) -> bytes:
-    """The records of `pages` zero pages of one chunk, CONTINUE in all of them."""
-    upper = _upper_bytes(offset)
-    return upper + upper.join(_ZERO_TAILS.of(offset, pages))
+RATE_PERIOD_NS = 1_000_000_000  # over which the rate of dirty pages is measured, at least
 
 
 class RamState(LiveState):
-    """The guest's RAM blocks, saved and loaded."""
+    """The guest's RAM blocks, saved and loaded.
 
-    def __init__(self, memory: Memory) -> None:
+    Args:
+        memory: whose blocks.
+        is_running: whether the guest may be writing; what is sent is counted by that.
+        now_ns: the host's clock.
+
+    Attributes:
+        statistics: of the saving under way, or the last one.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        is_running: Callable[[], bool] = lambda: False,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._memory = memory
-        # Saving: what is still dirty is looked for from here on.
+        self._is_running = is_running
+        self._now_ns = now_ns
+        self.statistics = RamStatistics()
+        # Saving: the maps of pages that are to be sent, and where the pass has come to.
         self._blocks: list[RamBlock] = []
+        self._unsent: list[bytearray] = []
+        self._unsent_pages = 0
         self._turn = 0
-        self._chunk = 0
+        self._page = 0
         self._last_sent: RamBlock | None = None
+        self._rate_since_ns = 0
+        self._written_pages = 0  # since then
         # Loading: the block of CONTINUE, which lasts from one section to the next.
         self._loading: RamBlock | None = None
         self._loaded = 0
@@ -100,81 +89,113 @@ class RamState(LiveState):
     # --- saving
 
     def save_setup(self, file: QEMUFileWriter) -> None:
+        self.statistics = RamStatistics()
+        self.statistics.dirty_sync_count = 1
         self._blocks = self._memory.migration_blocks()
-        self._turn = self._chunk = 0
+        self._unsent = [bytearray(b"\1") * block.pages for block in self._blocks]
+        self._unsent_pages = sum(map(len, self._unsent))
+        self._turn = self._page = 0
         self._last_sent = None
+        self._rate_since_ns = self._now_ns()
+        self._written_pages = 0
         file.put_be64(self._memory.ram_size | MEM_SIZE)
         for block in self._blocks:
-            block.make_all_dirty()
+            block.start_log()
             file.put_counted_string(block.name.encode("utf-8", "surrogateescape"))
             file.put_be64(block.size)
         file.put_be64(EOS)
 
+    def save_pending(self) -> int:
+        return self._unsent_pages << PAGE_BITS
+
+    def sync(self) -> None:
+        statistics = self.statistics
+        statistics.dirty_sync_count += 1
+        for block, unsent in zip(self._blocks, self._unsent, strict=True):
+            self._written_pages += block.take_log(unsent)
+        self._unsent_pages = sum([unsent.count(1) for unsent in self._unsent])
+        passed = self._now_ns() - self._rate_since_ns
+        if passed > RATE_PERIOD_NS:
+            statistics.dirty_pages_rate = self._written_pages * RATE_PERIOD_NS // passed
+            self._rate_since_ns += passed
+            self._written_pages = 0
+
     def save_iterate(self, file: QEMUFileWriter) -> bool:
-        is_clean = self._save_dirty(file)
-        file.put_be64(EOS)
-        return is_clean
+        self._save_part(file, until=file.rate_limit_reached)
+        self._put_end(file)
+        return not self._unsent_pages
 
     def save_complete(self, file: QEMUFileWriter) -> Iterator[Progress]:
-        while not self._save_dirty(file) and not file.error:
+        self.sync()
+        while self._unsent_pages and not file.error:
+            self._save_part(file, until=lambda: file.is_blocked)
             yield self.progress()
         file.put_be64(EOS)
 
+    def save_cleanup(self) -> None:
+        for block in self._blocks:
+            block.stop_log()
+        self._unsent = []
+
     def progress(self) -> Progress:
         total = self._memory.ram_size
-        return max(0, total - self.dirty_bytes), total
+        return max(0, total - self.save_pending()), total
 
-    @property
-    def dirty_bytes(self) -> int:
-        """What is still to be sent, in bytes of guest memory."""
-        return sum([block.dirty_bytes for block in self._blocks])
+    def _put_end(self, file: QEMUFileWriter) -> None:
+        file.put_be64(EOS)
+        self._count(8)
 
-    def _save_dirty(self, file: QEMUFileWriter) -> bool:
-        """Send dirty chunks, round and round, until enough was sent or none is left."""
-        end = file.transferred + PART_SIZE
-        passed = 0
-        chunks = sum([block.chunks for block in self._blocks])
-        looked_at = 0
-        while passed < chunks:
-            block = self._blocks[self._turn]
-            if self._chunk == block.chunks:
-                self._turn = (self._turn + 1) % len(self._blocks)
-                self._chunk = 0
-                continue
-            passed += 1
-            note = block.notes[self._chunk]
-            if note & DIRTY:
-                block.notes[self._chunk] = note & ~DIRTY
-                self._put_chunk(file, block, self._chunk, bool(note & TOUCHED))
-                passed = 0
-                looked_at += CHUNK_SIZE if note & TOUCHED else 0
-            self._chunk += 1
-            if file.transferred >= end or looked_at >= PART_SIZE or file.error:
-                break
+    def _count(self, size: int) -> None:
+        if self._is_running():
+            self.statistics.precopy_bytes += size
         else:
-            return True
-        return self.dirty_bytes == 0
+            self.statistics.downtime_bytes += size
 
-    def _put_chunk(
-        self, file: QEMUFileWriter, block: RamBlock, chunk: int, is_touched: bool
-    ) -> None:
-        offset = chunk << CHUNK_BITS
-        pages = block.chunk_size(chunk) // PAGE_SIZE
-        if is_touched:
-            records = b"".join(_page_records(block, offset, pages))
-            if len(records) == pages * ZERO_RECORD_SIZE:
+    def _save_part(self, file: QEMUFileWriter, *, until: Callable[[], bool]) -> None:
+        """Send unsent pages until that is enough or none is left; some in any case."""
+        end = file.transferred + PART_SIZE
+        looked_at = 0
+        while self._unsent_pages:
+            unsent = self._unsent[self._turn]
+            first = unsent.find(1, self._page)
+            if first < 0:
+                self._turn = (self._turn + 1) % len(self._unsent)
+                self._page = 0
+                continue
+            border = min(first - first % PAGES_PER_CHUNK + PAGES_PER_CHUNK, len(unsent))
+            last = unsent.find(0, first, border)
+            self._page = border if last < 0 else last
+            pages = self._page - first
+            unsent[first : self._page] = bytes(pages)
+            self._unsent_pages -= pages
+            block = self._blocks[self._turn]
+            if block.is_touched(first // PAGES_PER_CHUNK):
+                looked_at += pages * PAGE_SIZE
+            self._put_pages(file, block, first << PAGE_BITS, pages)
+            if file.transferred >= end or looked_at >= PART_SIZE or file.error or until():
+                break
+
+    def _put_pages(self, file: QEMUFileWriter, block: RamBlock, offset: int, pages: int) -> None:
+        """Send pages of one chunk."""
+        chunk = offset >> CHUNK_BITS
+        pieces: list[bytes | memoryview]
+        normal = 0
+        if block.is_touched(chunk):
+            pieces, normal = page_records(block, offset, pages)
+            if not normal and pages * PAGE_SIZE == block.chunk_size(chunk):
                 block.release(chunk)  # all zeros again
         else:
-            records = zero_records(offset, pages)
+            pieces = [zero_records(offset, pages)]
+        size = pages * ZERO_RECORD_SIZE + normal * (PAGE_RECORD_SIZE - ZERO_RECORD_SIZE)
         if block is not self._last_sent:
             self._last_sent = block
-            (header,) = _HEADER.unpack_from(records)
-            file.put_be64(header & ~CONTINUE)
-            file.put_counted_string(block.name.encode("utf-8", "surrogateescape"))
-            records = records[8:]
-        # One piece: a vectored write of the 512 pieces isn't faster, and an image would have to
-        # cut them at the clusters' borders.  And the guest may write on while this is pending.
-        file.put_buffer(records)
+            before = len(pieces[0])
+            pieces = named(pieces, block.name)
+            size += len(pieces[0]) - before
+        file.put_vector(pieces, size)
+        self.statistics.normal += normal
+        self.statistics.duplicate += pages - normal
+        self._count(size)
 
     # --- loading
 
@@ -202,6 +223,8 @@ class RamState(LiveState):
             if self._loaded >= next_yield:
                 next_yield = self._loaded + PART_SIZE
                 yield self._loaded, self._memory.ram_size
+        for block in self._memory.blocks:
+            block.log_all()
 
     def _load_pages(self, file: QEMUFileReader) -> None:
         """Take the records of the current block that lie whole in the buffer, up to another kind.
@@ -212,12 +235,12 @@ class RamState(LiveState):
         if block is None:
             return
         buffer, position, end = file.buffer, file.position, file.end
-        mapping, notes, size = block.mapping, block.notes, block.size
+        mapping, touched, size = block.mapping, block.touched, block.size
         start = position
         zeros = 0
         with memoryview(buffer) as view:
             while end - position >= ZERO_RECORD_SIZE:
-                (header,) = _HEADER.unpack_from(buffer, position)
+                (header,) = HEADER.unpack_from(buffer, position)
                 flags = header & FLAGS
                 offset = header - flags
                 if offset >= size:
@@ -229,7 +252,7 @@ class RamState(LiveState):
                         position = page - 8
                         break
                     mapping[offset : offset + PAGE_SIZE] = view[page:position]
-                    notes[offset >> CHUNK_BITS] = TOUCHED | DIRTY
+                    touched[offset >> CHUNK_BITS] = 1
                 elif flags == ZERO | CONTINUE and not buffer[position + 8]:
                     pages = _zero_run(buffer, position, end, block, offset)
                     block.clear(offset, pages * PAGE_SIZE)
@@ -314,30 +337,6 @@ def _block_name(file: QEMUFileReader) -> str:
     return file.get_counted_string().partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
-def _page_records(block: RamBlock, offset: int, pages: int) -> list[bytes | memoryview]:
-    """The records of `pages` pages of one chunk in pieces, CONTINUE in all of them."""
-    end = offset + pages * PAGE_SIZE
-    upper = _upper_bytes(offset)
-    page_tails = _PAGE_TAILS.of(offset, pages)
-    mapping, view = block.mapping, block.view
-    first_bytes = mapping[offset:end:PAGE_SIZE]
-    pieces: list[bytes | memoryview]
-    if 0 not in first_bytes:
-        pieces = [upper] * (3 * pages)
-        pieces[1::3] = page_tails
-        pieces[2::3] = [view[page : page + PAGE_SIZE] for page in range(offset, end, PAGE_SIZE)]
-        return pieces
-    zero_tails = _ZERO_TAILS.of(offset, pages)
-    pieces = []
-    for index, first_byte in enumerate(first_bytes):
-        page = offset + index * PAGE_SIZE
-        if first_byte or mapping[page : page + PAGE_SIZE] != ZERO_PAGE:
-            pieces += (upper, page_tails[index], view[page : page + PAGE_SIZE])
-        else:
-            pieces += (upper, zero_tails[index])
-    return pieces
-
-
 def _zero_run(buffer: bytearray, position: int, end: int, block: RamBlock, offset: int) -> int:
     """How many zero records from `position` on can be taken together: a chunk's, or one."""
     chunk = offset >> CHUNK_BITS
@@ -345,7 +344,7 @@ def _zero_run(buffer: bytearray, position: int, end: int, block: RamBlock, offse
     last = position + (pages - 1) * ZERO_RECORD_SIZE
     if last + ZERO_RECORD_SIZE <= end:
         # Look at the last one first: it tells cheaply whether comparing all is worth it.
-        (header,) = _HEADER.unpack_from(buffer, last)
+        (header,) = HEADER.unpack_from(buffer, last)
         if header == offset + (pages - 1) * PAGE_SIZE | ZERO | CONTINUE and buffer.startswith(
             zero_records(offset, pages), position
         ):

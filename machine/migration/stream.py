@@ -133,10 +133,22 @@ class StateSaver:
                 self._put_footer(entry)
         file.flush()
 
+    def pending(self) -> int:
+        """Bytes of content that are known to be unsent."""
+        return sum([entry.live.save_pending() for entry in self._registry.entries if entry.live])
+
+    def sync(self) -> None:
+        """Look at what the running machine changed since."""
+        for entry in self._registry.entries:
+            if entry.live:
+                entry.live.sync()
+
     def iterate(self) -> bool:
         """Write a PART section.  Returns whether none is needed any more for now."""
         for entry in self._registry.entries:
             if entry.live:
+                if self._file.rate_limit_reached():
+                    return False
                 self._put_header(entry, SECTION_PART)
                 is_clean = entry.live.save_iterate(self._file)
                 self._put_footer(entry)
@@ -151,7 +163,10 @@ class StateSaver:
         return True
 
     def complete(self) -> Generator[Progress]:
-        """Write what is left, the devices and the description; the machine stands still."""
+        """Write what is left, the devices and the description; the machine stands still.
+
+        The caller sees to it that the file isn't blocked when it goes on after a step.
+        """
         file = self._file
         for entry in self._registry.entries:
             if entry.live:
@@ -172,6 +187,12 @@ class StateSaver:
             file.put_be32(len(text))
             file.put_buffer(text)
         file.flush()
+
+    def cleanup(self) -> None:
+        """Saving is over: done, given up or failed."""
+        for entry in self._registry.entries:
+            if entry.live:
+                entry.live.save_cleanup()
 
     def progress(self) -> Progress:
         """How far the live sections have come, together."""
@@ -210,13 +231,16 @@ def save_state(
         QemuError: it couldn't be written.
     """
     saver = StateSaver(registry, file, machine_name=machine_name, switches=switches, report=report)
-    saver.begin()
-    while not file.error:
-        is_clean = saver.iterate()
-        yield saver.progress()
-        if is_clean:
-            yield from saver.complete()
-            break
+    try:
+        saver.begin()
+        while not file.error:
+            is_clean = saver.iterate()
+            yield saver.progress()
+            if is_clean:
+                yield from saver.complete()
+                break
+    finally:
+        saver.cleanup()
     if file.error:
         raise QemuError(
             f"Error while writing VM state: {os.strerror(file.error)}", errno_value=file.error

@@ -70,6 +70,7 @@ class VMStateDescription:
         check: looks at what was read; reports and raises StreamError if it can't be.  Given the
             device (to compare, not to change), the record and where to report.
         post_load: given the device, which has all values now, and the stream's version.
+        unmigratable: a machine with such a device can't be saved at all.
     """
 
     __slots__ = (
@@ -81,6 +82,7 @@ class VMStateDescription:
         "post_load",
         "pre_save",
         "subsections",
+        "unmigratable",
         "version_id",
     )
 
@@ -90,12 +92,13 @@ class VMStateDescription:
         name: str,
         version_id: int = 1,
         minimum_version_id: int = 1,
-        fields: tuple[Field, ...],
+        fields: tuple[Field, ...] = (),
         subsections: tuple[VMStateDescription, ...] = (),
         needed: Callable[[Any], bool] | None = None,
         pre_save: Callable[[Any], None] | None = None,
         check: Callable[[Any, Record, Report], None] | None = None,
         post_load: Callable[[Any, int], None] | None = None,
+        unmigratable: bool = False,
     ) -> None:
         self.name = name
         self.version_id = version_id
@@ -106,6 +109,7 @@ class VMStateDescription:
         self.pre_save = pre_save
         self.check = check
         self.post_load = post_load
+        self.unmigratable = unmigratable
 
     def is_needed(self, device: Any) -> bool:
         return self.needed is None or self.needed(device)

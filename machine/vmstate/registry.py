@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from blockdev.errors import QemuError
+from machine.vmstate.blockers import Blockers
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -23,12 +26,24 @@ class LiveState:
         """Write the START section's body, and begin anew."""
         raise NotImplementedError
 
+    def save_pending(self) -> int:
+        """How much is still to be sent, as far as is known without looking; bytes of content."""
+        raise NotImplementedError
+
+    def sync(self) -> None:
+        """Look at what changed since it was sent."""
+        raise NotImplementedError
+
     def save_iterate(self, file: QEMUFileWriter) -> bool:
         """Write a PART section's body, of bounded size.  Returns whether nothing is left."""
         raise NotImplementedError
 
     def save_complete(self, file: QEMUFileWriter) -> Iterator[Progress]:
         """Write the END section's body: all that is left.  The machine stands still."""
+        raise NotImplementedError
+
+    def save_cleanup(self) -> None:
+        """Saving is over, whether or not it came to its end."""
         raise NotImplementedError
 
     def progress(self) -> Progress:
@@ -96,15 +111,24 @@ class SaveStateEntry:
         self.load_section_id = 0
         self.load_version_id = 0
 
+    @property
+    def is_unmigratable(self) -> bool:
+        return self.description is not None and self.description.unmigratable
+
     def __repr__(self) -> str:
         return f"<SaveStateEntry {self.section_id} {self.name} {self.instance_id}>"
 
 
 class Registry:
-    """The entries in the order of the stream: higher priority first, then as they came."""
+    """The entries in the order of the stream: higher priority first, then as they came.
 
-    def __init__(self) -> None:
+    Attributes:
+        blockers: why the machine can't be saved, besides entries that can't.
+    """
+
+    def __init__(self, *, only_migratable: bool = False) -> None:
         self.entries: list[SaveStateEntry] = []
+        self.blockers = Blockers(only_migratable=only_migratable)
         self._next_section_id = 0
 
     def register(
@@ -157,12 +181,35 @@ class Registry:
         )
 
     def unregister(self, device: Any) -> None:
-        """Forget all that was registered for a device."""
+        """Forget all that was registered for a device, and the blockers that it owns."""
         self.entries = [
             entry
             for entry in self.entries
             if entry.device is not device and entry.live is not device
         ]
+        self.blockers.remove_of(device)
+
+    def check_migratable(self) -> None:
+        """To be asked before the machine is saved or migrates, or a snapshot is loaded.
+
+        Raises:
+            QemuError: something stands against it; the first device that can't be saved comes
+                before any blocker.
+        """
+        for entry in self.entries:
+            if entry.is_unmigratable:
+                raise QemuError(f"State blocked by non-migratable device '{entry.name}'")
+        for reason in self.blockers.reasons:
+            raise QemuError(reason)
+
+    def blocked_reasons(self) -> list[str]:
+        """All that stands against saving, in the order of ``info migrate``."""
+        devices = [
+            f"non-migratable device: {entry.name}"
+            for entry in self.entries
+            if entry.is_unmigratable
+        ]
+        return [*reversed(self.blockers.reasons), *reversed(devices)]
 
     def find(self, name: str, instance_id: int) -> SaveStateEntry | None:
         for entry in self.entries:

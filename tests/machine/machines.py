@@ -39,6 +39,7 @@ class Collecting:
         assert 0 < len(buffers) <= MAX_BUFFERS
         for buffer in buffers:
             self.data += buffer
+        return sum(map(len, buffers))
 
     def close(self):
         self.is_closed = True
@@ -53,9 +54,10 @@ class Failing(Collecting):
         self.failure = failure
 
     def writev(self, buffers):
-        super().writev(buffers)
+        size = super().writev(buffers)
         if len(self.data) > self.room:
             raise self.failure
+        return size
 
 
 class Bytes:

@@ -1,3 +1,6 @@
+import pytest
+
+from blockdev.errors import QemuError
 from machine.devices.timer import TIMER
 from machine.vmstate.description import VMStateDescription
 from machine.vmstate.fields import UInt8
@@ -59,3 +62,81 @@ def test_an_entry_is_found_by_the_id_that_the_stream_gave_it():
     nic.load_section_id = 77
     assert registry.find_loading(77) is nic
     assert registry.find_loading(0) is None
+
+
+UNMIGRATABLE = VMStateDescription(name="nvme", unmigratable=True)
+IVSHMEM = "Migration is disabled when using feature 'peer mode' in device 'ivshmem'"
+
+
+def refusal(registry):
+    with pytest.raises(QemuError) as refused:
+        registry.check_migratable()
+    return str(refused.value)
+
+
+def test_a_machine_without_blockers_may_be_saved():
+    registry = Registry()
+    registry.register(NIC, object())
+    registry.check_migratable()
+    assert registry.blocked_reasons() == []
+
+
+def test_the_newest_blocker_is_the_reason_and_goes_alone():
+    registry = Registry()
+    registry.blockers.add("one")
+    same, also = registry.blockers.add("two"), registry.blockers.add("two")
+    assert refusal(registry) == "two"
+    assert registry.blocked_reasons() == ["one", "two", "two"]
+    registry.blockers.remove(also)
+    assert refusal(registry) == "two"
+    registry.blockers.remove(same)
+    assert refusal(registry) == "one"
+
+
+def test_a_device_that_cannot_be_saved_comes_before_any_blocker():
+    registry = Registry()
+    registry.blockers.add(IVSHMEM)
+    first, second = object(), object()
+    registry.register(UNMIGRATABLE, first)
+    registry.register(UNMIGRATABLE, second)
+    assert refusal(registry) == "State blocked by non-migratable device 'nvme'"
+    registry.unregister(first)
+    assert registry.blocked_reasons() == [IVSHMEM, "non-migratable device: nvme"]
+    registry.unregister(second)
+    assert refusal(registry) == IVSHMEM
+
+
+def test_a_device_that_goes_takes_its_blockers_along():
+    registry = Registry()
+    device = object()
+    registry.blockers.add("mine", device)
+    registry.blockers.add("another's", object())
+    registry.unregister(device)
+    assert registry.blocked_reasons() == ["another's"]
+
+
+def test_a_machine_that_must_stay_migratable_accepts_no_blocker():
+    registry = Registry(only_migratable=True)
+    with pytest.raises(QemuError) as refused:
+        registry.blockers.add(IVSHMEM)
+    assert str(refused.value) == (
+        f"disallowing migration blocker (--only-migratable) for: {IVSHMEM}"
+    )
+    with pytest.raises(QemuError) as refused:
+        registry.blockers.check_device("nvme")
+    assert str(refused.value) == (
+        "Device nvme is not migratable, but --only-migratable was specified"
+    )
+    registry.check_migratable()
+
+
+def test_it_is_too_late_for_a_blocker_once_the_machine_is_being_saved():
+    registry = Registry()
+    registry.blockers.check_device("nvme")
+    registry.blockers.in_progress = True
+    with pytest.raises(QemuError) as refused:
+        registry.blockers.add(IVSHMEM)
+    assert str(refused.value) == (
+        f"disallowing migration blocker (migration/snapshot in progress) for: {IVSHMEM}"
+    )
+    registry.check_migratable()
