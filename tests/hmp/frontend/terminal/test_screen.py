@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.hmp.frontend.terminal.conftest import Start
+from tests.hmp.frontend.terminal.emulator import Terminal
 
 MIB = 1 << 20
 
@@ -460,8 +461,6 @@ def test_signals_end_it_as_they_end_the_plain_one(start: Start, number: signal.S
 
 
 def test_the_terminal_is_left_as_it_was(hmp: str, tmp_path: Path) -> None:
-    from tests.hmp.frontend.terminal.emulator import Terminal
-
     terminal = Terminal(["sh", "-c", f"stty -a; {hmp} --yes; stty -a; read line"], tmp_path)
     try:
         terminal.wait(terminal.is_at_prompt)
@@ -474,12 +473,21 @@ def test_the_terminal_is_left_as_it_was(hmp: str, tmp_path: Path) -> None:
         terminal.close()
 
 
+def test_without_options_there_is_a_machine_to_try(hmp: str, tmp_path: Path) -> None:
+    terminal = Terminal([hmp], tmp_path)
+    try:
+        terminal.wait(terminal.is_at_prompt)
+        terminal.run("savevm a")
+        terminal.wait_for("at a")
+        terminal.wait_for("+1 cluster")  # the guest counts on the disk
+    finally:
+        terminal.close()
+
+
 # --- which front end
 
 
 def test_a_pipe_and_a_dumb_terminal_get_the_plain_one(hmp: str, tmp_path: Path) -> None:
-    from tests.hmp.frontend.terminal.emulator import Terminal
-
     for argv, variables in (
         (["sh", "-c", f"echo quit | {hmp} | cat; echo"], {}),
         ([hmp], {"TERM": "dumb"}),
