@@ -41,7 +41,7 @@ _COLOURS: dict[str, tuple[str, str]] = {
     # the bar; each part brings its own ground
     "bottom-toolbar": (
         "noreverse bg:ansibrightblack ansiwhite",
-        "noreverse bg:ansiwhite ansiblack",
+        "noreverse bg:ansigray ansiblack",
     ),
     "bar.running": ("bg:ansigreen ansiblack bold", "bg:ansigreen ansiblack bold"),
     "bar.stopped": ("bg:ansiyellow ansiblack bold", "bg:ansiyellow ansiblack bold"),
@@ -51,12 +51,12 @@ _COLOURS: dict[str, tuple[str, str]] = {
     "progress.done": ("ansibrightgreen", "ansigreen"),
     "progress.left": ("ansibrightblack", "ansibrightblack"),
     # the menu
-    "completion-menu": ("bg:ansibrightblack ansiwhite", "bg:ansiwhite ansiblack"),
+    "completion-menu": ("bg:ansibrightblack ansiwhite", "bg:ansigray ansiblack"),
     "completion-menu.completion.current": (
         "noreverse bg:ansicyan ansiblack bold",
         "noreverse bg:ansiblue ansiwhite bold",
     ),
-    "completion-menu.meta.completion": ("bg:ansiblack ansiwhite", "bg:ansiwhite ansibrightblack"),
+    "completion-menu.meta.completion": ("bg:ansiblack ansigray", "bg:ansiwhite ansiblack"),
     "completion-menu.meta.completion.current": (
         "bg:ansicyan ansiblack",
         "bg:ansiblue ansiwhite",
