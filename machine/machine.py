@@ -284,7 +284,7 @@ class Machine:
 
         if self.head is not None:
             self.head.close()
-        self.head = Head(tag, nodes)
+        self.head = Head(tag, nodes, self.memory.blocks)
 
     def job_names(self) -> list[str]:
         """What goes on beside the guest; nothing does yet."""

@@ -50,7 +50,10 @@ def _head(machine: Machine) -> Iterator[tuple[str, str]]:
         return
     tag = head.tag if len(head.tag) <= _MAX_TAG else head.tag[: _MAX_TAG - 1] + "…"
     yield "", f"| at {tag}"
-    changes = [_counted(head.clusters_changed, "cluster")]
+    changes = [
+        _counted(head.pages_changed, "page"),
+        _counted(head.clusters_changed, "cluster"),
+    ]
     text = " ".join(filter(None, changes))
     yield ("class:bar.changed" if text else ""), (text or "unchanged")
 
