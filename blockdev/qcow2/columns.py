@@ -40,6 +40,7 @@ class Columns:
         self._first = -self._length
         self._row = b""
         self._ramps: dict[int, tuple[bytes, int]] = {}
+        self._without: dict[int, bytes] = {}  # bits: the bytes that have none of them
 
     def run(self, table: bytes) -> tuple[int, int]:
         """The run of clusters that a table maps, if that is all there is in it.
@@ -139,7 +140,11 @@ class Columns:
     def _have(self, table: bytes, flags: int) -> bool:
         """Whether some entry has any of some flags."""
         for place, byte in enumerate(flags.to_bytes(8, "big")):
-            column = table[place :: self._entry_size] if byte else b""
-            if column.translate(None, bytes(n for n in range(256) if not n & byte)):
-                return True
+            if byte:
+                without = self._without.get(byte)
+                if without is None:
+                    without = bytes(n for n in range(256) if not n & byte)
+                    self._without[byte] = without
+                if table[place :: self._entry_size].translate(None, without):
+                    return True
         return False
