@@ -161,14 +161,14 @@ class PlainFrontend:
             self._step_command()
 
     def _step_command(self) -> None:
+        """Go on with the command, to its end or until it waits for somebody."""
         assert self._command is not None
-        try:
-            next(self._command)
-        except StopIteration:
-            self._end_command()
-        else:
+        for step in self._command:
             self._flush()
-            self._machine.loop.call_soon(self._step_command)
+            if step is None:
+                self._machine.loop.call_soon(self._step_command)
+                return
+        self._end_command()
 
     def _end_command(self) -> None:
         self._command = None

@@ -70,10 +70,14 @@ class ToyMonitor:
             case ["info", "history"]:
                 for index, entry in enumerate(self.history):
                     self.print(f"{index}: '{entry}'\n")
-            case ["count", number]:
+            case ["count" | "wait" as how, number]:
                 for index in range(int(number)):
                     self.print(f"{index}\n")
-                    yield index
+                    yield (index, int(number)) if how == "count" else None
+            case ["work", number]:
+                for index in range(int(number)):
+                    yield index, int(number)
+                self.print("done\n")
             case ["flood", size]:
                 self.print("x" * int(size) + "\n")
             case ["change", "vnc", "password"]:
