@@ -43,7 +43,7 @@ from machine.machine import Machine
 
 _PROMPT: Fragments = [("class:prompt", "(qemu) ")]
 _GREETING: Fragments = [
-    ("class:answer.heading", "QEMU 7.2.0 monitor - type 'help' for more information\n"),
+    ("class:greeting", "QEMU 7.2.0 monitor - type 'help' for more information\n"),
     ("class:note", f"hmp {__version__} - Tab completes, F1 helps, Ctrl-D quits\n"),
 ]
 _QUIT = "\0quit"  # no line that can be typed
