@@ -289,6 +289,10 @@ class _StateLoader:
         self._report = report
 
     def load(self) -> Generator[Progress | None]:
+        for entry in self._registry.entries:
+            if entry.is_unmigratable:
+                self._report(f"State blocked by non-migratable device '{entry.name}'")
+                raise StreamError(errno.EINVAL)
         yield from self._patiently(self._load_header)
         while True:
             section_type = yield from self._patiently(self._load_section_type)
