@@ -39,7 +39,8 @@ def migrate(
         return
     wakeup = Wakeup()
     migration.when_finished(wakeup.wake)
-    yield wakeup
+    while not wakeup.is_awake:
+        yield wakeup
     if migration.error:
         machine.complain(f"{machine.program}: {migration.error}")
 

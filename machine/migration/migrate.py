@@ -298,7 +298,11 @@ class Migration:
         """Go on until what is left can go out within the downtime that is allowed."""
         threshold = 0
         while True:
-            yield from self._wait_for_room(channel, file)
+            try:
+                yield from self._wait_for_room(channel, file)
+            except QemuError:
+                saver.report_failure()
+                raise
             if self.timing.measure(file.transferred, self.statistics):
                 downtime_ms = self.parameters.number("downtime-limit")
                 threshold = int(self.timing.bytes_per_second * downtime_ms / 1000)
