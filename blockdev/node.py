@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from blockdev.dirty_bitmap import DirtyBitmap
     from blockdev.file import Buffer
     from blockdev.snapshot import Snapshot
 
@@ -65,6 +66,7 @@ class BlockNode:
         detect_zeroes: what becomes of zeros that are written: "off", "on" or "unmap"; they
             read the same.
         parents: how many nodes and backends use this one.
+        dirty_bitmaps: each is told what a guest writes; see `mark_dirty`.
         monitor_owned: made by ``-blockdev``, so a root even when nothing uses it.
         is_inactive: another process may have the image for now, so that nothing is written here:
             the machine migrated away, or hasn't come yet.
@@ -83,6 +85,7 @@ class BlockNode:
         self.has_own_backing = False
         self.detect_zeroes = "off"
         self.parents = 0
+        self.dirty_bitmaps: list[DirtyBitmap] = []
         self.monitor_owned = False
         self.is_inactive = False
 
@@ -100,6 +103,11 @@ class BlockNode:
     def size(self) -> int:
         """Bytes a guest sees."""
         raise NotImplementedError
+
+    @property
+    def cluster_size(self) -> int:
+        """Bytes that the format allocates at a time; 0 where it has no such thing."""
+        return 0
 
     @property
     def allocated_bytes(self) -> int:
@@ -174,6 +182,11 @@ class BlockNode:
             size: how many bytes are asked about; the answer is of no more.
         """
         raise QemuError("Operation not supported", errno.ENOTSUP)
+
+    def mark_dirty(self, offset: int, size: int) -> None:
+        """Note that these bytes were written; to be called by whoever writes them here."""
+        for bitmap in self.dirty_bitmaps:
+            bitmap.mark(offset, size)
 
     def write_back(self) -> None:
         """Bring to the file what this node keeps in memory, in an order a crash can't hurt."""

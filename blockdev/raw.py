@@ -108,12 +108,17 @@ class RawNode(BlockNode):
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         self.check_active()
+        self.mark_dirty(offset, sum(map(len, buffers)))
         self.file.write(offset, buffers)
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return self.file.allocation(offset, size)
 
     # A raw node over one that keeps snapshots hands them on, as in QEMU.
+
+    @property
+    def cluster_size(self) -> int:
+        return self.file.cluster_size
 
     @property
     def has_snapshots(self) -> bool:

@@ -93,6 +93,14 @@ class Command:
         """The name and its aliases."""
         return tuple(self.name.split("|"))
 
+    def help_line(self, before: str = "") -> str:
+        """What `help` says of it.
+
+        Args:
+            before: what stands before a topic's name, such as ``info ``.
+        """
+        return f"{before}{self.name} {self.params} -- {self.help}"
+
     @property
     def parameters(self) -> tuple[Argument, ...]:
         """What the args_type says, parsed when first asked for: there are many rows."""

@@ -7,6 +7,7 @@ from hmp.arguments import Argument, Flag, FormatMemory
 from hmp.command import Command, CommandTable, Completion
 from hmp.commands import COMMANDS
 from hmp.errors import UsageError, WordError
+from hmp.reading import UnknownCommandError, find_command, read_arguments
 from hmp.scanner import BLANKS, WORD_COUNT_LIMIT, Scanner, split_words
 
 TYPE_CHECKING = False
@@ -113,7 +114,11 @@ class Monitor:
 
     def _execute(self, line: str) -> Iterator[object]:
         scanner = Scanner(line)
-        path = self._find(scanner)
+        try:
+            path = find_command(self.commands, scanner)
+        except UnknownCommandError as error:
+            self.print_line(str(error))
+            return
         if not path:
             return
         typed = scanner.show(scanner.text[: scanner.position])
@@ -121,7 +126,7 @@ class Monitor:
             self.print_line(f'Command "{typed}" is not available.')
             return
         try:
-            arguments = self._arguments(path[-1], scanner)
+            arguments = read_arguments(path[-1], scanner, self)
         except UsageError as error:
             if error.aside:
                 self.aside(error.aside + "\n")
@@ -130,34 +135,6 @@ class Monitor:
             self.print_line(f'Try "help {typed.rstrip(BLANKS)}" for more information')
             return
         yield from self._run(path, path[-1].run, arguments)
-
-    def _find(self, scanner: Scanner) -> tuple[Command, ...]:
-        """The command a line names, after the commands whose topic it is; empty if none."""
-        path: tuple[Command, ...] = ()
-        table: CommandTable | None = self.commands
-        while table is not None:
-            name = scanner.command_name()
-            if not name and scanner.at_end:
-                break
-            command = table.find(name)
-            if command is None:
-                typed = scanner.show(scanner.text[: scanner.position])
-                self.print_line(f"unknown command: '{typed}'")
-                return ()
-            path += (command,)
-            table = command.sub_table
-            scanner.skip_blanks()
-        return path
-
-    def _arguments(self, command: Command, scanner: Scanner) -> dict[str, Any]:
-        values = {
-            parameter.keyword: parameter.read(scanner, command.name, self)
-            for parameter in command.parameters
-        }
-        scanner.skip_blanks()
-        if not scanner.at_end:
-            raise UsageError(f"{command.name}: extraneous characters at the end of line")
-        return values
 
     def _run(
         self, path: tuple[Command, ...], run: Handler, arguments: dict[str, Any]
@@ -195,14 +172,11 @@ class Monitor:
                 self.print_line(f"unknown command: '{' '.join(words[: depth + 1])}'")
                 return
             if command.sub_table is None:
-                self._print_help_line(before, command)
+                self.print_line(command.help_line(before))
                 return
             table, before = command.sub_table, f"{before}{word} "
         for command in table:
-            self._print_help_line(before, command)
-
-    def _print_help_line(self, before: str, command: Command) -> None:
-        self.print_line(f"{before}{command.name} {command.params} -- {command.help}")
+            self.print_line(command.help_line(before))
 
     # -- completion
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Options of QEMU 7.2 that take a value, by what becomes of them here.
 _USED_WITH_VALUE = frozenset(
     "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
-    "global accel smp rtc cpu display ui incoming".split()
+    "global accel smp rtc cpu display ui config incoming".split()
 )
 _IGNORED_WITH_VALUE = frozenset(
     "vga k boot serial parallel bios L echr D d seed compat msg sandbox overcommit "
@@ -27,7 +27,9 @@ _MISSING_WITH_VALUE = frozenset(
     "qmp-pretty mon debugcon gdb dfilter xen-domid option-rom icount chroot runas "
     "readconfig plugin async-teardown dump-vmstate object".split()
 )
-_USED_ALONE = frozenset("S snapshot nodefaults nographic only-migratable h help version".split())
+_USED_ALONE = frozenset(
+    "S snapshot nodefaults nographic only-migratable h help version ui-help yes".split()
+)
 _IGNORED_ALONE = frozenset(
     "no-user-config no-reboot no-shutdown no-acpi no-hpet no-fd-bootchk usb portrait full-screen "
     "win2k-hack enable-kvm mem-prealloc".split()

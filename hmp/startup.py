@@ -327,7 +327,7 @@ class Startup:
         Raises:
             QemuError: the board can't be made, or a device doesn't fit.
         """
-        from machine.devices import loader, storage
+        from machine.devices import guest, loader, storage
 
         if self.cpu_model and machine.board.has_cpu is False:
             pass  # a board without processors doesn't look at their model
@@ -338,6 +338,10 @@ class Startup:
             if driver == "loader":
                 with Blame(text):
                     loader.realize(machine, options)
+            elif driver == guest.DRIVER:
+                path = machine.next_device_path(options.get("id", ""))
+                with Blame(text):
+                    guest.realize(machine, options, path)
             elif driver in storage.MODELS or driver in storage.CONTROLLERS:
                 path = machine.next_device_path(options.get("id", ""))
                 with Blame(text):

@@ -101,7 +101,6 @@ class Image(BlockNode):
         if self.header.incompatible_features & DIRTY and not read_only:
             self._repair()
         self.cluster_bits = self.header.cluster_bits
-        self.cluster_size = 1 << self.cluster_bits
         first_cluster = file.read(0, self.cluster_size)
         self.extensions = read_extensions(first_cluster, self.header)
         self.backing_name = read_backing_name(first_cluster, self.header)
@@ -179,6 +178,10 @@ class Image(BlockNode):
     def size(self) -> int:
         return self.header.size
 
+    @property
+    def cluster_size(self) -> int:
+        return 1 << self.cluster_bits
+
     def mapping(
         self, l1: array[int], *, read_below: Callable[[int, memoryview], None] | None = None
     ) -> Mapping:
@@ -201,17 +204,21 @@ class Image(BlockNode):
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         self._check_usable()
-        self._check_inside(offset, sum(map(len, buffers)))
+        size = sum(map(len, buffers))
+        self._check_inside(offset, size)
+        self.mark_dirty(offset, size)
         self.active.write(offset, buffers)
 
     def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
         self._check_usable()
         self._check_inside(offset, size)
+        self.mark_dirty(offset, size)
         zeros.write_zeroes(self, offset, size, may_unmap=may_unmap)
 
     def discard(self, offset: int, size: int) -> None:
         self._check_usable()
         self._check_inside(offset, size)
+        self.mark_dirty(offset, size)
         zeros.discard(self, offset, size)
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:

@@ -284,6 +284,8 @@ class Survey(RawHeader):
         self._refcount_table = from_big_endian(self.read(self.refcount_table_offset, size))
         entries_per_block = self.cluster_size * 8 >> self.refcount_order
         for index, entry in enumerate(self._refcount_table):
+            if not entry:
+                continue
             offset = entry & _REFCOUNT_TABLE_MASK
             first = index * entries_per_block
             if not offset or first >= len(self.stored):
@@ -318,6 +320,8 @@ class Survey(RawHeader):
     def _refer_to_blocks(self) -> None:
         say = self.corruptions.append
         for index, entry in enumerate(self._refcount_table):
+            if not entry:
+                continue
             offset = entry & _REFCOUNT_TABLE_MASK
             cluster = offset >> self.cluster_bits
             if entry & ~_REFCOUNT_TABLE_MASK:

@@ -8,8 +8,9 @@ import os
 from blockdev.errors import QemuError
 from machine.memory import PAGE_SIZE
 from machine.migration.qemufile import StreamError, StreamStalled
-from machine.vmstate.description import VMStateDescription, to_json
+from machine.vmstate.description import VMStateDescription
 from machine.vmstate.fields import SizedBuffer, UInt32
+from machine.vmstate.vmdesc import to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from machine.migration.qemufile import QEMUFileReader, QEMUFileWriter
-    from machine.vmstate.description import Json, Record, Report
-    from machine.vmstate.registry import Progress, Registry, SaveStateEntry
+    from machine.vmstate.description import Record, Report
+    from machine.vmstate.entry import SaveStateEntry
+    from machine.vmstate.registry import Progress, Registry
+    from machine.vmstate.vmdesc import Json
 
     T = TypeVar("T")
 
@@ -183,11 +186,10 @@ class StateSaver:
                 self._put_footer(entry)
         devices: list[Json] = []
         for entry in self._registry.entries:
-            if entry.description and entry.description.is_needed(entry.device):
+            if entry.is_full:
                 self._put_full_header(entry, SECTION_FULL)
-                written = entry.description.save(file, entry.device)
+                devices.append(entry.save(file))
                 self._put_footer(entry)
-                devices.append({"name": entry.name, "instance_id": entry.instance_id, **written})
         file.put_byte(EOF)
         if not self._switches.suppress_vmdesc:
             text = to_json({"page_size": PAGE_SIZE, "devices": devices}).encode()
@@ -404,22 +406,19 @@ class _StateLoader:
 
     def _load_section(self, entry: SaveStateEntry, about: str) -> Generator[Progress | None]:
         """The body and the footer."""
-        file, version_id = self._file, entry.load_version_id
-        record: Record | None = None
+        apply: Callable[[], object] | None = None
         try:
             if entry.live:
-                yield from entry.live.load(file, version_id, self._report)
-            elif entry.description:
-                record = yield from self._patiently(
-                    entry.description.load, file, entry.device, version_id, self._report
-                )
+                yield from entry.live.load(self._file, entry.load_version_id, self._report)
+            else:
+                apply = yield from self._patiently(entry.load, self._file, self._report)
         except StreamError:
             self._report(f"error while loading state {about}")
             raise
         if self._switches.send_section_footer:
             yield from self._patiently(self._load_footer, entry)
-        if record:
-            record.apply(entry.device)
+        if apply:
+            apply()
 
     def _load_footer(self, entry: SaveStateEntry) -> None:
         mark = self._file.get_byte()

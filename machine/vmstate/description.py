@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from machine.migration.qemufile import StreamError
-from machine.vmstate.fields import Struct
+from machine.vmstate.field import Foreseen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from machine.migration.qemufile import QEMUFileReader, QEMUFileWriter
-    from machine.vmstate.fields import Field
+    from machine.vmstate.field import Field
+    from machine.vmstate.field import Report as Report
+    from machine.vmstate.vmdesc import Json
 
-    Report = Callable[[str], None]  # takes a line for the user
-    Json = dict[str, "Json"] | list["Json"] | str | int
+    OldLoader = Callable[[QEMUFileReader, Any, int], dict[str, Any]]
 
 SUBSECTION = 0x05
 
@@ -32,28 +33,37 @@ class Record:
         subsections: those the stream had, in its order.
     """
 
-    __slots__ = ("description", "subsections", "values", "version_id")
+    __slots__ = ("_fields", "description", "is_old", "subsections", "values", "version_id")
 
     def __init__(self, description: VMStateDescription, version_id: int) -> None:
         self.description = description
         self.version_id = version_id
         self.values: dict[str, Any] = {}
         self.subsections: list[Record] = []
+        self.is_old = False
+        self._fields: list[tuple[Field, Any]] = []
+
+    def add(self, field: Field, value: Any) -> None:
+        """Keep what was read of a field; of several with one name, all."""
+        self._fields.append((field, value))
+        if field.has_value:
+            self.values[field.name] = value
 
     def apply(self, device: Any) -> None:
         """Give the device what was read."""
-        for name, value in self.values.items():
-            if isinstance(value, Record):
-                value.apply(getattr(device, name))
-            elif isinstance(value, list) and value and isinstance(value[0], Record):
-                for element, part in zip(value, getattr(device, name), strict=True):
-                    element.apply(part)
-            else:
+        description = self.description
+        if self.is_old:
+            for name, value in self.values.items():
                 setattr(device, name, value)
+            return
+        if description.pre_load:
+            description.pre_load(device)
+        for field, value in self._fields:
+            field.apply(device, value)
         for subsection in self.subsections:
             subsection.apply(device)
-        if self.description.post_load:
-            self.description.post_load(device, self.version_id)
+        if description.post_load:
+            description.post_load(device, self.version_id)
 
 
 class VMStateDescription:
@@ -62,11 +72,15 @@ class VMStateDescription:
     Args:
         name: the section's name; a subsection's begins with its parent's and ``/``.
         version_id: what is written, and the newest that is read.
-        minimum_version_id: the oldest that is read.
+        minimum_version_id: the oldest that is read by the fields.
+        minimum_version_id_old: the oldest that `load_state_old` reads.
+        load_state_old: reads what is older than the fields know: given the file, the device (to
+            look at) and the version, it returns the device's new attributes by name.
         fields: in the order of the stream.
         subsections: descriptions of the same device, written only when `needed`.
         needed: whether this section or subsection is to be written, given the device.
         pre_save: brings the device's attributes up to date before they are written.
+        pre_load: prepares the device, once the record is good and before it has any value of it.
         check: looks at what was read; reports and raises StreamError if it can't be.  Given the
             device (to compare, not to change), the record and where to report.
         post_load: given the device, which has all values now, and the stream's version.
@@ -76,10 +90,13 @@ class VMStateDescription:
     __slots__ = (
         "check",
         "fields",
+        "load_state_old",
         "minimum_version_id",
+        "minimum_version_id_old",
         "name",
         "needed",
         "post_load",
+        "pre_load",
         "pre_save",
         "subsections",
         "unmigratable",
@@ -92,10 +109,13 @@ class VMStateDescription:
         name: str,
         version_id: int = 1,
         minimum_version_id: int = 1,
+        minimum_version_id_old: int = 0,
+        load_state_old: OldLoader | None = None,
         fields: tuple[Field, ...] = (),
         subsections: tuple[VMStateDescription, ...] = (),
         needed: Callable[[Any], bool] | None = None,
         pre_save: Callable[[Any], None] | None = None,
+        pre_load: Callable[[Any], None] | None = None,
         check: Callable[[Any, Record, Report], None] | None = None,
         post_load: Callable[[Any, int], None] | None = None,
         unmigratable: bool = False,
@@ -103,10 +123,13 @@ class VMStateDescription:
         self.name = name
         self.version_id = version_id
         self.minimum_version_id = minimum_version_id
+        self.minimum_version_id_old = minimum_version_id_old
+        self.load_state_old = load_state_old
         self.fields = fields
         self.subsections = subsections
         self.needed = needed
         self.pre_save = pre_save
+        self.pre_load = pre_load
         self.check = check
         self.post_load = post_load
         self.unmigratable = unmigratable
@@ -116,20 +139,29 @@ class VMStateDescription:
 
     # --- saving
 
-    def save(self, file: QEMUFileWriter, device: Any) -> dict[str, Json]:
+    def save(
+        self, file: QEMUFileWriter, device: Any, version_id: int | None = None
+    ) -> dict[str, Json]:
         """Write the device's state, and return the description of what was written.
 
-        Source of its shape: what QEMU 7.2 appends to its own streams.
+        Args:
+            version_id: an older version to write it as.
+
+        Source of the description's shape: what QEMU 7.2 appends to its own streams.
         """
+        if version_id is None:
+            version_id = self.version_id
         if self.pre_save:
             self.pre_save(device)
         fields: list[Json] = []
         for field, name in zip(self.fields, self._unique_names(), strict=True):
-            if field.since_version <= self.version_id:
-                fields += self._save_field(file, device, field, name)
+            if field.is_present(device, version_id):
+                fields += field.save(file, device, name)
+            else:
+                assert not field.must_exist, f"{self.name}/{field.name}"
         written: dict[str, Json] = {
             "vmsd_name": self.name,
-            "version": self.version_id,
+            "version": version_id,
             "fields": fields,
         }
         subsections: list[Json] = []
@@ -143,33 +175,11 @@ class VMStateDescription:
             written["subsections"] = subsections
         return written
 
-    def _save_field(self, file: QEMUFileWriter, device: Any, field: Field, name: str) -> list[Json]:
-        """Write a field; an entry for each element, or one for all if they are all alike."""
-        value: Any = getattr(device, field.name) if field.has_value else None
-        elements: list[Any] = [value] if field.count is None else value
-        assert field.count is None or len(elements) == field.count
-        entries: list[Json] = []
-        for index, element in enumerate(elements):
-            entry: dict[str, Json] = {"name": name}
-            if len(elements) > 1:
-                if _has_fixed_size(field):
-                    entry["array_len"] = len(elements)
-                else:
-                    entry["index"] = index
-            entry["type"] = field.type_name
-            before = file.transferred
-            if isinstance(field, Struct):
-                entry["struct"] = field.description.save(file, element)
-            else:
-                field.put(file, element)
-            entry["size"] = file.transferred - before
-            if index == 0 or "index" in entry:
-                entries.append(entry)
-        return entries
-
     def _unique_names(self) -> list[str]:
         """The fields' names; those that come several times get a number in brackets."""
         names = [field.name for field in self.fields]
+        if len(set(names)) == len(names):
+            return names
         return [
             f"{name}[{names[:index].count(name)}]" if names.count(name) > 1 else name
             for index, name in enumerate(names)
@@ -190,41 +200,40 @@ class VMStateDescription:
                 f"{self.version_id}"
             )
             raise StreamError(errno.EINVAL)
-        if version_id < self.minimum_version_id:
-            report(
-                f"{self.name}: incoming version_id {version_id} is too old for local minimum "
-                f"version_id  {self.minimum_version_id}"
-            )
-            raise StreamError(errno.EINVAL)
         record = Record(self, version_id)
+        if version_id < self.minimum_version_id:
+            self._load_old(file, device, record, report)
+            return record
+        foreseen = Foreseen(device, record.values)
         for field in self.fields:
-            if field.since_version <= version_id:
-                self._load_field(file, device, field, record, report)
+            if field.is_present(foreseen, version_id):
+                try:
+                    value = field.load(file, foreseen, report)
+                except StreamError:
+                    report(f"Failed to load {self.name}:{field.name}")
+                    raise
+                record.add(field, value)
+            elif field.must_exist:
+                report(f"Input validation failed: {self.name}/{field.name}")
+                raise StreamError(errno.EPERM)
         self._load_subsections(file, device, record, report)
         if self.check:
             self.check(device, record, report)
         return record
 
-    def _load_field(
-        self, file: QEMUFileReader, device: Any, field: Field, record: Record, report: Report
-    ) -> None:
-        parts: Any = getattr(device, field.name) if isinstance(field, Struct) else None
-        elements: list[Any] = []
-        try:
-            for index in range(1 if field.count is None else field.count):
-                if isinstance(field, Struct):
-                    part = parts if field.count is None else parts[index]
-                    version = field.description.version_id
-                    elements.append(field.description.load(file, part, version, report))
-                else:
-                    elements.append(field.get(file, record))
-                if file.error:
-                    raise StreamError(file.error)
-        except StreamError:
-            report(f"Failed to load {self.name}:{field.name}")
-            raise
-        if field.has_value:
-            record.values[field.name] = elements[0] if field.count is None else elements
+    def _load_old(self, file: QEMUFileReader, device: Any, record: Record, report: Report) -> None:
+        """Read a version that the fields don't know."""
+        version_id = record.version_id
+        if self.load_state_old is None or version_id < self.minimum_version_id_old:
+            report(
+                f"{self.name}: incoming version_id {version_id} is too old for local minimum "
+                f"version_id  {self.minimum_version_id}"
+            )
+            raise StreamError(errno.EINVAL)
+        record.is_old = True
+        record.values = self.load_state_old(file, device, version_id)
+        if file.error:
+            raise StreamError(file.error)
 
     def _load_subsections(
         self, file: QEMUFileReader, device: Any, record: Record, report: Report
@@ -245,25 +254,3 @@ class VMStateDescription:
             # QEMU keeps this version in one byte.
             version_id = file.get_be32() & 0xFF
             record.subsections.append(known.load(file, device, version_id, report))
-
-
-def _has_fixed_size(field: Field) -> bool:
-    """Whether all elements of an array take the same room, so that one stands for all."""
-    if not isinstance(field, Struct):
-        return True
-    description = field.description
-    return not description.subsections and all(map(_has_fixed_size, description.fields))
-
-
-def to_json(value: Json) -> str:
-    """JSON as QEMU spaces it.  Names are ours, so nothing in them wants escaping."""
-    if isinstance(value, dict):
-        return "{" + ", ".join([f'"{key}": {to_json(item)}' for key, item in value.items()]) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(to_json, value)) + "]"
-    if isinstance(value, str):
-        assert value.isascii()
-        assert value.isprintable()
-        assert not {'"', "\\"} & set(value)
-        return f'"{value}"'
-    return str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from machine.vmstate.blockers import Blockers
+from machine.vmstate.entry import SaveStateEntry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,15 +13,24 @@ if TYPE_CHECKING:
 
     from machine.migration.qemufile import QEMUFileReader, QEMUFileWriter
     from machine.vmstate.description import Report, VMStateDescription
+    from machine.vmstate.entry import OldStyleState
 
     Progress = tuple[int, int]  # done, total: bytes of guest memory
 
-
 NO_ALIAS = 0xFFFFFFFF  # QEMU's -1; a stream that says just this finds the entry too
+LONGEST_NAME = 255  # bytes; the stream has one byte for it
 
 
 class LiveState:
     """State too large for one section: it goes out in parts, while the machine may run on."""
+
+    def set_params(self, *, block: bool, shared: bool) -> None:
+        """Learn how the machine is going to be saved, before anything of it is.
+
+        Args:
+            block: the disks go along (``migrate -b``).
+            shared: only what their backing files haven't got (``migrate -i``).
+        """
 
     def save_setup(self, file: QEMUFileWriter) -> None:
         """Write the START section's body, and begin anew."""
@@ -61,64 +71,6 @@ class LiveState:
         raise NotImplementedError
 
 
-class SaveStateEntry:
-    """One device, or other part of the machine, that is saved.
-
-    Attributes:
-        alias_id: another instance id under which streams may have it.
-        section_id: the stream's short name of it.
-        live: for what goes out in parts; else `description` and `device` say what to do.
-        load_section_id: the id that the stream being loaded gave it, 0 before any.
-        load_version_id: likewise its version.
-    """
-
-    __slots__ = (
-        "alias_id",
-        "description",
-        "device",
-        "instance_id",
-        "live",
-        "load_section_id",
-        "load_version_id",
-        "name",
-        "priority",
-        "section_id",
-        "version_id",
-    )
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        instance_id: int,
-        alias_id: int,
-        section_id: int,
-        version_id: int,
-        priority: int,
-        live: LiveState | None = None,
-        description: VMStateDescription | None = None,
-        device: Any = None,
-    ) -> None:
-        self.name = name
-        self.instance_id = instance_id
-        self.alias_id = alias_id
-        self.section_id = section_id
-        self.version_id = version_id
-        self.priority = priority
-        self.live = live
-        self.description = description
-        self.device = device
-        self.load_section_id = 0
-        self.load_version_id = 0
-
-    @property
-    def is_unmigratable(self) -> bool:
-        return self.description is not None and self.description.unmigratable
-
-    def __repr__(self) -> str:
-        return f"<SaveStateEntry {self.section_id} {self.name} {self.instance_id}>"
-
-
 class Registry:
     """The entries in the order of the stream: higher priority first, then as they came.
 
@@ -136,6 +88,7 @@ class Registry:
         description: VMStateDescription,
         device: Any,
         *,
+        path: str = "",
         instance_id: int | None = None,
         alias_id: int = NO_ALIAS,
         section_id: int | None = None,
@@ -146,46 +99,68 @@ class Registry:
         Args:
             description: what to save.
             device: whose attributes.
+            path: where it is on its bus (``0000:00:03.0``), which tells it from its like; then
+                the instance id is that of streams without paths.
             instance_id: None takes the next one of this name.
             alias_id: another one, under which older streams have it.
             section_id: None takes the next one of all.
             priority: devices that others need when they are loaded have a higher one.
+
+        Raises:
+            QemuError: the path is too long.
         """
-        return self._insert(
-            SaveStateEntry(
-                name=description.name,
-                instance_id=self._instance_id(description.name, instance_id),
-                alias_id=alias_id,
-                section_id=self._section_id(section_id),
-                version_id=description.version_id,
-                priority=priority,
-                description=description,
-                device=device,
-            )
+        return self._register(
+            description.name,
+            description.version_id,
+            path=path,
+            instance_id=instance_id,
+            alias_id=alias_id,
+            section_id=section_id,
+            priority=priority,
+            description=description,
+            device=device,
+        )
+
+    def register_old_style(
+        self,
+        name: str,
+        version_id: int,
+        old_style: OldStyleState,
+        *,
+        path: str = "",
+        instance_id: int | None = None,
+        section_id: int | None = None,
+        device: Any = None,
+    ) -> SaveStateEntry:
+        """Let something be saved that writes and reads itself; `device` is who goes with it."""
+        return self._register(
+            name,
+            version_id,
+            path=path,
+            instance_id=instance_id,
+            section_id=section_id,
+            old_style=old_style,
+            device=device,
         )
 
     def register_live(
         self, name: str, version_id: int, live: LiveState, *, section_id: int | None = None
     ) -> SaveStateEntry:
         """Let something be saved in parts."""
-        return self._insert(
-            SaveStateEntry(
-                name=name,
-                instance_id=self._instance_id(name, None),
-                alias_id=0,
-                section_id=self._section_id(section_id),
-                version_id=version_id,
-                priority=0,
-                live=live,
-            )
-        )
+        return self._register(name, version_id, section_id=section_id, alias_id=0, live=live)
+
+    def set_params(self, *, block: bool, shared: bool) -> None:
+        """Tell what is saved in parts how that is going to be."""
+        for entry in self.entries:
+            if entry.live:
+                entry.live.set_params(block=block, shared=shared)
 
     def unregister(self, device: Any) -> None:
         """Forget all that was registered for a device, and the blockers that it owns."""
         self.entries = [
             entry
             for entry in self.entries
-            if entry.device is not device and entry.live is not device
+            if all(owner is not device for owner in (entry.device, entry.live, entry.old_style))
         ]
         self.blockers.remove_of(device)
 
@@ -213,7 +188,7 @@ class Registry:
 
     def find(self, name: str, instance_id: int) -> SaveStateEntry | None:
         for entry in self.entries:
-            if entry.name == name and instance_id in (entry.instance_id, entry.alias_id):
+            if entry.matches(name, instance_id):
                 return entry
         return None
 
@@ -224,20 +199,60 @@ class Registry:
                 return entry
         return None
 
-    def _insert(self, entry: SaveStateEntry) -> SaveStateEntry:
+    def _register(
+        self,
+        name: str,
+        version_id: int,
+        *,
+        path: str = "",
+        instance_id: int | None = None,
+        alias_id: int = NO_ALIAS,
+        section_id: int | None = None,
+        priority: int = 0,
+        live: LiveState | None = None,
+        old_style: OldStyleState | None = None,
+        description: VMStateDescription | None = None,
+        device: Any = None,
+    ) -> SaveStateEntry:
+        compat_name = ""
+        compat_instance_id = 0
+        if path:
+            compat_name, name = name, f"{path}/{name}"
+            if len(name.encode()) > LONGEST_NAME:
+                raise QemuError(f"Path too long for VMState ({path})")
+            compat_instance_id = self._next_compat_instance_id(compat_name, instance_id)
+            instance_id = None
+        if section_id is None:
+            section_id = self._next_section_id
+        self._next_section_id = max(self._next_section_id, section_id + 1)
+        entry = SaveStateEntry(
+            name=name,
+            instance_id=self._next_instance_id(name, instance_id),
+            compat_name=compat_name,
+            compat_instance_id=compat_instance_id,
+            alias_id=alias_id,
+            section_id=section_id,
+            version_id=version_id,
+            priority=priority,
+            live=live,
+            old_style=old_style,
+            description=description,
+            device=device,
+        )
         index = len(self.entries)
-        while index and self.entries[index - 1].priority < entry.priority:
+        while index and self.entries[index - 1].priority < priority:
             index -= 1
         self.entries.insert(index, entry)
         return entry
 
-    def _section_id(self, wanted: int | None) -> int:
-        section_id = self._next_section_id if wanted is None else wanted
-        self._next_section_id = max(self._next_section_id, section_id + 1)
-        return section_id
-
-    def _instance_id(self, name: str, wanted: int | None) -> int:
+    def _next_instance_id(self, name: str, wanted: int | None) -> int:
         if wanted is not None:
             return wanted
         taken = [entry.instance_id for entry in self.entries if entry.name == name]
+        return max(taken, default=-1) + 1
+
+    def _next_compat_instance_id(self, name: str, wanted: int | None) -> int:
+        if wanted is not None:
+            return wanted
+        taken = [entry.compat_instance_id for entry in self.entries if entry.compat_name == name]
         return max(taken, default=-1) + 1

@@ -11,7 +11,7 @@ from machine.migration.qemufile import (
     StreamError,
     StreamStalled,
 )
-from machine.vmstate.description import VMStateDescription, to_json
+from machine.vmstate.description import VMStateDescription
 from machine.vmstate.fields import (
     Bool,
     Buffer,
@@ -27,6 +27,7 @@ from machine.vmstate.fields import (
     UInt64,
     UnusedBuffer,
 )
+from machine.vmstate.vmdesc import to_json
 from tests.machine.machines import Bytes, Collecting, Dripping
 from tests.machine.reference import outgoing
 
