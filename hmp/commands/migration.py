@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
+from hmp.errors import Canceled
 from machine.loop import Wakeup
 
 TYPE_CHECKING = False
@@ -39,8 +40,12 @@ def migrate(
         return
     wakeup = Wakeup()
     migration.when_finished(wakeup.wake)
-    while not wakeup.is_awake:
-        yield wakeup
+    try:
+        while not wakeup.is_awake:
+            yield wakeup
+    except Canceled:
+        migration.cancel()
+        raise
     if migration.error:
         machine.complain(f"{machine.program}: {migration.error}")
 

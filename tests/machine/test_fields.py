@@ -565,6 +565,7 @@ def test_a_buffer_may_change_once_it_is_saved():
     class Channel:
         def writev(self, buffers):
             channel_data.extend(bytes(buffer) for buffer in buffers)
+            return sum(map(len, buffers))
 
     file = QEMUFileWriter(Channel())
     VMStateDescription(name="row", fields=(Buffer("x", 9000),)).save(file, device)

@@ -39,6 +39,7 @@ from hmp.monitor import Monitor
 from hmp.reading import Reading, read_line
 from hmp.settings import Settings
 from machine.events import Event
+from machine.loop import Wakeup
 from machine.machine import Machine
 
 _PROMPT: Fragments = [("class:prompt", "(qemu) ")]
@@ -221,7 +222,8 @@ class Shell:
         step = next(work, _DONE)
         while step is not _DONE:
             progress.show(step)
-            if step is None:  # it waits for something outside, so everyone has to go on
+            if step is None or isinstance(step, Wakeup):
+                # It waits for something outside, so everyone has to go on.
                 await self._embedding.turn(0.05)
             else:
                 with self._embedding.held():
