@@ -160,8 +160,19 @@ def _launch(machine: Machine, startup: Startup) -> None:
 
         for _ in load(machine, plan_load(machine, startup.loadvm)):
             pass
-    if not startup.is_paused:
+    if startup.incoming is not None:
+        _wait_for_migration(machine, startup.incoming)
+    elif not startup.is_paused:
         machine.cont()
+
+
+def _wait_for_migration(machine: Machine, uri: str) -> None:
+    from machine.migration.incoming import DEFER
+    from machine.migration.transport import numbered_descriptor
+
+    if uri != DEFER:
+        with Blame(f"-incoming {uri}"):
+            machine.incoming.start(uri, numbered_descriptor)
 
 
 def _tell(text: str) -> None:

@@ -29,6 +29,9 @@ class Monitor:
         formats: what `print` and `x` fall back to. QEMU has one for all its monitors.
         aside: takes what QEMU prints on its own standard output, not on the monitor: two
             complaints about quotes. The same as ``write`` unless a front end changes it.
+        receive_descriptor: gives a descriptor that came with what was typed last; the front end
+            knows where.
+        descriptors: those that the user gave names, which are this monitor's only.
         running: the command being run, and before it the one whose topic it is.
     """
 
@@ -44,6 +47,8 @@ class Monitor:
         self.history: Sequence[str] = ()
         self.formats = formats or FormatMemory()
         self.aside = write
+        self.receive_descriptor: Callable[[], int | None] = _receive_nothing
+        self.descriptors: dict[str, int] = {}
         self.running: tuple[Command, ...] = ()
         self._write = write
         self._cpu_index = 0
@@ -73,6 +78,16 @@ class Monitor:
         self._cpu_index = index
         return True
 
+    def take_descriptor(self, name: str) -> int:
+        """A descriptor that the user named; it is the caller's then.
+
+        Raises:
+            QemuError: there is none of this name.
+        """
+        if name not in self.descriptors:
+            raise QemuError(f"File descriptor named '{name}' has not been found")
+        return self.descriptors.pop(name)
+
     def register(self, name: str) -> int | None:
         """The value of the current CPU's register; None if there is no such."""
         cpu = self.current_cpu
@@ -88,7 +103,7 @@ class Monitor:
     def execute(self, line: str) -> Iterator[object]:
         """Run one line; a generator, of which each step may take a while.
 
-        After a step that is not None, nobody else may touch the machine before the next one.
+        After a step that isn't a `Wakeup` nobody else may touch the machine before the next one.
         Nothing a line can hold makes this raise. What it has to say goes to ``write``.
         """
         try:
@@ -201,6 +216,11 @@ class Monitor:
             return Completion()
         prefix = arguments[-1]
         return Completion.of(prefix, parameter.complete(prefix, self.machine))
+
+
+def _receive_nothing() -> int | None:
+    """Where no front end passes descriptors on."""
+    return None
 
 
 def _parameter_at(parameters: Sequence[Argument], index: int) -> Argument | None:

@@ -70,6 +70,7 @@ class Image(BlockNode):
     Args:
         file: the node with the image's bytes.
         report: told lines from the depths, such as that the image is corrupt.
+        is_inactive: it is only looked at until `activate`.
 
     Raises:
         QemuError: the image can't be opened; QEMU's words, first fault first.
@@ -85,14 +86,21 @@ class Image(BlockNode):
         read_only: bool,
         cache: CacheMode,
         report: Callable[[str], object],
+        is_inactive: bool = False,
     ) -> None:
         super().__init__(node_name, file.filename, read_only=read_only, cache=cache)
         self.file: BlockNode = file
         self.report = report
-        self.marks_are_stale = False  # something may be ours alone without saying so
+        self.is_inactive = is_inactive
         self._is_corrupt = False
         self._said_corrupt = False
         self.claim(attached=False)
+        self._load()
+
+    def _load(self) -> None:
+        """Read what the image says of itself."""
+        file, read_only = self.file, self.read_only or self.is_inactive
+        self.marks_are_stale = False  # something may be ours alone without saying so
         self.header = read_header(file.read(0, _START_BYTES), read_only=read_only)
         if self.header.incompatible_features & DIRTY and not read_only:
             self._repair()
@@ -148,8 +156,26 @@ class Image(BlockNode):
     def claim(self, *, attached: bool) -> None:
         # The format itself allows no second writer, whatever the device says.
         if isinstance(self.file, FileNode):
+            if self.is_inactive:
+                self.file.bytes.set_permissions({CONSISTENT_READ}, ())
+                return
             uses = {CONSISTENT_READ} if self.read_only else {CONSISTENT_READ, WRITE, RESIZE}
             self.file.bytes.set_permissions(uses, {WRITE, RESIZE})
+
+    def inactivate(self) -> None:
+        super().inactivate()
+        self.claim(attached=False)
+
+    def activate(self) -> None:
+        if self.is_inactive:
+            super().activate()
+            try:
+                self.claim(attached=False)
+                self._load()
+            except QemuError:
+                self.is_inactive = True
+                self.claim(attached=False)
+                raise
 
     @property
     def is_inserted(self) -> bool:
@@ -213,6 +239,7 @@ class Image(BlockNode):
             QemuError: the size can't be, or the image's version doesn't allow it.
         """
         self._begin_change(of_size=True)
+        self.check_active()
         resize(self, size)
 
     def _begin_change(self, *, of_size: bool = False) -> None:
@@ -223,6 +250,7 @@ class Image(BlockNode):
             bitmaps.invalidate(disabled=of_size)
 
     def _check_inside(self, offset: int, size: int) -> None:
+        self.check_active()
         if offset + size > self.size:
             raise QemuError("Input/output error", errno.EIO)
 
@@ -235,7 +263,7 @@ class Image(BlockNode):
     # --- the write order
 
     def write_back(self) -> None:
-        if self.read_only or self._is_corrupt:
+        if self.read_only or self.is_inactive or self._is_corrupt:
             return
         if self.active.changed_l1 or self.tables.has_changes:
             self.refcounts.write()
@@ -366,7 +394,7 @@ class Image(BlockNode):
 
     @property
     def has_snapshots(self) -> bool:
-        return not self.read_only
+        return not self.read_only and not self.is_inactive
 
     def snapshots(self) -> Sequence[Snapshot]:
         return self.snapshot_table.entries
@@ -396,6 +424,7 @@ class Image(BlockNode):
 
     def snapshot_delete(self, id: str, name: str) -> None:
         self._check_usable()
+        self.check_active()
         self.snapshot_table.delete(id, name)
         try:
             self._conclude()

@@ -39,6 +39,7 @@ from hmp.monitor import Monitor
 from hmp.reading import Reading, read_line
 from hmp.settings import Settings
 from machine.events import Event
+from machine.loop import Wakeup
 from machine.machine import Machine
 
 _PROMPT: Fragments = [("class:prompt", "(qemu) ")]
@@ -221,20 +222,23 @@ class Shell:
         step = next(work, _DONE)
         while step is not _DONE:
             progress.show(step)
-            if step is None:  # it waits for something outside, so everyone has to go on
+            if isinstance(step, Wakeup):  # it waits for somebody, so everyone has to go on
                 await self._embedding.turn(0.05)
             else:
                 with self._embedding.held():
                     await asyncio.sleep(0)
-            step = self._next_step(work)
+            step = self._next_step(work, step)
         self._embedding.kick()
 
-    def _next_step(self, work: Iterator[object]) -> object:
+    def _next_step(self, work: Iterator[object], step: object) -> object:
+        """The step after this one; the same one again while what it waits for hasn't come."""
         if self._screen.is_interrupted() and isinstance(work, Generator):
             try:
                 return work.throw(Canceled())
             except StopIteration:
                 return _DONE
+        if isinstance(step, Wakeup) and not step.is_awake:
+            return step
         return next(work, _DONE)
 
     # --- what is shown

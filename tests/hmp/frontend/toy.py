@@ -49,6 +49,12 @@ class ToyCompletion:
         self.complaint = complaint
 
 
+def awake():
+    wakeup = Wakeup()
+    wakeup.wake()
+    return wakeup
+
+
 class ToyMonitor:
     def __init__(self, machine, write):
         self.machine = machine
@@ -73,7 +79,7 @@ class ToyMonitor:
             case ["count" | "wait" as how, number]:
                 for index in range(int(number)):
                     self.print(f"{index}\n")
-                    yield (index, int(number)) if how == "count" else None
+                    yield (index, int(number)) if how == "count" else awake()
             case ["work", number]:
                 for index in range(int(number)):
                     yield index, int(number)
