@@ -14,7 +14,7 @@ from hmp.frontend.plain import PlainFrontend  # noqa: E402
 from hmp.frontend.signals import SignalWatch  # noqa: E402
 from machine.chardev import open_chardev  # noqa: E402
 from machine.chardev_options import parse_legacy  # noqa: E402
-from machine.loop import MainLoop  # noqa: E402
+from machine.loop import MainLoop, Wakeup  # noqa: E402
 
 SILENT = {"", "cont", "stop", "savevm", "loadvm", "screendump", "eject", "sendkey", "change", "x"}
 INFO_TOPICS = ("block", "block-jobs", "blockstats", "history", "name", "stats", "status")
