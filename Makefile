@@ -2,12 +2,13 @@
 #   make run ARGS='...'   start hmp          make test    the suite
 #   make check            lint and types     make bench   side by side with the real programs
 #   make soak             hours of stories, damaged images and killed processes
+#   make docs             the pictures of the screen, from real captures
 #   make crash            cut every operation short at every place: is the image left sound?
 PYTHON ?= python3
 VENV := .venv
 SOURCES := hmp machine blockdev
 
-.PHONY: run test check bench crash soak setup
+.PHONY: run test check bench crash docs soak setup
 
 run: setup
 	@$(VENV)/bin/hmp $(ARGS)
@@ -25,6 +26,9 @@ bench: setup
 
 crash: setup
 	@$(VENV)/bin/python -m tests.crash $(ARGS)
+
+docs: setup
+	@$(VENV)/bin/python -m docs $(ARGS)
 
 soak: setup
 	@$(VENV)/bin/python -m tests.soak $(ARGS)

@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from blockdev.dirty_bitmap import DirtyBitmap
     from blockdev.file import Buffer
     from blockdev.snapshot import Snapshot
 
@@ -65,7 +66,10 @@ class BlockNode:
         detect_zeroes: what becomes of zeros that are written: "off", "on" or "unmap"; they
             read the same.
         parents: how many nodes and backends use this one.
+        dirty_bitmaps: each is told what a guest writes; see `mark_dirty`.
         monitor_owned: made by ``-blockdev``, so a root even when nothing uses it.
+        is_inactive: another process may have the image for now, so that nothing is written here:
+            the machine migrated away, or hasn't come yet.
     """
 
     driver = ""
@@ -81,7 +85,9 @@ class BlockNode:
         self.has_own_backing = False
         self.detect_zeroes = "off"
         self.parents = 0
+        self.dirty_bitmaps: list[DirtyBitmap] = []
         self.monitor_owned = False
+        self.is_inactive = False
 
     @property
     def children(self) -> list[BlockNode]:
@@ -99,6 +105,11 @@ class BlockNode:
         raise NotImplementedError
 
     @property
+    def cluster_size(self) -> int:
+        """Bytes that the format allocates at a time; 0 where it has no such thing."""
+        return 0
+
+    @property
     def allocated_bytes(self) -> int:
         """Bytes taken on the host's file system."""
         return self.file.allocated_bytes if self.file else 0
@@ -109,6 +120,32 @@ class BlockNode:
         Raises:
             QemuError: another process has the image.
         """
+
+    def inactivate(self) -> None:
+        """Write back, and leave the image to others until `activate`.
+
+        Raises:
+            QemuError: it can't be written; the node is as active as before.
+        """
+        self.write_back()
+        self.is_inactive = True
+
+    def activate(self) -> None:
+        """Take the image over again, as it is by now; harmless for an active node.
+
+        Raises:
+            QemuError: another process has it, or it can't be opened; it stays inactive.
+        """
+        self.is_inactive = False
+
+    def check_active(self) -> None:
+        """To be called before a write.
+
+        Raises:
+            QemuError: the image is left to others.
+        """
+        if self.is_inactive:
+            raise QemuError(f"Node '{self.node_name}' is inactive", errno.EPERM)
 
     def read(self, offset: int, size: int) -> bytes:
         """`size` bytes from `offset`; what lies past the end reads as zeros."""
@@ -145,6 +182,11 @@ class BlockNode:
             size: how many bytes are asked about; the answer is of no more.
         """
         raise QemuError("Operation not supported", errno.ENOTSUP)
+
+    def mark_dirty(self, offset: int, size: int) -> None:
+        """Note that these bytes were written; to be called by whoever writes them here."""
+        for bitmap in self.dirty_bitmaps:
+            bitmap.mark(offset, size)
 
     def write_back(self) -> None:
         """Bring to the file what this node keeps in memory, in an order a crash can't hurt."""

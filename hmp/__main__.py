@@ -7,6 +7,7 @@ import sys
 
 from blockdev.errors import QemuError
 from hmp import __version__
+from hmp.frontend.choice import RICH, choose_front_end
 from hmp.frontend.descriptors import fill_gaps
 from hmp.options import Option, parse
 from hmp.startup import Blame, Startup
@@ -15,10 +16,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hmp.settings import Settings
     from machine.machine import Machine
 
 PROGRAM = "hmp"
+_OPTIONS_OF_THE_FRONT_END = frozenset(("ui", "config", "yes"))
 _DEMONSTRATION = "-M none -m 16 -name demo -nodefaults".split()
+# Once a second the guest of the demonstration counts in a page of RAM and in a block of the disk.
+_TICKING_GUEST = "hmp-guest,size=8192,pages-rate=1,disk=disk0,disk-size=4096,disk-rate=4096"
 
 
 def main() -> int:
@@ -45,23 +50,18 @@ def run(arguments: Sequence[str]) -> int:
     if "version" in names:
         _tell(f"QEMU emulator version 7.2.0 (hmp {__version__})")
         return 0
-    _check_front_end(options)
-    if names <= {"ui"}:
-        return _demonstrate()
-    return _serve(Startup(options, program=PROGRAM, complain=_complain))
+    if "ui-help" in names:
+        from hmp.settings import describe_settings
+
+        _tell(_UI_USAGE.format(settings=describe_settings()))
+        return 0
+    front_end = choose_front_end(options)
+    if names <= _OPTIONS_OF_THE_FRONT_END:
+        return _demonstrate(options, front_end)
+    return _serve(Startup(options, program=PROGRAM, complain=_complain), options, front_end)
 
 
-def _check_front_end(options: Sequence[Option]) -> None:
-    wanted = os.environ.get("HMP_UI", "")
-    for option in options:
-        if option.name == "ui":
-            wanted = option.value
-    if wanted not in ("", "plain"):
-        text = "the rich front end is not there yet" if wanted == "rich" else "no such front end"
-        raise QemuError(f"--ui {wanted}: {text}")
-
-
-def _demonstrate() -> int:
+def _demonstrate(options: Sequence[Option], front_end: str) -> int:
     """A small machine to look at: a fresh disk in a folder that goes when the program ends."""
     from tempfile import TemporaryDirectory
 
@@ -71,11 +71,12 @@ def _demonstrate() -> int:
         disk = os.path.join(folder, "disk0.qcow2")
         create_image(disk, 64 << 20)
         drive = ["-drive", f"if=none,id=disk0,format=qcow2,file={disk.replace(',', ',,')}"]
-        options = parse(_DEMONSTRATION + drive)
-        return _serve(Startup(options, program=PROGRAM, complain=_complain))
+        machine_options = parse([*_DEMONSTRATION, *drive, "-device", _TICKING_GUEST])
+        startup = Startup(machine_options, program=PROGRAM, complain=_complain)
+        return _serve(startup, options, front_end)
 
 
-def _serve(startup: Startup) -> int:
+def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
     """Make the machine with its monitors, and run it to its end."""
     from hmp.arguments import FormatMemory
     from hmp.frontend.plain import PlainFrontend
@@ -85,19 +86,23 @@ def _serve(startup: Startup) -> int:
     from machine.chardev_options import parse_legacy
     from machine.chardev_stream import StdioDevice
 
+    settings = _read_settings(options) if front_end == RICH else None
+    monitors = startup.monitors
     machine = startup.make_machine()
     watch: SignalWatch | None = None
     try:
-        default = parse_legacy("stdio", "compat_monitor0", machine.report)
-        for text, options in startup.monitors or [("-monitor stdio", default)]:
-            if options is not None:
+        if settings is None and not monitors:
+            stdio = parse_legacy("stdio", "compat_monitor0", machine.report)
+            monitors = [("-monitor stdio", stdio)]
+        for text, place in monitors:
+            if place is not None:
                 machine.location = f"{text}: "
                 with Blame(text):
-                    device = open_chardev(options, machine.loop, machine.report, _tell)
+                    device = open_chardev(place, machine.loop, machine.report, _tell)
                 machine.chardevs.append(device)
         machine.location = ""
         startup.open_drives(machine)
-        watch = SignalWatch(machine)
+        watch = SignalWatch(machine, ctrl_c_is_a_key=settings is not None)
         for device in machine.chardevs:
             if isinstance(device, StdioDevice):
                 watch.on_continue(device.return_to_foreground)
@@ -110,6 +115,10 @@ def _serve(startup: Startup) -> int:
             PlainFrontend(machine, make_monitor, device)
         startup.build_machine(machine)
         _launch(machine, startup)
+        if settings is not None:
+            from hmp.frontend.terminal.shell import run_shell
+
+            run_shell(machine, make_monitor, settings)
         machine.loop.run_until(lambda: machine.shutdown_requested)
         return machine.exit_status
     finally:
@@ -121,14 +130,49 @@ def _serve(startup: Startup) -> int:
         machine.close()
 
 
+def _read_settings(options: Sequence[Option]) -> Settings:
+    """What the person at the terminal chose.
+
+    A mistake in the usual file is told, and nothing of it counts; one in a file that was asked
+    for ends the program.
+
+    Raises:
+        QemuError: the file that `--config` names isn't one of settings.
+    """
+    from hmp.settings import Settings, read_settings
+
+    path = next((option.value for option in reversed(options) if option.name == "config"), None)
+    try:
+        settings = read_settings(path)
+    except QemuError as error:
+        if path is not None:
+            raise QemuError(f"--config {error}") from error
+        _complain(f"{PROGRAM}: {error}")
+        settings = Settings()
+    if any(option.name == "yes" for option in options):
+        settings.confirm_nothing()
+    return settings
+
+
 def _launch(machine: Machine, startup: Startup) -> None:
     if startup.loadvm is not None:
         from machine.snapshot import load, plan_load
 
         for _ in load(machine, plan_load(machine, startup.loadvm)):
             pass
-    if not startup.is_paused:
+    if startup.incoming is not None:
+        _wait_for_migration(machine, startup.incoming)
+    elif not startup.is_paused:
         machine.cont()
+
+
+def _wait_for_migration(machine: Machine, uri: str) -> None:
+    from machine.migration.incoming import DEFER
+    from machine.migration.transport import numbered_descriptor
+
+    if uri != DEFER:
+        with Blame(f"-incoming {uri}"):
+            machine.incoming.start(uri, numbered_descriptor)
 
 
 def _tell(text: str) -> None:
@@ -156,14 +200,36 @@ The options are QEMU's own. Without any, hmp starts a small machine with a fresh
   -drive OPTIONS        a drive: file=, id=, if=, format=, media=, readonly=, cache=, snapshot=
   -blockdev OPTIONS     a block node: driver=, node-name=, file=
   -device OPTIONS       a device: virtio-blk-pci, ide-hd, ide-cd, scsi-hd, floppy, loader
+  -device hmp-guest,pages-rate=N,disk=ID,disk-rate=N
+                        a guest that writes N pages of RAM and N bytes of a drive a second, 0
+                        for as fast as it can; base=, size= and disk-size= narrow down where
   -snapshot             write to temporary files instead of the disks
   -S                    don't start the machine
   -loadvm TAG           begin with a snapshot
   -monitor DEVICE       where the monitor is: stdio, unix:PATH,server=on,wait=off
-  --ui plain            the front end that gives QEMU's own bytes
+  --ui plain|rich       the front end: QEMU's own bytes, or a shell for people
+  --config FILE, --yes  settings of the latter; ask nothing.  --ui-help says more
   -version              the version
 
 `help` at the prompt lists the monitor's commands."""
+
+_UI_USAGE = """\
+On a terminal, and unless an option says where the monitor is, hmp shows a shell for people; then
+QEMU's own bytes.  --ui plain or --ui rich, or the variable HMP_UI, choose.
+
+  Tab, arrows     choose from the menu            Ctrl-R         search the history
+  F1              help for the word              Ctrl-C         clear the line, cancel a command
+  Right, Ctrl-E   take the suggestion in grey    Ctrl-D         quit
+  A paste of several lines runs them one by one.
+
+Settings, with what they are if you say nothing, are keys of a TOML file: hmp/config.toml in
+XDG_CONFIG_HOME (~/.config), or the one that --config names.  --yes sets all of confirm to false.
+
+{settings}
+
+  aliases.WORD    a line that WORD stands for, such as ss = "info snapshots"
+
+NO_COLOR takes all colours away.  The history is hmp/history in XDG_STATE_HOME (~/.local/state)."""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -330,9 +330,12 @@ class FormatMemory:
 
     __slots__ = ("letter", "size")
 
-    def __init__(self) -> None:
-        self.letter = "x"
-        self.size = 4
+    def __init__(self, letter: str = "x", size: int = 4) -> None:
+        self.letter = letter
+        self.size = size
+
+    def copy(self) -> FormatMemory:
+        return FormatMemory(self.letter, self.size)
 
 
 class FormatArgument(Argument):

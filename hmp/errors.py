@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from blockdev.errors import QemuError
 
 
@@ -27,3 +30,10 @@ class WordError(QemuError):
     QEMU prints this aside, on its own standard output; what the monitor says depends on
     what the word was wanted for.
     """
+
+
+class Canceled(QemuError):
+    """The person at the terminal gave a command up while it ran."""
+
+    def __init__(self) -> None:
+        super().__init__(os.strerror(errno.ECANCELED), errno.ECANCELED)

@@ -7,6 +7,7 @@ from hmp.arguments import Argument, Flag, FormatMemory
 from hmp.command import Command, CommandTable, Completion
 from hmp.commands import COMMANDS
 from hmp.errors import UsageError, WordError
+from hmp.reading import UnknownCommandError, find_command, read_arguments
 from hmp.scanner import BLANKS, WORD_COUNT_LIMIT, Scanner, split_words
 
 TYPE_CHECKING = False
@@ -28,6 +29,9 @@ class Monitor:
         formats: what `print` and `x` fall back to. QEMU has one for all its monitors.
         aside: takes what QEMU prints on its own standard output, not on the monitor: two
             complaints about quotes. The same as ``write`` unless a front end changes it.
+        receive_descriptor: gives a descriptor that came with what was typed last; the front end
+            knows where.
+        descriptors: those that the user gave names, which are this monitor's only.
         running: the command being run, and before it the one whose topic it is.
     """
 
@@ -43,6 +47,8 @@ class Monitor:
         self.history: Sequence[str] = ()
         self.formats = formats or FormatMemory()
         self.aside = write
+        self.receive_descriptor: Callable[[], int | None] = _receive_nothing
+        self.descriptors: dict[str, int] = {}
         self.running: tuple[Command, ...] = ()
         self._write = write
         self._cpu_index = 0
@@ -72,6 +78,16 @@ class Monitor:
         self._cpu_index = index
         return True
 
+    def take_descriptor(self, name: str) -> int:
+        """A descriptor that the user named; it is the caller's then.
+
+        Raises:
+            QemuError: there is none of this name.
+        """
+        if name not in self.descriptors:
+            raise QemuError(f"File descriptor named '{name}' has not been found")
+        return self.descriptors.pop(name)
+
     def register(self, name: str) -> int | None:
         """The value of the current CPU's register; None if there is no such."""
         cpu = self.current_cpu
@@ -87,6 +103,7 @@ class Monitor:
     def execute(self, line: str) -> Iterator[object]:
         """Run one line; a generator, of which each step may take a while.
 
+        After a step that isn't a `Wakeup` nobody else may touch the machine before the next one.
         Nothing a line can hold makes this raise. What it has to say goes to ``write``.
         """
         try:
@@ -98,7 +115,11 @@ class Monitor:
 
     def _execute(self, line: str) -> Iterator[object]:
         scanner = Scanner(line)
-        path = self._find(scanner)
+        try:
+            path = find_command(self.commands, scanner)
+        except UnknownCommandError as error:
+            self.print_line(str(error))
+            return
         if not path:
             return
         typed = scanner.show(scanner.text[: scanner.position])
@@ -106,7 +127,7 @@ class Monitor:
             self.print_line(f'Command "{typed}" is not available.')
             return
         try:
-            arguments = self._arguments(path[-1], scanner)
+            arguments = read_arguments(path[-1], scanner, self)
         except UsageError as error:
             if error.aside:
                 self.aside(error.aside + "\n")
@@ -115,34 +136,6 @@ class Monitor:
             self.print_line(f'Try "help {typed.rstrip(BLANKS)}" for more information')
             return
         yield from self._run(path, path[-1].run, arguments)
-
-    def _find(self, scanner: Scanner) -> tuple[Command, ...]:
-        """The command a line names, after the commands whose topic it is; empty if none."""
-        path: tuple[Command, ...] = ()
-        table: CommandTable | None = self.commands
-        while table is not None:
-            name = scanner.command_name()
-            if not name and scanner.at_end:
-                break
-            command = table.find(name)
-            if command is None:
-                typed = scanner.show(scanner.text[: scanner.position])
-                self.print_line(f"unknown command: '{typed}'")
-                return ()
-            path += (command,)
-            table = command.sub_table
-            scanner.skip_blanks()
-        return path
-
-    def _arguments(self, command: Command, scanner: Scanner) -> dict[str, Any]:
-        values = {
-            parameter.keyword: parameter.read(scanner, command.name, self)
-            for parameter in command.parameters
-        }
-        scanner.skip_blanks()
-        if not scanner.at_end:
-            raise UsageError(f"{command.name}: extraneous characters at the end of line")
-        return values
 
     def _run(
         self, path: tuple[Command, ...], run: Handler, arguments: dict[str, Any]
@@ -180,14 +173,11 @@ class Monitor:
                 self.print_line(f"unknown command: '{' '.join(words[: depth + 1])}'")
                 return
             if command.sub_table is None:
-                self._print_help_line(before, command)
+                self.print_line(command.help_line(before))
                 return
             table, before = command.sub_table, f"{before}{word} "
         for command in table:
-            self._print_help_line(before, command)
-
-    def _print_help_line(self, before: str, command: Command) -> None:
-        self.print_line(f"{before}{command.name} {command.params} -- {command.help}")
+            self.print_line(command.help_line(before))
 
     # -- completion
 
@@ -226,6 +216,11 @@ class Monitor:
             return Completion()
         prefix = arguments[-1]
         return Completion.of(prefix, parameter.complete(prefix, self.machine))
+
+
+def _receive_nothing() -> int | None:
+    """Where no front end passes descriptors on."""
+    return None
 
 
 def _parameter_at(parameters: Sequence[Argument], index: int) -> Argument | None:

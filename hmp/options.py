@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Options of QEMU 7.2 that take a value, by what becomes of them here.
 _USED_WITH_VALUE = frozenset(
     "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
-    "global accel smp rtc cpu display ui".split()
+    "global accel smp rtc cpu display ui config incoming".split()
 )
 _IGNORED_WITH_VALUE = frozenset(
     "vga k boot serial parallel bios L echr D d seed compat msg sandbox overcommit "
@@ -24,16 +24,18 @@ _IGNORED_WITH_VALUE = frozenset(
 _MISSING_WITH_VALUE = frozenset(
     "numa add-fd set mem-path audiodev audio mtdblock sd pflash fsdev virtfs iscsi usbdevice "
     "spice rotate vnc acpitable smbios netdev chardev tpmdev kernel append initrd dtb fw_cfg qmp "
-    "qmp-pretty mon debugcon gdb dfilter xen-domid option-rom icount incoming chroot runas "
+    "qmp-pretty mon debugcon gdb dfilter xen-domid option-rom icount chroot runas "
     "readconfig plugin async-teardown dump-vmstate object".split()
 )
-_USED_ALONE = frozenset("S snapshot nodefaults nographic h help version".split())
+_USED_ALONE = frozenset(
+    "S snapshot nodefaults nographic only-migratable h help version ui-help yes".split()
+)
 _IGNORED_ALONE = frozenset(
     "no-user-config no-reboot no-shutdown no-acpi no-hpet no-fd-bootchk usb portrait full-screen "
     "win2k-hack enable-kvm mem-prealloc".split()
 )
 _MISSING_ALONE = frozenset(
-    "daemonize s singlestep preconfig only-migratable xen-attach xen-domid-restrict "
+    "daemonize s singlestep preconfig xen-attach xen-domid-restrict "
     "enable-sync-profile audio-help".split()
 )
 _WITH_VALUE = _USED_WITH_VALUE | _IGNORED_WITH_VALUE | _MISSING_WITH_VALUE

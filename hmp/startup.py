@@ -11,11 +11,12 @@ from blockdev.errors import QemuError
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.options import Option
 from hmp.scanner import Scanner
-from hmp.size import read_size
+from hmp.size import SIZE_HINT, read_size
 from machine.boards import BOARDS, Board, find_board
 from machine.chardev_options import ChardevOptions, parse_legacy
 from machine.drive_options import NO_NODE
 from machine.machine import Machine
+from machine.runstate import RunState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,16 +32,6 @@ _SHORT_DRIVES = {
     "fda": ("floppy", 0, "disk"),
     "fdb": ("floppy", 1, "disk"),
 }
-_MIGRATION_SWITCHES = (
-    "store-global-state",
-    "send-configuration",
-    "send-section-footer",
-)
-_SIZE_HINT = (
-    "expects a non-negative number below 2^64\n"
-    "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
-    "and exabytes, respectively."
-)
 _MAX_RAM = 1 << 63
 
 
@@ -55,6 +46,7 @@ class Startup:
     Attributes:
         monitors: the text and the device of each ``-monitor``; None for one that is to have none.
         loadvm: the snapshot to begin with; None for none.
+        incoming: where the machine comes from; None for a machine that begins here.
         is_paused: ``-S``.
 
     Raises:
@@ -75,10 +67,12 @@ class Startup:
         self.uuid = "00000000-0000-0000-0000-000000000000"
         self.is_paused = False
         self.loadvm: str | None = None
+        self.incoming: str | None = None
         self.monitors: list[tuple[str, ChardevOptions | None]] = []
         self.has_defaults = True
         self.snapshot = False
         self.switches: dict[str, bool] = {}
+        self._migration_globals: list[tuple[str, str]] = []
         self._nodes: list[tuple[dict[str, str], str]] = []
         self._drives: list[tuple[dict[str, str], str]] = []
         self._devices: list[tuple[dict[str, str], str]] = []
@@ -104,6 +98,8 @@ class Startup:
                 self._take_short_drive(option)
             else:
                 self._take_simple(option)
+        if self.loadvm is not None and self.incoming is not None:
+            raise QemuError("'incoming' and 'loadvm' options are mutually exclusive")
 
     # --- options, one by one
 
@@ -132,6 +128,10 @@ class Startup:
                 self.has_defaults = False
             case "loadvm":
                 self.loadvm = option.value
+            case "incoming":
+                self.incoming = option.value
+            case "only-migratable":
+                self.switches["only-migratable"] = True
             case "monitor":
                 self._take_monitor(option)
             case "cpu":
@@ -171,7 +171,7 @@ class Startup:
         size = read_size(scanner, "M")
         bare_fraction = "." in text and text[-1:].isdigit()
         if size is None or not scanner.at_end or bare_fraction:
-            raise _about(option, QemuError(f"Parameter 'size' {_SIZE_HINT}"))
+            raise _about(option, QemuError(f"Parameter 'size' {SIZE_HINT}"))
         if size.value >= _MAX_RAM:
             raise QemuError("Parameter 'memory.size' expects size")
         self.ram_size = size.value
@@ -244,15 +244,7 @@ class Startup:
             driver, name, value = found["driver"], found["property"], found["value"]
         if driver != "migration":
             return  # settings of devices that aren't simulated
-        if name not in _MIGRATION_SWITCHES:
-            raise QemuError(
-                f"can't apply global migration.{name}={value}: "
-                f"Property 'migration.{name}' not found"
-            )
-        try:
-            self.switches[name] = _on_off(name, value)
-        except QemuError as error:
-            raise QemuError(f"can't apply global migration.{name}={value}: {error}") from error
+        self._migration_globals.append((name, value))
 
     def _take_accelerator(self, option: Option) -> None:
         kind = self._options(option, "accel").get("accel", "tcg")
@@ -286,7 +278,7 @@ class Startup:
         """A machine with nothing in it.
 
         Raises:
-            QemuError: the board can't have so many processors.
+            QemuError: the board can't have so many processors, or a migration not such settings.
         """
         board = self.board or _default_board()
         if self.cpus > board.max_cpus or self.cpus < 1:
@@ -303,6 +295,11 @@ class Startup:
             program=self.program,
         )
         machine.switches.update(self.switches)
+        if self._migration_globals:
+            from hmp.migration_globals import apply
+
+            for name, value in self._migration_globals:
+                apply(machine, name, value)
         return machine
 
     def open_drives(self, machine: Machine) -> None:
@@ -311,6 +308,10 @@ class Startup:
         Raises:
             QemuError: one can't be opened.
         """
+        if self.incoming is not None:
+            machine.set_runstate(RunState.INMIGRATE)
+            machine.graph.opens_inactive = True
+        machine.autostart = not self.is_paused
         for options, text in self._nodes:
             with Blame(text):
                 machine.drives.add_node(options)
@@ -326,7 +327,7 @@ class Startup:
         Raises:
             QemuError: the board can't be made, or a device doesn't fit.
         """
-        from machine.devices import loader, storage
+        from machine.devices import guest, loader, storage
 
         if self.cpu_model and machine.board.has_cpu is False:
             pass  # a board without processors doesn't look at their model
@@ -337,6 +338,10 @@ class Startup:
             if driver == "loader":
                 with Blame(text):
                     loader.realize(machine, options)
+            elif driver == guest.DRIVER:
+                path = machine.next_device_path(options.get("id", ""))
+                with Blame(text):
+                    guest.realize(machine, options, path)
             elif driver in storage.MODELS or driver in storage.CONTROLLERS:
                 path = machine.next_device_path(options.get("id", ""))
                 with Blame(text):

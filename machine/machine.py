@@ -11,6 +11,7 @@ from blockdev.graph import Graph
 from machine.boards import BOARDS, REPLACED_DRIVES, Board, firmware_image
 from machine.clock import VirtualClock
 from machine.drives import Drive, Drives
+from machine.events import Events
 from machine.loop import MainLoop
 from machine.memory import PAGE_SIZE, Memory, RamBlock
 from machine.runstate import RunState, follow
@@ -19,9 +20,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from blockdev.node import BlockNode
     from machine.chardev import Chardev
+    from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
     from machine.devices.loader import Rom
+    from machine.head import Head
+    from machine.migration.incoming import Incoming
+    from machine.migration.migrate import Migration
     from machine.migration.savevm import SavedState
 
 _GIB = 1 << 30
@@ -44,6 +50,11 @@ class Machine:
         reporter: takes a line from the depths; the monitor puts itself here while its command
             runs, otherwise lines go to stderr.
         location: what stands before such a line on stderr, such as the option that it is about.
+        autostart: whether a machine that comes in runs on, if it ran where it came from.
+        head: the snapshot that it was last saved to or put back to; None for none.
+        console: takes lines of stderr in its stead, where a front end draws on the terminal.
+        events: what happens, for whoever listens.
+        guest: what executes while the machine runs; None for nothing.
     """
 
     def __init__(
@@ -64,14 +75,18 @@ class Machine:
         self.wall_clock_ns = wall_clock_ns
         self.reporter: Callable[[str], object] | None = None
         self.location = ""
+        self.console: Callable[[str], object] | None = None
         self.loop = MainLoop()
         self.clock = VirtualClock()
+        self.events = Events()
         self.runstate = RunState.PRELAUNCH
+        self.autostart = True
         self.graph = Graph(self.report, self.complain)
         self.drives = Drives(self.graph, default_interface=board.default_interface)
         self.memory = Memory()
         self.ram_size = _rounded(board.default_ram if ram_size is None else ram_size)
         self.cpus: list[X86Cpu] = []
+        self.guest: GuestSlices | None = None
         self.roms: list[Rom] = []
         self.buses = set(board.buses)
         self.ide_units_used = 0
@@ -84,7 +99,10 @@ class Machine:
         self._cpu_count = cpus if board.has_cpu else 0
         self._devices = 0
         self._device_ids: list[str] = []
+        self.head: Head | None = None
         self._saved_state: SavedState | None = None
+        self._migration: Migration | None = None
+        self._incoming: Incoming | None = None
 
     # --- building
 
@@ -186,6 +204,24 @@ class Machine:
             self._saved_state = SavedState(self)
         return self._saved_state
 
+    @property
+    def migration(self) -> Migration:
+        """What leaves the machine, and the settings of that."""
+        if self._migration is None:
+            from machine.migration.migrate import Migration
+
+            self._migration = Migration(self)
+        return self._migration
+
+    @property
+    def incoming(self) -> Incoming:
+        """What the machine waits for in `RunState.INMIGRATE`."""
+        if self._incoming is None:
+            from machine.migration.incoming import Incoming
+
+            self._incoming = Incoming(self)
+        return self._incoming
+
     # --- running
 
     @property
@@ -200,37 +236,55 @@ class Machine:
 
     def set_runstate(self, state: RunState) -> None:
         """Change the run state; guest time passes only in `RunState.RUNNING`."""
+        was_running = self.is_running
         self.runstate = follow(self.runstate, state)
         if state is RunState.RUNNING:
             self.clock.start()
+            self.events.emit("RESUME")
         else:
             self.clock.stop()
+            if was_running:
+                self.events.emit("STOP")
+        if self.guest is not None:
+            self.guest.set_running(self.is_running)
 
     def stop(self, state: RunState = RunState.PAUSED) -> None:
         """Stop a running machine; one that is stopped keeps its reason."""
         if self.is_running:
             self.set_runstate(state)
+        elif self.runstate is RunState.INMIGRATE and state is RunState.PAUSED:
+            self.autostart = False
 
     def cont(self) -> None:
-        """Let the machine run.
+        """Let the machine run; one that is yet to come, when it is there.
 
         Raises:
-            QemuError: a state that only a reset leaves.
+            QemuError: a state that only a reset or the end of a migration leaves, or somebody
+                else has a disk.
         """
         if self.runstate in (RunState.SHUTDOWN, RunState.INTERNAL_ERROR):
             raise QemuError("Resetting the Virtual Machine is required")
-        self.set_runstate(RunState.RUNNING)
+        if self.runstate is RunState.FINISH_MIGRATE:
+            raise QemuError("Migration is not finalized yet")
+        self.graph.activate()
+        if self.runstate is RunState.INMIGRATE:
+            self.autostart = True
+        else:
+            self.set_runstate(RunState.RUNNING)
 
     def reset(self) -> None:
         """What the reset button does; a machine that is stopped is as before its launch then."""
         self.reset_devices()
-        if not self.is_running and self.runstate is not RunState.INMIGRATE:
+        keeping = (RunState.RUNNING, RunState.INMIGRATE, RunState.FINISH_MIGRATE)
+        if self.runstate not in keeping:
             self.set_runstate(RunState.PRELAUNCH)
 
     def reset_devices(self) -> None:
         """Put processors and loaded images back to their first state; RAM keeps its content."""
         for cpu in self.cpus:
             cpu.reset()
+        if self.guest is not None:
+            self.guest.reset()
         for backend in self.drives.backends:
             backend.tray_open = False
         for rom in self.roms:
@@ -258,6 +312,18 @@ class Machine:
         """
         self.graph.close()
 
+    def set_head(self, tag: str, nodes: Sequence[BlockNode]) -> None:
+        """The machine is now what this snapshot, on these disks, has."""
+        from machine.head import Head
+
+        if self.head is not None:
+            self.head.close()
+        self.head = Head(tag, nodes, self.memory.blocks)
+
+    def job_names(self) -> list[str]:
+        """What goes on beside the guest; nothing does yet."""
+        return []
+
     # --- saying
 
     def report(self, text: str) -> None:
@@ -269,6 +335,9 @@ class Machine:
 
     def complain(self, text: str) -> None:
         """Write a line to stderr."""
+        if self.console is not None:
+            self.console(text)
+            return
         try:
             os.write(2, f"{text}\n".encode("utf-8", "surrogateescape"))
         except OSError:

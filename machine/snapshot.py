@@ -15,7 +15,7 @@ from machine.runstate import RunState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from blockdev.node import BlockNode
     from machine.machine import Machine
@@ -102,8 +102,10 @@ def plan_save(machine: Machine, tag: str | None) -> SavePlan:
     """Decide what a savevm does, without touching anything.
 
     Raises:
-        QemuError: a disk that can be written has no snapshots, or there is none for the state.
+        QemuError: the machine can't be saved, a disk that can be written has no snapshots, or
+            there is none for the state.
     """
+    machine.saved_state.registry.check_migratable()
     found = _able_disks(machine)
     if not found:
         raise _no_state_disk()
@@ -125,13 +127,17 @@ def save(machine: Machine, plan: SavePlan) -> Iterator[object]:
     saved_runstate = machine.runstate
     machine.stop(RunState.SAVE_VM)
     try:
-        yield from _save_stopped(machine, plan, saved_runstate)
+        tag = yield from _save_stopped(machine, plan, saved_runstate)
+        machine.set_head(tag, [disk.node for disk in plan.disks])
     finally:
         if was_running:
             machine.cont()
 
 
-def _save_stopped(machine: Machine, plan: SavePlan, runstate: RunState) -> Iterator[object]:
+def _save_stopped(
+    machine: Machine, plan: SavePlan, runstate: RunState
+) -> Generator[object, None, str]:
+    """Save, and return the tag that the snapshot got."""
     from machine.migration.savevm import write_state
 
     machine.settle()
@@ -162,6 +168,7 @@ def _save_stopped(machine: Machine, plan: SavePlan, runstate: RunState) -> Itera
     except QemuError:
         area.abandon()
         raise
+    return _cut(tag)
 
 
 def _roll_back(made: list[tuple[Disk, Snapshot]]) -> None:
@@ -235,6 +242,7 @@ def load(machine: Machine, plan: LoadPlan) -> Iterator[object]:
     assert state_snapshot is not None, "the state's disk is one of the disks"
     machine.reset_devices()
     yield from read_state(machine, plan.state_disk.node, state_snapshot)
+    machine.set_head(state_snapshot.name, [disk.node for disk in plan.disks])
 
 
 def loadvm(machine: Machine, tag: str) -> Iterator[object]:

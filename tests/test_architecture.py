@@ -9,12 +9,13 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = ["hmp", "machine", "blockdev"]  # an import may only point right
 MODULES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
 
-# Which rooms alone may use what touches the world.
+# Which rooms alone may use what touches the world, or is heavy to import.
 ONLY_IN = {
-    "prompt_toolkit": {"hmp/frontend/terminal.py"},
+    "prompt_toolkit": {"hmp/frontend/terminal/"},
+    "pygments": {"hmp/frontend/lexer.py"},
     "socket": {"blockdev/address.py"},
     "subprocess": {"machine/migration/channel.py"},
-    "asyncio": {"hmp/frontend/terminal.py"},
+    "asyncio": {"hmp/frontend/terminal/"},
 }
 
 
@@ -44,7 +45,8 @@ def test_imports_point_to_the_right(path: Path) -> None:
 def test_what_touches_the_world_has_one_room(path: Path) -> None:
     for module, rooms in ONLY_IN.items():
         if module in imported(path):
-            assert name_of(path) in rooms, f"{module} belongs to {rooms}"
+            name = name_of(path)
+            assert any(name.startswith(room) for room in rooms), f"{module} belongs to {rooms}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

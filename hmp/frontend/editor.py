@@ -28,6 +28,24 @@ CLEAR_SCREEN = b"\x1b[2J\x1b[1;1H"
 PLAIN, ESCAPE, CSI, SS3 = range(4)
 
 
+def remember(history: list[str], line: str) -> bool:
+    """Add a line to the history that `info history` shows, each line once, the newest last.
+
+    Returns:
+        Whether it was taken: where not, the place in the history stays as well.
+    """
+    if not line:
+        return False
+    if len(history) == HISTORY_LIMIT and line == history[-1]:
+        return False  # only in a full history, and only QEMU knows why
+    if line in history:
+        history.remove(line)
+    elif len(history) == HISTORY_LIMIT:
+        del history[0]
+    history.append(line)
+    return True
+
+
 class LineEditor:
     """One monitor's line editor; its history and its prompt outlive a client.
 
@@ -238,16 +256,8 @@ class LineEditor:
         return line
 
     def _remember(self, line: str) -> None:
-        if not line:
-            return  # the place in the history stays too
-        if len(self.history) == HISTORY_LIMIT and line == self.history[-1]:
-            return  # likewise; only in a full history, and only QEMU knows why
-        if line in self.history:
-            self.history.remove(line)
-        elif len(self.history) == HISTORY_LIMIT:
-            del self.history[0]
-        self.history.append(line)
-        self._recalled = -1
+        if remember(self.history, line):
+            self._recalled = -1
 
     def _older(self) -> None:
         if self._recalled == 0:

@@ -46,12 +46,18 @@ class SignalWatch:
     process that is started has to unblock them first, or it would inherit that: around the start,
     Python's handlers below see a signal that comes then.
 
+    Args:
+        machine: whose loop.
+        ctrl_c_is_a_key: a SIGINT that the terminal made of Ctrl-C doesn't count; one that
+            somebody sent does.
+
     Attributes:
         received: the number of the signal that came, or 0.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, *, ctrl_c_is_a_key: bool = False) -> None:
         self.received = 0
+        self._ctrl_c_is_a_key = ctrl_c_is_a_key
         self._machine = machine
         self._sender = 0
         self._sender_name = ""
@@ -84,6 +90,8 @@ class SignalWatch:
     def _wait(self) -> None:
         """In the thread: wait for one of the signals, note who sent it, wake the loop."""
         record = signal.sigwaitinfo(TERMINATING)
+        while self._ctrl_c_is_a_key and record.si_signo == signal.SIGINT and not record.si_pid:
+            record = signal.sigwaitinfo(TERMINATING)
         if record.si_pid:
             self._sender_name = process_name(record.si_pid)
             self._sender = record.si_pid

@@ -1,0 +1,69 @@
+"""Colours for what commands print; the text stays QEMU's to the character."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+Fragments = list[tuple[str, str]]  # style, text: prompt_toolkit's own form
+
+# A line that begins so says that something went wrong, whatever the command was.
+_TROUBLE = re.compile(r"(?P<error>Error: .*|unknown command: .*)|(?P<hint>Try \"help .*)")
+_SIZE = r"[\d.]+(?:e\+\d+)? [KMGTPE]?i?B"
+_SNAPSHOT = re.compile(
+    rf"(?P<label>\S+ +)(?P<name>.*?)(?P<number> +{_SIZE})"
+    r"(?P<date> +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?P<number2> +[\d:.]+)(?P<label2> *\d* *)$"
+)
+_RULES: dict[str, tuple[re.Pattern[str], ...]] = {
+    "info snapshots": (
+        _SNAPSHOT,
+        re.compile(r"(?P<heading>ID +TAG .*)"),
+        re.compile(r"(?P<label>List of .*|None|There is no .*)"),
+    ),
+    "info block": (
+        re.compile(
+            r"(?P<name>[^\s:(]\S*)(?P<label> \(\S+\))?(?P<plain>: )"
+            r"(?P<file>.*?)(?P<label2> \([^()]*\))?$"
+        ),
+        re.compile(r"(?P<label> +[\w -]+: *)(?P<plain>.*)"),
+    ),
+    "info status": (re.compile(r"(?P<label>VM status: )(?:(?P<good>running.*)|(?P<stopped>.*))"),),
+    "info version": (re.compile(r"(?P<number>[\d.]+)(?P<label>.*)"),),
+    "help": (
+        re.compile(r"(?P<name>(?:info )?[^\s|]\S*)(?P<label>.* -- )(?P<plain>.*)"),
+        re.compile(r"(?P<label>\t.*)"),
+    ),
+    "x": (re.compile(r"(?P<label>[0-9a-f]{8,16}:)(?P<plain>.*)"),),
+}
+_RULES["xp"] = _RULES["x"]
+_RULES["info"] = _RULES["help"]
+# For all that has no rules of its own: `name: value`.
+_ANY = (re.compile(r"(?P<label> *[\w][\w \-/.'()]{0,40}: +)(?P<plain>\S.*)"),)
+
+
+def paint(command: str, text: str) -> Fragments:
+    """The text in pieces, each with its style.
+
+    Args:
+        command: the name of the command that said it; empty for none.
+        text: any number of lines.
+    """
+    rules = (_TROUBLE, *_RULES.get(command, _ANY))
+    fragments: Fragments = []
+    for line in text.splitlines(keepends=True):
+        body = line.rstrip("\n")
+        fragments += _paint_line(body, rules)
+        fragments.append(("", line[len(body) :]))
+    return fragments
+
+
+def _paint_line(line: str, rules: tuple[re.Pattern[str], ...]) -> Iterator[tuple[str, str]]:
+    for rule in rules:
+        match = rule.fullmatch(line)
+        if match:
+            for name, piece in match.groupdict().items():
+                if piece:
+                    style = name.rstrip("0123456789")
+                    yield ("" if style == "plain" else f"class:answer.{style}"), piece
+            return
+    yield "", line
