@@ -1,4 +1,7 @@
-"""``make bench``: what a user waits for, in hmp and in QEMU."""
+"""``make bench``: what a user waits for, in hmp and in QEMU.
+
+``make bench ARGS='shell engine'`` measures only those groups.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import engine
-from bench.pairs import Result, Session, compare, process_seconds, start_seconds
+from bench import engine, shell
+from bench.pairs import Amount, Figure, Result, Session, compare, process_seconds, start_seconds
 
 OURS = str(Path(__file__).resolve().parent.parent / ".venv" / "bin" / "hmp")
 REAL = "qemu-system-x86_64"
@@ -37,21 +40,31 @@ def start_up(runs: int, folder: str) -> Iterator[Result]:
     )
 
 
+def random_ram(folder: str, megabytes: int) -> list[str]:
+    """Options that fill a machine's memory with what no two pages have alike."""
+    ram = Path(folder) / "ram"
+    with ram.open("wb") as file:
+        for _ in range(megabytes):
+            file.write(os.urandom(MIB))
+    return ["-device", f"loader,file={ram},addr=0,force-raw=on"]
+
+
+def fresh_disk(folder: str) -> Path:
+    disk = Path(folder) / "disk.qcow2"
+    disk.unlink(missing_ok=True)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1G"], check=True)
+    return disk
+
+
 def snapshots(runs: int, folder: str, megabytes: int, *, random: bool) -> Iterator[Result]:
     """Savevm and loadvm of one machine after the other, on a disk of its own each time."""
     arguments = [*PLAIN, "-m", str(megabytes)]
     if random:
-        ram = Path(folder) / "ram"
-        with ram.open("wb") as file:
-            for _ in range(megabytes):
-                file.write(os.urandom(MIB))
-        arguments += ["-device", f"loader,file={ram},addr=0,force-raw=on"]
+        arguments += random_ram(folder, megabytes)
     times: dict[tuple[str, str], list[float]] = {}
 
     def run(program: str) -> None:
-        disk = Path(folder) / "disk.qcow2"
-        disk.unlink(missing_ok=True)
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1G"], check=True)
+        disk = fresh_disk(folder)
         session = Session([program, *arguments, "-drive", f"if=none,file={disk}"], folder)
         session.wait_for(b"(qemu) ")
         for command in ("savevm a", "loadvm a", "delvm a"):
@@ -73,28 +86,61 @@ def snapshots(runs: int, folder: str, megabytes: int, *, random: bool) -> Iterat
         )
 
 
+def memory_while_saving(folder: str, megabytes: int) -> Amount:
+    """How much more memory a savevm takes at its peak than the machine did before."""
+    arguments = [*PLAIN, "-m", str(megabytes), *random_ram(folder, megabytes)]
+    disk = fresh_disk(folder)
+    session = Session([OURS, *arguments, "-drive", f"if=none,file={disk}"], folder)
+    session.wait_for(b"(qemu) ")
+    session.command("info status")  # its memory is filled when it answers
+    before = session.reset_peak_memory()
+    session.command("savevm a")
+    extra = session.peak_memory() - before
+    session.quit()
+    return Amount(f"extra memory, savevm of {megabytes} MiB of random RAM", extra / MIB, 32)
+
+
+def machine_state(runs: int, folder: str) -> Iterator[Result | Amount]:
+    for megabytes in (16, 256, 1024):
+        yield from snapshots(runs, folder, megabytes, random=True)
+        yield from snapshots(runs, folder, megabytes, random=False)
+    yield memory_while_saving(folder, 1024)
+
+
+def disk_engine(runs: int, folder: str) -> Iterator[Result]:
+    yield from engine.metadata(folder, runs)
+    yield from engine.many(folder, runs)
+    yield from engine.guest(folder, runs)
+
+
+def rich_shell(runs: int, folder: str) -> Iterator[Result | Figure]:
+    yield from shell.start_up(OURS, folder, runs)
+    yield from shell.waits(OURS, folder, runs)
+
+
+GROUPS: dict[str, Callable[[int, str], Iterator[Result | Figure | Amount]]] = {
+    "start": start_up,
+    "state": machine_state,
+    "engine": disk_engine,
+    "shell": rich_shell,
+}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(GROUPS))
     parser.add_argument("--runs", type=int, default=5, help="runs that count of each program")
     options = parser.parse_args()
+    if unknown := set(options.groups) - set(GROUPS):
+        parser.error(f"no such group: {', '.join(sorted(unknown))}")
     if shutil.which(REAL) is None or shutil.which("qemu-img") is None:
         print("bench: the real programs are not installed", file=sys.stderr)
         return 1
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"{'':44} {'hmp':>12} {'QEMU':>12} {'ratio':>7}  target")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for results in (
-            start_up(options.runs, folder),
-            *(
-                snapshots(options.runs, folder, megabytes, random=random)
-                for megabytes in (16, 256, 1024)
-                for random in (True, False)
-            ),
-            engine.metadata(folder, options.runs),
-            engine.many(folder, options.runs),
-            engine.guest(folder, options.runs),
-        ):
-            for result in results:
+        for group in options.groups or GROUPS:
+            for result in GROUPS[group](options.runs, folder):
                 print(result.row(), flush=True)
     return 0
 

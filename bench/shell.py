@@ -32,6 +32,9 @@ class Terminal:
             os.environ.update(TERM="xterm-256color", XDG_STATE_HOME=folder, XDG_CONFIG_HOME=folder)
             os.execvp(argv[0], argv)
 
+    def type(self, keys: bytes) -> None:
+        os.write(self._fd, keys)
+
     def wait_for(self, wanted: bytes) -> None:
         got = b""
         while wanted not in got:
@@ -45,7 +48,7 @@ class Terminal:
     def seconds_until(self, wanted: bytes, keys: bytes = b"") -> float:
         """Type keys; the time until something is shown."""
         start = time.perf_counter()
-        os.write(self._fd, keys)
+        self.type(keys)
         self.wait_for(wanted)
         return time.perf_counter() - start
 
@@ -106,7 +109,7 @@ def _echoes(argv: list[str], folder: str, runs: int) -> list[float]:
         for letter in _LETTERS:
             seconds.append(terminal.seconds_until(bytes([letter]), bytes([letter])))
             terminal.pause(0.013)  # as no person's keys keep step with the guest's slices
-        os.write(terminal._fd, b"\x03")
+        terminal.type(b"\x03")
         terminal.pause(0.1)
     terminal.close()
     return seconds
@@ -132,15 +135,15 @@ def _menus(ours: str, folder: str, runs: int) -> tuple[list[float], list[float]]
     terminal.pause(1.0)
     tags, devices = [], []
     for _ in range(2 * runs):
-        os.write(terminal._fd, b"loadvm")
+        terminal.type(b"loadvm")
         terminal.pause(0.3)
         tags.append(terminal.seconds_until(b"tag1", b" "))
-        os.write(terminal._fd, b"\x03")
+        terminal.type(b"\x03")
         terminal.pause(0.1)
-        os.write(terminal._fd, b"eject")
+        terminal.type(b"eject")
         terminal.pause(0.3)
         devices.append(terminal.seconds_until(b"device1", b" "))
-        os.write(terminal._fd, b"\x03")
+        terminal.type(b"\x03")
         terminal.pause(0.1)
     terminal.close()
     return tags, devices

@@ -49,8 +49,10 @@ class Command:
         args_type: what it takes, in the monitor's notation; see `hmp.arguments`.
         params: the words that the help line shows.
         help: what the help line says of it; may have several lines.
-        run: ``run(monitor, **arguments)``; a generator where the work can last. None for a
-            command that QEMU has in a module of its own, which is not loaded.
+        run: ``run(monitor, **arguments)``; a generator where the work can last. It yields how
+            far it is, (done, total), while the guest and other monitors wait for it, and a
+            `Wakeup` where it waits for somebody, so that they must go on. None for a command
+            that QEMU has in a module of its own, which is not loaded.
         sub_table: the commands that may follow this one's name.
         complete: what Tab offers for its arguments, where that does not follow from the
             args_type: takes the machine and the arguments typed so far, of which the last

@@ -103,6 +103,7 @@ class Monitor:
     def execute(self, line: str) -> Iterator[object]:
         """Run one line; a generator, of which each step may take a while.
 
+        After a step that isn't a `Wakeup` nobody else may touch the machine before the next one.
         Nothing a line can hold makes this raise. What it has to say goes to ``write``.
         """
         try:

@@ -24,7 +24,7 @@ class Session:
     """
 
     def __init__(self, argv: Sequence[str], cwd: Path, pass_fds: Sequence[int] = ()) -> None:
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - until the program has ended
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the session lasts
         self.process = subprocess.Popen(
             argv,
             cwd=cwd,

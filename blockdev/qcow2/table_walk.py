@@ -134,7 +134,7 @@ class TableWalk:
             alone = survey.stored.small.count(1, cluster, cluster + _PIECE)
             if alone != (_PIECE if first & _COPIED else 0):
                 return False
-        survey.references.add(cluster, _PIECE, self._weight)
+        survey.refer(offset, _PIECE << self._bits, self.corruptions, self._weight)
         self.allocated += _PIECE
         if self._next not in (0, offset):
             self.fragmented += 1
@@ -147,6 +147,7 @@ class TableWalk:
         plain = self._bitmaps is None and self._weight == 1 and not survey.has_external_data
         counts, stored = survey.references.small, survey.stored.small
         whole_clusters = survey.file_size >> bits
+        most = min(survey.maximum, 254)
         unusual = _COMPRESSED | _RESERVED | size - 1 & ~511
         for number, entry in enumerate(from_big_endian(piece), index):
             if not entry and (self._bitmaps is None or not self._bitmaps[number]):
@@ -158,7 +159,7 @@ class TableWalk:
                 and offset
                 and not entry & unusual
                 and cluster < whole_clusters
-                and counts[cluster] < 254
+                and counts[cluster] < most
             ):
                 counts[cluster] += 1
                 self.allocated += 1

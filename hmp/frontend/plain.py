@@ -164,17 +164,14 @@ class PlainFrontend:
             self._step_command()
 
     def _step_command(self) -> None:
+        """Go on with the command, to its end or until it waits for somebody."""
         assert self._command is not None
-        try:
-            step = next(self._command)
-        except StopIteration:
-            self._end_command()
-            return
-        self._flush()
-        if isinstance(step, Wakeup):
-            step.then(self._step_soon)
-        else:
-            self._step_soon()
+        for step in self._command:
+            self._flush()
+            if isinstance(step, Wakeup):
+                step.then(self._step_soon)
+                return
+        self._end_command()
 
     def _step_soon(self) -> None:
         self._machine.loop.call_soon(self._step_command)

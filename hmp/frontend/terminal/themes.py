@@ -15,6 +15,7 @@ from hmp.settings import Settings
 # What is shown -> how, on a dark ground and on a light one.
 _COLOURS: dict[str, tuple[str, str]] = {
     "prompt": ("ansibrightcyan bold", "ansiblue bold"),
+    "greeting": ("bold", "bold"),
     "note": ("ansibrightblack", "ansibrightblack"),
     "event": ("ansiyellow", "ansimagenta"),
     "fault": ("ansibrightred underline", "ansired underline"),
@@ -69,6 +70,8 @@ _COLOURS: dict[str, tuple[str, str]] = {
 # Without colours there are still weight, lines and reverse video.
 _MONO: dict[str, str] = {
     "prompt": "bold",
+    "greeting": "bold",
+    "auto-suggestion": "italic",
     "fault": "underline",
     "event": "italic",
     "pygments.name.function": "bold",
