@@ -144,6 +144,7 @@ class BlockState(LiveState):
         for disk in self._disks:
             disk.node.dirty_bitmaps.remove(disk.unsent)
         self._disks = []
+        self._is_active = False  # it is asked for each time
 
     def progress(self) -> Progress:
         total = sum([disk.size for disk in self._disks])

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from machine.migration.block import DATA, EOS, FLAGS, PIECE_SIZE, PROGRESS, ZERO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from machine.migration.decode_source import Cursor
 
 MOST_DISKS = 4096
-
-# The low bits of the be64 that each record of ``block`` begins with; the others are the offset.
-BLOCK_DATA = 0x01  # the disk's name follows, and the data unless it is zero
-BLOCK_EOS = 0x02
-BLOCK_PROGRESS = 0x04  # the offset is how far it has come, in percent
-BLOCK_ZERO = 0x08
-BLOCK_FLAGS = 0x1FF
-BLOCK_SIZE = 1 << 20  # bytes in each record
 
 # The flags that each record of ``dirty-bitmap`` begins with.
 BITMAP_EOS = 0x01
@@ -53,15 +46,15 @@ class BlockDecoder:
         """Look through one body, up to its end."""
         body = DiskBody()
         while True:
-            flags = cursor.number(8, "a disk") & BLOCK_FLAGS
-            if flags & BLOCK_EOS:
+            flags = cursor.number(8, "a disk") & FLAGS
+            if flags & EOS:
                 return body
-            if flags & BLOCK_DATA:
+            if flags & DATA:
                 name = cursor.counted("a disk")
-                if not flags & BLOCK_ZERO:
-                    cursor.skip(BLOCK_SIZE, "a disk")
-                body.add(name, is_zero=bool(flags & BLOCK_ZERO))
-            elif not flags & BLOCK_PROGRESS:
+                if not flags & ZERO:
+                    cursor.skip(PIECE_SIZE, "a disk")
+                body.add(name, is_zero=bool(flags & ZERO))
+            elif not flags & PROGRESS:
                 raise QemuError(f"Unknown block migration flags: {flags:#x}")
 
 

@@ -67,6 +67,12 @@ def test_without_disks_the_stream_is_as_ever(drive):
     assert machine_with(drive(), block=False).save() == SavedMachine(0).save()
 
 
+def test_disks_go_along_once_for_each_time_that_is_asked_for(drive):
+    machine = machine_with(drive())
+    assert records(machine.save()) == [4, 0]
+    assert machine.save() == SavedMachine(0).save()
+
+
 def test_a_disk_goes_along_and_arrives(drive):
     source, target = drive(), drive(side="theirs")
     source.node.write(MIB - 7, [os.urandom(MIB)])
