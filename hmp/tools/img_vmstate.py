@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from machine.migration.decode import DecodedStream, Section, decode, shown
+from machine.migration.decode import decode
 from machine.migration.decode_disk import DiskBody
 from machine.migration.decode_ram import BlockCounts, RamBody
 from machine.migration.decode_source import FileSource, snapshot_source
 from machine.migration.decode_state import STOPPED, DecodedField, DecodedState
+from machine.migration.decode_stream import COMMAND, DecodedStream, Section, shown
+from machine.migration.stream import SECTION_END, SECTION_FULL, SECTION_PART, SECTION_START
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +53,13 @@ image must have just one with VM state.
   Offsets and sizes are in bytes.
 """
 
-_TYPES = {1: "start", 2: "part", 3: "end", 4: "full", 8: "command"}
+_TYPES = {
+    SECTION_START: "start",
+    SECTION_PART: "part",
+    SECTION_END: "end",
+    SECTION_FULL: "full",
+    COMMAND: "command",
+}
 _BYTES_SHOWN = 16
 _ELEMENTS_SHOWN = 16
 _SHORTEST_WORD = 4  # what has fewer letters may be anything
@@ -260,7 +268,7 @@ def _section_lines(sections: Sequence[Section]) -> Iterator[str]:
     section = sections[0]
     size = sum([each.size for each in sections])
     kind = _TYPES[section.type]
-    if section.type == 8:
+    if section.type == COMMAND:
         yield f"command {section.section_id}: {size} bytes"
     else:
         times = f" x {len(sections)}" if len(sections) > 1 else ""

@@ -10,16 +10,14 @@ from __future__ import annotations
 from blockdev.errors import QemuError
 from machine.devices.globalstate import GLOBALSTATE
 from machine.devices.timer import TIMER
-from machine.migration.decode_disk import BlockDecoder, DirtyBitmapDecoder, DiskBody
-from machine.migration.decode_layout import (
-    FieldLayout,
-    StateLayout,
-    known_layout,
-    read_description,
-)
-from machine.migration.decode_ram import RamBody, RamDecoder, encode_runs, read_runs
-from machine.migration.decode_source import LARGEST_PIECE, WINDOW, Cursor
-from machine.migration.decode_state import DecodedState, Misfit, decode_state, encode_state
+from machine.migration.decode_configuration import configuration_layout
+from machine.migration.decode_disk import BlockDecoder, DirtyBitmapDecoder
+from machine.migration.decode_layout import known_layout, read_description
+from machine.migration.decode_ram import RamDecoder
+from machine.migration.decode_search import find_description, find_footer, find_header
+from machine.migration.decode_source import LARGEST_PIECE, Cursor
+from machine.migration.decode_state import Misfit, decode_state
+from machine.migration.decode_stream import COMMAND, DecodedStream, Section, shown
 from machine.migration.stream import (
     CONFIGURATION,
     EOF,
@@ -31,147 +29,18 @@ from machine.migration.stream import (
     SECTION_PART,
     SECTION_START,
     VERSION,
-    VMDESCRIPTION,
 )
-from machine.vmstate.description import SUBSECTION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from machine.migration.decode_layout import DeviceLayout
+    from machine.migration.decode_layout import DeviceLayout, StateLayout
     from machine.migration.decode_source import Source
+    from machine.migration.decode_state import DecodedState
 
 KNOWN = {description.name: description for description in (TIMER, GLOBALSTATE)}
 
 MOST_SECTIONS = 500_000
-LARGEST_DESCRIPTION = 16 << 20  # bytes
-LONGEST_SEARCH = 64 << 20  # bytes from the end in which the description is looked for
-MOST_CANDIDATES = 64
-LONGEST_MACHINE_NAME = 1 << 16  # bytes
-MOST_CAPABILITIES = 1024
-
-COMMAND = 0x08  # a word from the source to the destination, with its own length
-
-
-class Section:
-    """One section of a stream.
-
-    Attributes:
-        type: as in the stream: `SECTION_START`, ..., or `COMMAND`.
-        section_id: the stream's short name of it; for a command its number.
-        name, instance_id, version_id: of what is saved; in a PART or END those of its START.
-        offset: of the body, bytes from the stream's beginning.
-        size: of the body, bytes.
-        body: the values, what there is of RAM or disks, or bytes that nothing describes.
-    """
-
-    __slots__ = (
-        "body",
-        "instance_id",
-        "name",
-        "offset",
-        "section_id",
-        "size",
-        "type",
-        "version_id",
-    )
-
-    def __init__(
-        self, type: int, section_id: int, name: str, instance_id: int, version_id: int
-    ) -> None:
-        self.type = type
-        self.section_id = section_id
-        self.name = name
-        self.instance_id = instance_id
-        self.version_id = version_id
-        self.offset = 0
-        self.size = 0
-        self.body: DecodedState | RamBody | DiskBody | bytes = b""
-
-
-class DecodedStream:
-    """A stream taken apart.
-
-    Attributes:
-        configuration: None in a stream without one.
-        sections: in the stream's order.
-        has_footers: each section ends with one.
-        description: the JSON text, None in a stream without one.
-        size: bytes up to the end of the description.
-        trailing: bytes behind it, which mean nothing.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.configuration: DecodedState | None = None
-        self.sections: list[Section] = []
-        self.has_footers = False
-        self.has_addresses = False
-        self.description: bytes | None = None
-        self.size = 0
-
-    @property
-    def trailing(self) -> int:
-        return self.source.size - self.size
-
-    @property
-    def machine_name(self) -> str | None:
-        """The machine type, None where the stream doesn't tell."""
-        if self.configuration is None:
-            return None
-        name: bytes = self.configuration.fields[1].value
-        return name.decode("utf-8", "backslashreplace")
-
-    def encode(self) -> Iterator[bytes]:
-        """The stream's bytes again, made from what was taken out of it.
-
-        Only the content of RAM pages and of disks and what trails the stream are copied.
-        """
-        yield MAGIC.to_bytes(4, "big") + VERSION.to_bytes(4, "big")
-        if self.configuration is not None:
-            yield bytes([CONFIGURATION]) + _encoded(self.configuration)
-        for section in self.sections:
-            yield from self._encode_section(section)
-        yield bytes([EOF])
-        if self.description is not None:
-            yield bytes([VMDESCRIPTION]) + len(self.description).to_bytes(4, "big")
-            yield self.description
-        yield from self._copy(self.size, self.source.size)
-
-    def _copy(self, start: int, end: int) -> Iterator[bytes]:
-        for offset in range(start, end, WINDOW):
-            yield self.source.read(offset, min(WINDOW, end - offset))
-
-    def _encode_section(self, section: Section) -> Iterator[bytes]:
-        body = section.body
-        if section.type == COMMAND:
-            assert isinstance(body, bytes)
-            head = section.section_id.to_bytes(2, "big") + len(body).to_bytes(2, "big")
-            yield bytes([COMMAND]) + head + body
-            return
-        section_id = section.section_id.to_bytes(4, "big")
-        yield bytes([section.type]) + section_id
-        if section.type in (SECTION_START, SECTION_FULL):
-            name = section.name.encode("utf-8", "surrogateescape")
-            ids = section.instance_id.to_bytes(4, "big") + section.version_id.to_bytes(4, "big")
-            yield bytes([len(name)]) + name + ids
-        if isinstance(body, RamBody):
-            cursor = Cursor(self.source, section.offset)
-            runs = read_runs(cursor, has_addresses=self.has_addresses)
-            yield from encode_runs(runs, self.source)
-        elif isinstance(body, DiskBody):
-            yield from self._copy(section.offset, section.offset + section.size)
-        else:
-            yield body if isinstance(body, bytes) else _encoded(body)
-        if self.has_footers:
-            yield bytes([SECTION_FOOTER]) + section_id
-
-
-def _encoded(state: DecodedState) -> bytes:
-    pieces: list[bytes] = []
-    encode_state(state, pieces)
-    return b"".join(pieces)
+FIRST_LOOK = 64 << 10  # bytes in which the end of a section is looked for at first
 
 
 def decode(source: Source) -> DecodedStream:
@@ -235,7 +104,7 @@ class _Decoder:
         if cursor.peek(1) == bytes([CONFIGURATION]):
             cursor.skip(1, "the configuration")
             start = cursor.position
-            layout = _configuration_layout(cursor)
+            layout = configuration_layout(cursor)
             cursor.position = start
             state = decode_state(layout, cursor.take(layout.size, "the configuration"))
             self._stream.configuration = state
@@ -320,7 +189,7 @@ class _Decoder:
     def _read_device(self, section: Section) -> DecodedState | bytes:
         name = shown(section.name)
         if not self._has_searched:
-            self._search_description()
+            self._search_description(self._cursor.position)
         if self._layouts is not None:
             layout = self._described_layout(section)
         elif section.name in KNOWN:
@@ -353,23 +222,27 @@ class _Decoder:
         cursor = self._cursor
         name = f"section '{shown(section.name)}'"
         left = min(self._source.size - cursor.position, LARGEST_PIECE)
-        data = self._source.read(cursor.position, left)
-        end = -1
-        if not self._footers_are_known or self._stream.has_footers:
-            end = _footer_in(data, section.section_id)
-        if end < 0 and not self._stream.has_footers:
-            end = _header_in(data)
-            if end < 0 and left == self._source.size - cursor.position and data.endswith(b"\0"):
-                end = left - 1  # the last one
-        if end < 0:
-            raise QemuError(f"Nothing describes {name} or tells where it ends")
-        return cursor.take(end, name)
+        may_have_footer = not self._footers_are_known or self._stream.has_footers
+        window = FIRST_LOOK
+        while True:
+            data = self._source.read(cursor.position, min(window, left))
+            end = find_footer(data, section.section_id) if may_have_footer else -1
+            if end < 0 and not self._stream.has_footers:
+                end = find_header(data)
+            if end >= 0:
+                return cursor.take(end, name)
+            if window >= left:
+                break
+            window *= 4
+        if not self._stream.has_footers and data.endswith(bytes([EOF])):
+            return cursor.take(len(data) - 1, name)  # the last one
+        raise QemuError(f"Nothing describes {name} or tells where it ends")
 
     # --- the description
 
-    def _search_description(self) -> None:
+    def _search_description(self, start: int) -> None:
         self._has_searched = True
-        found = find_description(self._source, self._cursor.position)
+        found = find_description(self._source, start)
         if found is not None:
             self._description_offset, text = found
             self._stream.description = text
@@ -379,7 +252,7 @@ class _Decoder:
         """What follows the last section."""
         stream, cursor = self._stream, self._cursor
         if not self._has_searched:
-            self._search_description()
+            self._search_description(cursor.position - 1)
         if stream.description is not None:
             if self._description_offset != cursor.position + 5:
                 raise QemuError(
@@ -388,139 +261,3 @@ class _Decoder:
                 )
             cursor.position += 5 + len(stream.description)
         stream.size = cursor.position
-
-
-def _footer_in(data: bytes, section_id: int) -> int:
-    """Where a section's footer is, with what can follow it; -1 if nowhere."""
-    footer = bytes([SECTION_FOOTER]) + section_id.to_bytes(4, "big")
-    place = data.find(footer)
-    while place >= 0 and data[place + 5 : place + 6] not in _AFTER_FOOTER:
-        place = data.find(footer, place + 1)
-    return place
-
-
-_AFTER_FOOTER = {
-    bytes([each]) for each in (EOF, SECTION_START, SECTION_PART, SECTION_END, SECTION_FULL, COMMAND)
-}
-
-
-def _header_in(data: bytes) -> int:
-    """Where the header of another FULL section is, with a name that can be one; -1 if nowhere."""
-    mark = bytes([SECTION_FULL, 0, 0])  # nobody has more than 65536 sections
-    place = data.find(mark)
-    while place >= 0:
-        size = data[place + 5] if place + 5 < len(data) else 0
-        end = place + 6 + size
-        name = data[place + 6 : end]
-        ids = data[end : end + 8]
-        if (
-            size
-            and len(ids) == 8
-            and name.isascii()
-            and name.decode().isprintable()
-            and ids[:2] == ids[4:6] == b"\0\0"  # instances and versions are small numbers
-        ):
-            return place
-        place = data.find(mark, place + 1)
-    return -1
-
-
-def find_description(source: Source, start: int) -> tuple[int, bytes] | None:
-    """The description at the end of a stream.
-
-    It can't be reached from the front, since it is what tells the lengths of devices.
-
-    Args:
-        start: it isn't before this.
-
-    Returns:
-        Where its text begins, and the text; None if there is none.
-    """
-    mark = b'{"page_size"'
-    candidates = 0
-    end = source.size
-    lowest = max(start, end - LONGEST_SEARCH)
-    while end > lowest:
-        begin = max(lowest, end - WINDOW)
-        data = source.read(begin, min(end + len(mark) - 1, source.size) - begin)
-        place = data.rfind(mark)
-        while place >= 0:
-            text = _description_at(source, begin + place, start)
-            candidates += 1
-            if text is not None:
-                return begin + place, text
-            if candidates == MOST_CANDIDATES:
-                return None
-            place = data.rfind(mark, 0, place + len(mark) - 1)
-        end = begin
-    return None
-
-
-def _description_at(source: Source, offset: int, start: int) -> bytes | None:
-    """The text from `offset` on, if that is one with what comes before it."""
-    if offset - 6 < start:
-        return None
-    head = source.read(offset - 6, 6)
-    size = int.from_bytes(head[2:], "big")
-    if head[:2] != bytes([EOF, VMDESCRIPTION]) or size > LARGEST_DESCRIPTION:
-        return None
-    if offset + size > source.size or source.read(offset + size - 1, 1) != b"}":
-        return None
-    return source.read(offset, size)
-
-
-# --- the configuration
-
-
-def _configuration_layout(cursor: Cursor) -> StateLayout:
-    """How the configuration section looks; it isn't described, but 7.2 knows only these parts."""
-    what = "the configuration"
-    size = cursor.number(4, what)
-    if size > LONGEST_MACHINE_NAME:
-        raise QemuError(f"A machine name of {size} bytes is too long")
-    cursor.skip(size, what)
-    subsections = []
-    while cursor.peek(1) == bytes([SUBSECTION]):
-        cursor.skip(1, what)
-        name = cursor.counted(what).decode("utf-8", "backslashreplace")
-        version = cursor.number(4, what)
-        start = cursor.position
-        if name == "configuration/target-page-bits":
-            fields = [FieldLayout("page_bits", "uint32", 4)]
-        elif name == "configuration/uuid":
-            fields = [FieldLayout("uuid", "buffer", 16)]
-        elif name == "configuration/capabilities":
-            fields = _capability_layouts(cursor)
-        else:
-            raise QemuError(f"Subsection '{name}' isn't described")
-        part = StateLayout(name, version, fields)
-        cursor.position = start
-        cursor.skip(part.size, what)
-        subsections.append(part)
-    return StateLayout(
-        "configuration",
-        None,
-        [FieldLayout("len", "uint32", 4), FieldLayout("name", "buffer", size)],
-        subsections,
-    )
-
-
-def _capability_layouts(cursor: Cursor) -> list[FieldLayout]:
-    """The number of capabilities and their names, each with its length before it."""
-    what = "the capabilities"
-    count = cursor.number(4, what)
-    if count > MOST_CAPABILITIES:
-        raise QemuError(f"{count} capabilities are too many")
-    fields = [FieldLayout("caps_count", "uint32", 4)]
-    for index in range(count):
-        size = 1 + len(cursor.counted(what))
-        fields.append(FieldLayout("capabilities", "capability", size, index=index))
-    return fields
-
-
-def shown(name: str) -> str:
-    """A name as it can be printed, whatever is in it."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join([c if c.isprintable() else f"\\x{ord(c):02x}" for c in text])

@@ -284,6 +284,28 @@ def test_a_known_section_that_nothing_describes_may_have_subsections():
     ]
 
 
+def test_a_stream_without_devices_may_be_described_too():
+    text = b'{"page_size": 4096, "devices": []}'
+    stream = decoded(SMALL[:0x11] + b"\0\6" + len(text).to_bytes(4, "big") + text)
+    assert (stream.description, stream.sections, stream.trailing) == (text, [], 0)
+
+
+@pytest.mark.parametrize("size", [0, 100, 70_000, 1_000_000])
+def test_sections_of_any_size_are_found_without_a_description(size):
+    def section(number, name, footer):
+        head = b"\4" + number.to_bytes(4, "big") + bytes([len(name)]) + name + bytes(8)
+        return head + b"\1" * size + (b"\x7e" + number.to_bytes(4, "big") if footer else b"")
+
+    for footer in (True, False):
+        sections = [section(index, f"dev{index}".encode(), footer) for index in range(3)]
+        stream = decoded(SMALL[:8] + b"".join(sections) + b"\0")
+        assert [(each.name, each.size) for each in stream.sections] == [
+            ("dev0", size),
+            ("dev1", size),
+            ("dev2", size),
+        ]
+
+
 def test_bytes_behind_the_stream_are_told_and_kept():
     data = SavedMachine(0).save()
     assert decoded(data + b"garbage").trailing == 7
