@@ -28,7 +28,7 @@ _MISSING_WITH_VALUE = frozenset(
     "readconfig plugin async-teardown dump-vmstate object".split()
 )
 _USED_ALONE = frozenset(
-    "S snapshot nodefaults nographic only-migratable h help version ui-help yes".split()
+    "S snapshot nodefaults nographic only-migratable h help version ui-help yes lab".split()
 )
 _IGNORED_ALONE = frozenset(
     "no-user-config no-reboot no-shutdown no-acpi no-hpet no-fd-bootchk usb portrait full-screen "

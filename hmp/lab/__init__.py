@@ -1,0 +1,39 @@
+"""The lab: words that begin with `%`, which show what snapshots are made of.
+
+QEMU knows none of them.  They are found where the lab is on, and `help` doesn't list them.
+"""
+
+from __future__ import annotations
+
+from hmp.command import Command
+from hmp.commands import COMMANDS
+from hmp.lab.explain import explain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hmp.monitor import Monitor
+
+
+def help_(monitor: Monitor) -> None:
+    for command in LAB:
+        monitor.print_line(command.help_line())
+
+
+LAB = (
+    Command(
+        name="%explain",
+        args_type="command:S",
+        params="command",
+        help="say what savevm, loadvm or delvm would do now, without doing it",
+        run=explain,
+    ),
+    Command(
+        name="%help",
+        args_type="",
+        params="",
+        help="list the words of the lab",
+        run=help_,
+    ),
+)
+
+COMMANDS_WITH_LAB = COMMANDS.with_aside(LAB)
