@@ -8,6 +8,7 @@ from __future__ import annotations
 from hmp.command import Command
 from hmp.commands import COMMANDS
 from hmp.lab.explain import explain
+from hmp.lab.map import map_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ LAB = (
         params="command",
         help="say what savevm, loadvm or delvm would do now, without doing it",
         run=explain,
+    ),
+    Command(
+        name="%map",
+        args_type="device:B",
+        params="device",
+        help="draw whose each cluster of a disk's image is, and what deleting snapshots frees",
+        run=map_,
     ),
     Command(
         name="%help",

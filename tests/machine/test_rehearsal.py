@@ -1,5 +1,6 @@
 """What is foretold is what then happens."""
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from blockdev.errors import QemuError
 from blockdev.node import BlockNode
 from blockdev.qcow2.create import create_image
 from blockdev.qcow2.survey import Survey
@@ -115,11 +117,9 @@ def happens(machine: Machine, foretold: list[Effect], deed: object) -> None:
     files = [effect.disk.node.file for effect in foretold]
     sizes = [os.stat(file.filename).st_size for file in files if file]
     before = [clusters_in_use(effect.disk.node) for effect in foretold]
-    try:
+    # A disk may go to another snapshot than the state's, when the tag is an ID too.
+    with contextlib.suppress(QemuError):
         deed()  # type: ignore[operator]
-    except Exception as error:
-        # A disk may go to another snapshot than the state's, when the tag is an ID too.
-        assert "while loading VM state" in str(error)
     for effect, file, size in zip(foretold, files, sizes, strict=True):
         assert file
         assert os.stat(file.filename).st_size == size + effect.growth
