@@ -9,6 +9,7 @@ from hmp.command import Command
 from hmp.commands import COMMANDS
 from hmp.lab.explain import explain
 from hmp.lab.map import map_
+from hmp.lab.why import why
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ LAB = (
         params="device",
         help="draw whose each cluster of a disk's image is, and what deleting snapshots frees",
         run=map_,
+    ),
+    Command(
+        name="%why",
+        args_type="",
+        params="",
+        help="say what stands behind the last error: what was looked for, and what to try",
+        run=why,
     ),
     Command(
         name="%help",
