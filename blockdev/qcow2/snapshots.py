@@ -14,7 +14,12 @@ from array import array
 
 from blockdev.errors import QemuError
 from blockdev.qcow2.entries import COPIED
-from blockdev.qcow2.header import MAX_L1_BYTES, MAX_SNAPSHOT_TABLE_BYTES, l1_entries_for
+from blockdev.qcow2.header import (
+    MAX_L1_BYTES,
+    MAX_SNAPSHOT_TABLE_BYTES,
+    MAX_SNAPSHOTS,
+    l1_entries_for,
+)
 from blockdev.qcow2.sharing import references
 from blockdev.qcow2.words import big_endian, from_big_endian
 from blockdev.snapshot import Snapshot, find_by_id_and_name, find_to_go_to
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 
 _MAX_EXTRA = 1024  # bytes of extra data in an entry
 _NO_ICOUNT = (1 << 64) - 1
+_MAX_NUMBER = (1 << 64) - 1  # of an id
+_MAX_STRING = 0xFFFF  # bytes of an id or a name
 _WINDOW_BYTES = 64 << 10  # of a table at once
 
 
@@ -156,29 +163,28 @@ def pack_table(entries: list[SnapshotEntry]) -> bytes:
     """The table's bytes.
 
     Raises:
-        QemuError: it would be larger than QEMU reads.
+        QemuError: it would be larger than QEMU reads, or a name longer than the format has room.
     """
     pieces: list[bytes] = []
     for entry in entries:
         id_str, name = _bytes(entry.id), _bytes(entry.name)
-        extra = SnapshotExtra(
-            vm_state_size_large=entry.vm_state_size,
-            disk_size=entry.disk_size,
-            icount=_NO_ICOUNT if entry.icount is None else entry.icount,
+        if len(name) > _MAX_STRING:
+            raise QemuError("File name too long", errno.ENAMETOOLONG)
+        state_size = entry.vm_state_size
+        icount = _NO_ICOUNT if entry.icount is None else entry.icount
+        extra = SnapshotExtra.pack_values(state_size, entry.disk_size, icount) + entry.unknown_extra
+        fixed = SnapshotHeader.pack_values(
+            entry.l1_table_offset,
+            entry.l1_size,
+            len(id_str),
+            len(name),
+            entry.date_sec & 0xFFFFFFFF,
+            entry.date_nsec,
+            entry.vm_clock_nsec,
+            state_size if state_size <= 0xFFFFFFFF else 0,
+            len(extra),
         )
-        extra_data = extra.pack() + entry.unknown_extra
-        fixed = SnapshotHeader(
-            l1_table_offset=entry.l1_table_offset,
-            l1_size=entry.l1_size,
-            id_str_size=len(id_str),
-            name_size=len(name),
-            date_sec=entry.date_sec & 0xFFFFFFFF,
-            date_nsec=entry.date_nsec,
-            vm_clock_nsec=entry.vm_clock_nsec,
-            vm_state_size=entry.vm_state_size if entry.vm_state_size <= 0xFFFFFFFF else 0,
-            extra_data_size=len(extra_data),
-        )
-        piece = fixed.pack() + extra_data + id_str + name
+        piece = fixed + extra + id_str + name
         pieces.append(piece.ljust(_padded(len(piece)), b"\0"))
     table = b"".join(pieces)
     if len(table) > MAX_SNAPSHOT_TABLE_BYTES:
@@ -219,11 +225,14 @@ class SnapshotTable:
         The marks must be on the disk before the header: with the snapshot in the table and a
         mark left, the next write would change the snapshot too.
         """
+        if len(self.entries) >= MAX_SNAPSHOTS:
+            raise QemuError("File too large", errno.EFBIG)
         image = self._image
         image.write_back()
         active = image.active
         disk_entries = l1_entries_for(image.size, image.layout.span_bits)
-        snapshot.id = str(max((_number(entry.id) for entry in self.entries), default=0) + 1)
+        largest = max((_number(entry.id) for entry in self.entries), default=0)
+        snapshot.id = str((largest + 1) & _MAX_NUMBER)
         snapshot.disk_size = image.size
         if vmstate is not None:
             # State that a goto left in the active table gives way to the new one.
@@ -347,5 +356,12 @@ def _goto_error(errno_value: int) -> QemuError:
 
 
 def _number(id: str) -> int:
-    digits = id.strip()
-    return int(digits) if digits.isascii() and digits.isdigit() else 0
+    """The number that an id begins with, as C's ``strtoul`` reads it."""
+    if id.isascii() and id.isdigit() and len(id) < 19:
+        return int(id)
+    text = id.lstrip(" \t\n\v\f\r")
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    length = len(digits) - len(digits.lstrip("0123456789"))
+    # More digits than this are too many, but for zeros before them.
+    number = min(int(digits[:length].lstrip("0")[:21] or "0"), _MAX_NUMBER)
+    return -number & _MAX_NUMBER if text[:1] == "-" and number < _MAX_NUMBER else number
