@@ -1,4 +1,4 @@
-"""``make bench``: what a user waits for, in hmp and in QEMU."""
+"""``make bench``: what a user waits for, in hmp and in QEMU; ``ARGS=engine`` for a part of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import engine
@@ -72,25 +72,37 @@ def snapshots(runs: int, folder: str, megabytes: int, *, random: bool) -> Iterat
         )
 
 
+PARTS: dict[str, Callable[[int, str], Iterator[Result]]] = {
+    "start": start_up,
+    "random": lambda runs, folder: snapshots(runs, folder, 256, random=True),
+    "untouched": lambda runs, folder: snapshots(runs, folder, 256, random=False),
+    "metadata": lambda runs, folder: engine.metadata(folder, runs),
+    "many": lambda runs, folder: engine.many(folder, runs),
+    "guest": lambda runs, folder: engine.guest(folder, runs),
+}
+GROUPS = {"machine": ["start", "random", "untouched"], "engine": ["metadata", "many", "guest"]}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="runs that count of each program")
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        choices=[*GROUPS, *PARTS, []],
+        help=f"only these: {', '.join([*GROUPS, *PARTS])}",
+    )
     options = parser.parse_args()
     if shutil.which(REAL) is None or shutil.which("qemu-img") is None:
         print("bench: the real programs are not installed", file=sys.stderr)
         return 1
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"{'':44} {'hmp':>12} {'QEMU':>12} {'ratio':>7}  target")
+    parts = [name for part in options.parts or GROUPS for name in GROUPS.get(part, [part])]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for results in (
-            start_up(options.runs, folder),
-            snapshots(options.runs, folder, 256, random=True),
-            snapshots(options.runs, folder, 256, random=False),
-            engine.metadata(folder, options.runs),
-            engine.many(folder, options.runs),
-            engine.guest(folder, options.runs),
-        ):
-            for result in results:
+        for part in parts:
+            for result in PARTS[part](options.runs, folder):
                 print(result.row(), flush=True)
     return 0
 
