@@ -9,8 +9,8 @@ from blockdev.qcow2.sharing import references
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from blockdev.qcow2.entries import Reference
-    from blockdev.qcow2.image import Image
     from blockdev.qcow2.mapping import Mapping
+    from blockdev.qcow2.metadata import Metadata
 
 FREE, HEADER, REFCOUNTS, SNAPSHOT_TABLE, L1, L2 = b".HRSLT"
 NOW, SNAPSHOTS, SHARED, STATE, LEAKED = b"ds=V!"
@@ -47,7 +47,7 @@ _LETTERS = {
 }
 
 
-def owners(image: Image) -> bytes:
+def owners(image: Metadata) -> bytes:
     """A letter of `MEANINGS` for each cluster of the file, in order.
 
     Raises:
@@ -91,7 +91,7 @@ def _runs(reference: Reference) -> list[tuple[int, int]]:
     return [(cluster, 1) for cluster in reference]
 
 
-def _table_clusters(mapping: Mapping, image: Image) -> list[int]:
+def _table_clusters(mapping: Mapping, image: Metadata) -> list[int]:
     offsets = (entry & OFFSET_MASK for entry in mapping.l1)
     return [offset >> image.cluster_bits for offset in offsets if offset]
 
@@ -103,7 +103,7 @@ def _letter_of_flags() -> bytes:
     )
 
 
-def _find_leaks(image: Image, picture: bytearray) -> None:
+def _find_leaks(image: Metadata, picture: bytearray) -> None:
     """Mark what is counted though nothing refers to it."""
     place = picture.find(FREE)
     while place >= 0:

@@ -21,7 +21,7 @@ def map_(monitor: Monitor, *, device: str) -> None:
     disk, image = _find(monitor, device)
     from blockdev.qcow2.ownership import FREE, MEANINGS, owners
 
-    picture = owners(image)
+    picture = owners(image.metadata)
     size = image.cluster_size
     per_letter = max(1, -(-len(picture) // (_COLUMNS * _ROWS)))
     scale = f"{per_letter} clusters" if per_letter > 1 else "a cluster"
