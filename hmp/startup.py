@@ -320,6 +320,8 @@ class Startup:
                 machine.drives.add(options, text=text, snapshot=self.snapshot)
         if self.has_defaults:
             machine.add_default_drives(options["driver"] for options, _ in self._devices)
+        if any(node.has_snapshots for node in machine.graph.nodes.values()):
+            _load_what_saves()
 
     def build_machine(self, machine: Machine) -> None:
         """Memory, processors and devices, after the monitor has greeted.
@@ -365,6 +367,13 @@ class Blame:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, QemuError):
             raise QemuError(f"{self._text}: {error}", error.errno_value) from error
+
+
+def _load_what_saves() -> None:
+    """A machine that can be saved mostly will be; nobody has to wait for the modules then."""
+    import machine.migration.migrate
+    import machine.migration.savevm
+    import machine.snapshot  # noqa: F401
 
 
 def _about(option: Option, error: QemuError) -> QemuError:

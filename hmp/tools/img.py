@@ -109,7 +109,7 @@ def run(words: Sequence[str], write: Write) -> int:
     """
     if not words:
         raise UsageError("Not enough arguments")
-    if words[0].startswith("-"):
+    if words[0].startswith("-") and words[0] != "-":
         options, _ = split_words(words[:1], "hV", ("help", "version"))
         for name, _ in options:
             write(_usage() if name in ("-h", "--help") else _version())

@@ -54,6 +54,7 @@ image must have just one with VM state.
 _TYPES = {1: "start", 2: "part", 3: "end", 4: "full", 8: "command"}
 _BYTES_SHOWN = 16
 _ELEMENTS_SHOWN = 16
+_SHORTEST_WORD = 4  # what has fewer letters may be anything
 _HEX_FROM = 256  # unsigned numbers from here on are shown as hexadecimal ones
 _IMAGE_MAGIC = b"QFI\xfb"
 
@@ -354,6 +355,9 @@ def _number_text(value: int, type: str) -> str:
 def _bytes_text(data: bytes) -> str:
     if len(data) > 1 and not any(data):
         return f"{len(data)} bytes, all zero"
+    word = data.rstrip(b"\0")
+    if len(word) >= _SHORTEST_WORD and word.isascii() and word.decode().isprintable():
+        return f'"{word.decode()}" in {len(data)} bytes'
     text = data[:_BYTES_SHOWN].hex(" ")
     return text if len(data) <= _BYTES_SHOWN else f"{text} ... {len(data)} bytes"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from blockdev.errors import QemuError
 from machine.devices.globalstate import GLOBALSTATE
 from machine.devices.timer import TIMER
-from machine.migration.decode_disk import LIVE_READERS, DiskBody
+from machine.migration.decode_disk import BlockDecoder, DirtyBitmapDecoder, DiskBody
 from machine.migration.decode_layout import (
     FieldLayout,
     StateLayout,
@@ -190,7 +190,11 @@ class _Decoder:
         self._source = source
         self._cursor = Cursor(source)
         self._stream = DecodedStream(source)
-        self._ram = RamDecoder()
+        self._live: dict[str, RamDecoder | BlockDecoder | DirtyBitmapDecoder] = {
+            "ram": RamDecoder(),
+            "block": BlockDecoder(),
+            "dirty-bitmap": DirtyBitmapDecoder(),
+        }
         self._open: dict[int, Section] = {}  # by section id: where a PART or END belongs
         self._footers_are_known = False
         self._layouts: list[DeviceLayout] | None = None
@@ -242,7 +246,7 @@ class _Decoder:
                 if field.layout.type == "capability"
             ]
             self._stream.has_addresses = b"x-ignore-shared" in capabilities
-            self._ram = RamDecoder(has_addresses=self._stream.has_addresses)
+            self._live["ram"] = RamDecoder(has_addresses=self._stream.has_addresses)
 
     # --- sections
 
@@ -285,10 +289,8 @@ class _Decoder:
         section.offset = cursor.position
         if section.type == SECTION_FULL:
             section.body = self._read_device(section)
-        elif section.name == "ram":
-            section.body = self._ram.decode(cursor)
-        elif section.name in LIVE_READERS:
-            section.body = LIVE_READERS[section.name](cursor)
+        elif section.name in self._live:
+            section.body = self._live[section.name].decode(cursor)
         else:
             raise QemuError(f"Section '{shown(section.name)}' is of a kind that isn't known")
         section.size = cursor.position - section.offset

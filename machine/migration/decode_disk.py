@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from machine.migration.block import DATA, EOS, FLAGS, PIECE_SIZE, PROGRESS, ZERO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from machine.migration.decode_source import Cursor
 
 MOST_DISKS = 4096
-
-# The low bits of the be64 that each record of ``block`` begins with; the others are the offset.
-BLOCK_DATA = 0x01  # the disk's name follows, and the data unless it is zero
-BLOCK_EOS = 0x02
-BLOCK_PROGRESS = 0x04  # the offset is how far it has come, in percent
-BLOCK_ZERO = 0x08
-BLOCK_FLAGS = 0x1FF
-BLOCK_SIZE = 1 << 20  # bytes in each record
 
 # The flags that each record of ``dirty-bitmap`` begins with.
 BITMAP_EOS = 0x01
@@ -26,7 +17,7 @@ BITMAP_ZEROES = 0x02
 BITMAP_NAME = 0x04
 BITMAP_DEVICE = 0x08
 BITMAP_START = 0x10
-BITMAP_COMPLETE = 0x20
+BITMAP_COMPLETE = 0x20  # nothing follows
 BITMAP_BITS = 0x40
 BITMAP_KNOWN = 0x7F
 
@@ -48,47 +39,54 @@ class DiskBody:
         self.counts[name] = (data + (not is_zero), zero + is_zero)
 
 
-def read_block(cursor: Cursor) -> DiskBody:
-    """Look through a body of ``block``."""
-    body = DiskBody()
-    while True:
-        flags = cursor.number(8, "a disk") & BLOCK_FLAGS
-        if flags & BLOCK_EOS:
-            return body
-        if flags & BLOCK_DATA:
-            name = cursor.counted("a disk")
-            if not flags & BLOCK_ZERO:
-                cursor.skip(BLOCK_SIZE, "a disk")
-            body.add(name, is_zero=bool(flags & BLOCK_ZERO))
-        elif not flags & BLOCK_PROGRESS:
-            raise QemuError(f"Unknown block migration flags: {flags:#x}")
+class BlockDecoder:
+    """Looks through the bodies of ``block``; each record has all that belongs to it."""
+
+    def decode(self, cursor: Cursor) -> DiskBody:
+        """Look through one body, up to its end."""
+        body = DiskBody()
+        while True:
+            flags = cursor.number(8, "a disk") & FLAGS
+            if flags & EOS:
+                return body
+            if flags & DATA:
+                name = cursor.counted("a disk")
+                if not flags & ZERO:
+                    cursor.skip(PIECE_SIZE, "a disk")
+                body.add(name, is_zero=bool(flags & ZERO))
+            elif not flags & PROGRESS:
+                raise QemuError(f"Unknown block migration flags: {flags:#x}")
 
 
-def read_dirty_bitmap(cursor: Cursor) -> DiskBody:
-    """Look through a body of ``dirty-bitmap``."""
-    body = DiskBody()
-    what = "a dirty bitmap"
-    device = name = b""
-    while True:
-        flags = cursor.number(1, what)
-        if flags & ~BITMAP_KNOWN:
-            raise QemuError(f"Unknown flags of a dirty bitmap: {flags:#x}")
-        if flags & BITMAP_DEVICE:
-            device = cursor.counted(what)
-        if flags & BITMAP_NAME:
-            name = cursor.counted(what)
-        if flags & BITMAP_START:
-            cursor.skip(5, what)  # granularity and the bitmap's own flags
-        elif flags & BITMAP_BITS:
-            cursor.skip(12, what)  # first sector and how many
-            if not flags & BITMAP_ZEROES:
-                cursor.skip(cursor.number(8, what), what)
-            body.add(device + b"/" + name, is_zero=bool(flags & BITMAP_ZEROES))
-        if flags & BITMAP_EOS:
-            return body
+class DirtyBitmapDecoder:
+    """Looks through the bodies of ``dirty-bitmap``.
 
+    A record without names is of the bitmap last named, even sections ago.
+    """
 
-LIVE_READERS: dict[str, Callable[[Cursor], DiskBody]] = {
-    "block": read_block,
-    "dirty-bitmap": read_dirty_bitmap,
-}
+    def __init__(self) -> None:
+        self._device = b""
+        self._name = b""
+
+    def decode(self, cursor: Cursor) -> DiskBody:
+        """Look through one body, up to its end."""
+        body = DiskBody()
+        what = "a dirty bitmap"
+        while True:
+            flags = cursor.number(1, what)
+            if flags & ~BITMAP_KNOWN:
+                raise QemuError(f"Unknown flags of a dirty bitmap: {flags:#x}")
+            if flags & BITMAP_DEVICE:
+                self._device = cursor.counted(what)
+            if flags & BITMAP_NAME:
+                self._name = cursor.counted(what)
+            if flags & BITMAP_START:
+                cursor.skip(5, what)  # granularity and the bitmap's own flags
+            elif flags & BITMAP_BITS:
+                cursor.skip(12, what)  # first sector and how many
+                if not flags & BITMAP_ZEROES:
+                    cursor.skip(cursor.number(8, what), what)
+                is_zero = bool(flags & BITMAP_ZEROES)
+                body.add(self._device + b"/" + self._name, is_zero=is_zero)
+            if flags & BITMAP_EOS:
+                return body

@@ -45,6 +45,10 @@ NUMBERS = {
 }
 
 
+QUEUES = ("qtailq", "qlist")
+INLINE = (*QUEUES, "tmp", "vstruct")  # types that have a description right in them
+
+
 class FieldLayout:
     """One field, or one element of an array whose elements differ.
 
@@ -75,7 +79,7 @@ class FieldLayout:
         self.count = count
         self.index = index
         self.state = state
-        self.is_queue = type in ("qtailq", "qlist")
+        self.is_queue = type in QUEUES
         self.code = NUMBERS.get((type, size), "")
 
     @property
@@ -180,13 +184,14 @@ class _Reader:
         self._left -= times
         if self._left < 0:
             raise _Wrong("it has too many values")
-        inside = value.get("struct", value)
+        type = _get(value, "type", str)
+        inside = value if type in INLINE else value.get("struct")
         state = None
         if isinstance(inside, dict) and "vmsd_name" in inside:
             state = self._state(inside, depth + 1, times)
         return FieldLayout(
             name,
-            _get(value, "type", str),
+            type,
             _number(value, "size"),
             count=count,
             index=_number(value, "index") if "index" in value else None,

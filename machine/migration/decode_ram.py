@@ -129,6 +129,8 @@ class RamBody:
         counts: pages by block, in the order in which the blocks came.
     """
 
+    __slots__ = ("counts", "entries", "total")
+
     def __init__(self) -> None:
         self.entries: list[RamBlockEntry] | None = None
         self.total = 0

@@ -7,6 +7,7 @@ from machine.devices.globalstate import GLOBALSTATE, GlobalState
 from machine.devices.storage import TRAY
 from machine.devices.timer import TIMER, TimerState
 from machine.migration.area import AreaReader, AreaWriter
+from machine.migration.block import BlockState
 from machine.migration.qemufile import QEMUFileReader, QEMUFileWriter, StreamError
 from machine.migration.ram import RamState
 from machine.migration.stream import Switches, load_state, save_state
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from machine.runstate import RunState
 
 # QEMU's own numbers for what every machine has.
-_TIMER_SECTION, _RAM_SECTION, _GLOBALSTATE_SECTION = 0, 2, 4
+_TIMER_SECTION, _BLOCK_SECTION, _RAM_SECTION, _GLOBALSTATE_SECTION = 0, 1, 2, 4
 
 
 class SavedState:
@@ -46,6 +47,10 @@ class SavedState:
         self.registry = Registry(only_migratable=options.get("only-migratable", False))
         self.ram = RamState(machine.memory, lambda: machine.is_running)
         self.registry.register(TIMER, TimerState(machine.clock), section_id=_TIMER_SECTION)
+        block = BlockState(
+            machine.drives.backends, lambda: machine.migration.capabilities["zero-blocks"]
+        )
+        self.registry.register_live("block", 1, block, section_id=_BLOCK_SECTION)
         self.registry.register_live("ram", 4, self.ram, section_id=_RAM_SECTION)
         for backend in machine.drives.backends:
             if backend.has_tray:

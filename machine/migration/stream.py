@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from machine.migration.qemufile import QEMUFileReader, QEMUFileWriter
     from machine.vmstate.description import Record, Report
     from machine.vmstate.entry import SaveStateEntry
-    from machine.vmstate.registry import Progress, Registry
+    from machine.vmstate.registry import LiveState, Progress, Registry
     from machine.vmstate.vmdesc import Json
 
     T = TypeVar("T")
@@ -130,38 +130,35 @@ class StateSaver:
         if self._switches.send_configuration:
             file.put_byte(CONFIGURATION)
             CONFIGURATION_STATE.save(file, Configuration(self._machine_name))
-        for entry in self._registry.entries:
-            if entry.live:
-                self._put_full_header(entry, SECTION_START)
-                entry.live.save_setup(file)
-                self._put_footer(entry)
+        for entry, live in self._live():
+            self._put_full_header(entry, SECTION_START)
+            live.save_setup(file)
+            self._put_footer(entry)
         file.flush()
 
     def pending(self) -> int:
         """Bytes of content that are known to be unsent."""
-        return sum([entry.live.save_pending() for entry in self._registry.entries if entry.live])
+        return sum([live.save_pending() for _, live in self._live()])
 
     def sync(self) -> None:
         """Look at what the running machine changed since."""
-        for entry in self._registry.entries:
-            if entry.live:
-                entry.live.sync()
+        for _, live in self._live():
+            live.sync()
 
     def iterate(self) -> bool:
         """Write a PART section.  Returns whether none is needed any more for now."""
-        for entry in self._registry.entries:
-            if entry.live:
-                if self._file.rate_limit_reached():
-                    return False
-                self._iterated = entry
-                self._put_header(entry, SECTION_PART)
-                is_clean = entry.live.save_iterate(self._file)
-                self._put_footer(entry)
-                self._file.flush()
-                if self._file.error:
-                    self.report_failure()
-                if not is_clean:
-                    return False
+        for entry, live in self._live():
+            if self._file.rate_limit_reached():
+                return False
+            self._iterated = entry
+            self._put_header(entry, SECTION_PART)
+            is_clean = live.save_iterate(self._file)
+            self._put_footer(entry)
+            self._file.flush()
+            if self._file.error:
+                self.report_failure()
+            if not is_clean:
+                return False
         return True
 
     def report_failure(self) -> None:
@@ -179,11 +176,10 @@ class StateSaver:
         The caller sees to it that the file isn't blocked when it goes on after a step.
         """
         file = self._file
-        for entry in self._registry.entries:
-            if entry.live:
-                self._put_header(entry, SECTION_END)
-                yield from entry.live.save_complete(file)
-                self._put_footer(entry)
+        for entry, live in self._live():
+            self._put_header(entry, SECTION_END)
+            yield from live.save_complete(file)
+            self._put_footer(entry)
         devices: list[Json] = []
         for entry in self._registry.entries:
             if entry.is_full:
@@ -200,14 +196,21 @@ class StateSaver:
 
     def cleanup(self) -> None:
         """Saving is over: done, given up or failed."""
-        for entry in self._registry.entries:
-            if entry.live:
-                entry.live.save_cleanup()
+        for _, live in self._live():
+            live.save_cleanup()
 
     def progress(self) -> Progress:
         """How far the live sections have come, together."""
-        steps = [entry.live.progress() for entry in self._registry.entries if entry.live]
+        steps = [live.progress() for _, live in self._live()]
         return sum([done for done, _ in steps]), sum([total for _, total in steps])
+
+    def _live(self) -> list[tuple[SaveStateEntry, LiveState]]:
+        """What goes out in parts this time."""
+        return [
+            (entry, entry.live)
+            for entry in self._registry.entries
+            if entry.live and entry.live.is_active
+        ]
 
     def _put_header(self, entry: SaveStateEntry, section_type: int) -> None:
         self._file.put_byte(section_type)

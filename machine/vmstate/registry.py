@@ -32,6 +32,11 @@ class LiveState:
             shared: only what their backing files haven't got (``migrate -i``).
         """
 
+    @property
+    def is_active(self) -> bool:
+        """Whether it takes part in saving at all."""
+        return True
+
     def save_setup(self, file: QEMUFileWriter) -> None:
         """Write the START section's body, and begin anew."""
         raise NotImplementedError
