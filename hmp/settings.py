@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from hmp.command import CommandTable
+
 _ALIASES = "aliases"
 
 
@@ -116,6 +118,13 @@ class Settings:
         if name not in _BY_NAME:
             raise QemuError(f"{name}: no such setting")
         self._values[name] = _BY_NAME[name].check(value)
+
+    def without_alias(self, line: str, commands: CommandTable) -> str:
+        """The line that is meant where the first word is one of the user's own, and no command."""
+        word = line.split(None, 1)[0] if line.strip() else ""
+        if word in self.aliases and commands.find(word) is None:
+            return self.aliases[word] + line.lstrip()[len(word) :]
+        return line
 
     def confirm_nothing(self) -> None:
         """Never ask before a command."""

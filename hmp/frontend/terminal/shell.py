@@ -91,8 +91,8 @@ class Shell:
         settings, theme = self._settings, self._screen.theme
         session: PromptSession[str] = PromptSession(
             list(_PROMPT),
-            lexer=LineLexer(self._monitor, marks=bool(settings["marks"])),
-            completer=MonitorCompleter(self._monitor, settings.aliases),
+            lexer=LineLexer(self._monitor, settings),
+            completer=MonitorCompleter(self._monitor, settings),
             complete_while_typing=settings["menu"] == "typing",
             auto_suggest=AutoSuggestFromHistory() if settings["suggest"] else None,
             history=self._history,
@@ -192,7 +192,7 @@ class Shell:
     # --- a command
 
     async def _run_line(self, line: str) -> None:
-        line = self._without_alias(line)
+        line = self._settings.without_alias(line, self._monitor.commands)
         remember(self._lines, line)
         reading = read_line(self._monitor, line)
         question = question_before(self._machine, reading, self._settings)
@@ -212,13 +212,6 @@ class Shell:
         self._seconds = time.monotonic() - started
         await self._show_answer(reading)
         screen.release()
-
-    def _without_alias(self, line: str) -> str:
-        """The line that is meant where the first word is one of the user's own."""
-        word, blank, rest = line.strip().partition(" ")
-        if word in self._settings.aliases and self._monitor.commands.find(word) is None:
-            return self._settings.aliases[word] + blank + rest
-        return line
 
     async def _drain(self, work: Iterator[object], progress: Progress) -> None:
         """Step a command to its end; with Ctrl-C it, and what was pasted, is given up."""
