@@ -133,10 +133,19 @@ def read_line(monitor: Monitor, line: str) -> Reading:
         reading = Reading(path)
         reading.fault = str(error) or error.aside
         reading.fault_start = len(scanner.show(scanner.text[: starts[-1]]))
-        reading.is_unfinished = scanner.at_end or error.aside == "unterminated string"
+        reading.is_unfinished = error.aside == "unterminated string" or (
+            scanner.at_end and _may_go_on(path[-1], scanner, starts)
+        )
         return reading
     finally:
         machine.reporter, monitor.formats = previous_reporter, formats
+
+
+def _may_go_on(command: Command, scanner: Scanner, starts: list[int]) -> bool:
+    """Whether the argument at which reading ended could still become one."""
+    if len(starts) > len(command.parameters):
+        return False
+    return command.parameters[len(starts) - 1].may_become_right(scanner.text[starts[-1] :])
 
 
 def _unknown(scanner: Scanner, error: UnknownCommandError) -> Reading:
