@@ -205,12 +205,15 @@ def _checked_alias(alias: str, value: object) -> str:
 
 
 def describe_settings() -> str:
-    """A line for each setting, as `--ui-help` shows them."""
+    """The settings as `--ui-help` shows them, no line wider than most terminals."""
+    from textwrap import wrap
+
     width = max(len(setting.name) for setting in SETTINGS)
     lines = []
     for setting in SETTINGS:
         default = setting.default
         shown = str(default).lower() if isinstance(default, bool) else str(default)
         about = f"{setting.help} ({'|'.join(setting.choices) or type(default).__name__}: {shown})"
-        lines.append(f"  {setting.name:{width}}  {about}")
+        name, blank = f"  {setting.name:{width}}  ", " " * (width + 4)
+        lines += wrap(about, 79, initial_indent=name, subsequent_indent=blank)
     return "\n".join(lines)
