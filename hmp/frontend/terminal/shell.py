@@ -84,7 +84,7 @@ class Shell:
         self._draft = ""  # what was pasted behind the last of them
         self._answer: list[str] = []  # what the running command has said so far
         self._is_running = False  # a command is
-        self._seconds = 0.0  # that the last command took
+        self._seconds = 0.0  # that the last command took; 0 without one
         self._session = self._make_session()
 
     def _make_session(self) -> PromptSession[str]:
@@ -295,7 +295,7 @@ class Shell:
         return list(bar(self._machine, self._screen.columns, mode))
 
     def _right_prompt(self) -> StyleAndTextTuples:
-        if self._seconds * 1000 < self._settings.number("slow_ms"):
+        if not self._seconds or self._seconds * 1000 < self._settings.number("slow_ms"):
             return []
         return [("class:note", f"{self._seconds:.2f} s")]
 
