@@ -240,7 +240,8 @@ class Machine:
         self.runstate = follow(self.runstate, state)
         if state is RunState.RUNNING:
             self.clock.start()
-            self.events.emit("RESUME")
+            if not was_running:
+                self.events.emit("RESUME")
         else:
             self.clock.stop()
             if was_running:
