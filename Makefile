@@ -2,12 +2,13 @@
 #   make run ARGS='...'   start hmp          make test    the suite
 #   make check            lint and types     make bench   side by side with the real programs
 #   make soak             hours of stories, damaged images and killed processes
+#   make docs             the pictures of the screen, from real captures
 #   make crash            cut every operation short at every place: is the image left sound?
 PYTHON ?= python3
 VENV := .venv
 SOURCES := hmp machine blockdev
 
-.PHONY: run test check bench crash soak setup
+.PHONY: run test check bench crash docs soak setup
 
 run: setup
 	@$(VENV)/bin/hmp $(ARGS)
@@ -26,6 +27,9 @@ bench: setup
 crash: setup
 	@$(VENV)/bin/python -m tests.crash $(ARGS)
 
+docs: setup
+	@$(VENV)/bin/python -m docs $(ARGS)
+
 soak: setup
 	@$(VENV)/bin/python -m tests.soak $(ARGS)
 
@@ -35,7 +39,7 @@ setup: $(VENV)/ready
 
 # The compat mode puts the folder's path into a .pth file; other modes install an import hook,
 # which every start would pay for.
-$(VENV)/ready: pyproject.toml scripts/hmp
+$(VENV)/ready: pyproject.toml scripts/hmp scripts/hmp-img
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--config-settings editable_mode=compat --editable '.[dev]'

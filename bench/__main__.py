@@ -1,4 +1,7 @@
-"""``make bench``: what a user waits for, in hmp and in QEMU."""
+"""``make bench``: what a user waits for, in hmp and in QEMU.
+
+``make bench ARGS='shell engine'`` measures only those groups.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import engine
-from bench.pairs import Result, Session, compare, process_seconds, start_seconds
+from bench import engine, shell
+from bench.pairs import Figure, Result, Session, compare, process_seconds, start_seconds
 
 OURS = str(Path(__file__).resolve().parent.parent / ".venv" / "bin" / "hmp")
 REAL = "qemu-system-x86_64"
@@ -72,25 +75,45 @@ def snapshots(runs: int, folder: str, megabytes: int, *, random: bool) -> Iterat
         )
 
 
+def machine_state(runs: int, folder: str) -> Iterator[Result]:
+    yield from snapshots(runs, folder, 256, random=True)
+    yield from snapshots(runs, folder, 256, random=False)
+
+
+def disk_engine(runs: int, folder: str) -> Iterator[Result]:
+    yield from engine.metadata(folder, runs)
+    yield from engine.many(folder, runs)
+    yield from engine.guest(folder, runs)
+
+
+def rich_shell(runs: int, folder: str) -> Iterator[Result | Figure]:
+    yield from shell.start_up(OURS, folder, runs)
+    yield from shell.waits(OURS, folder, runs)
+
+
+GROUPS: dict[str, Callable[[int, str], Iterator[Result | Figure]]] = {
+    "start": start_up,
+    "state": machine_state,
+    "engine": disk_engine,
+    "shell": rich_shell,
+}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(GROUPS))
     parser.add_argument("--runs", type=int, default=5, help="runs that count of each program")
     options = parser.parse_args()
+    if unknown := set(options.groups) - set(GROUPS):
+        parser.error(f"no such group: {', '.join(sorted(unknown))}")
     if shutil.which(REAL) is None or shutil.which("qemu-img") is None:
         print("bench: the real programs are not installed", file=sys.stderr)
         return 1
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"{'':44} {'hmp':>12} {'QEMU':>12} {'ratio':>7}  target")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for results in (
-            start_up(options.runs, folder),
-            snapshots(options.runs, folder, 256, random=True),
-            snapshots(options.runs, folder, 256, random=False),
-            engine.metadata(folder, options.runs),
-            engine.many(folder, options.runs),
-            engine.guest(folder, options.runs),
-        ):
-            for result in results:
+        for group in options.groups or GROUPS:
+            for result in GROUPS[group](options.runs, folder):
                 print(result.row(), flush=True)
     return 0
 

@@ -94,7 +94,7 @@ def _shuffle(image: Path) -> None:
     random.Random(1).shuffle(words)
     words.reverse()
     for table in tables:
-        table.replace(type(table.words)("Q", [w and words.pop() | COPIED for w in table.words]))
+        table.set(0, [w and words.pop() | COPIED for w in table.words])
     graph.close()
 
 

@@ -94,6 +94,20 @@ class Result:
         )
 
 
+class Figure:
+    """The median of what has no other program beside it, in seconds, and what it may be."""
+
+    def __init__(self, title: str, seconds: list[float], limit: float) -> None:
+        self.title = title
+        self.seconds = statistics.median(seconds)
+        self.runs = len(seconds)
+        self.limit = limit
+
+    def row(self) -> str:
+        limit = f"at most {self.limit * 1e3:.0f} ms"
+        return f"{self.title:44} {self.seconds * 1e3:9.1f} ms {'':20}  {limit:15} {self.runs} runs"
+
+
 def compare(
     title: str,
     ours: Callable[[], float],

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 UNIX_PATH_LIMIT = 108  # bytes, the final NUL included
 HOST_LIMIT, PORT_LIMIT = 64, 32  # characters that are looked at
 BACKLOG = 1
+MAX_DESCRIPTORS = 16  # passed along with what is received at once
 
 
 class UnixAddress:
@@ -198,6 +199,91 @@ def connect(address: UnixAddress | InetAddress) -> Socket:
             return client
     assert failure is not None, "an address stands for one place at least"
     raise _worded(f"Failed to connect to '{address}'", failure) from failure
+
+
+class Connecting:
+    """A connection that comes about while nobody waits for it.
+
+    Raises:
+        QemuError: the address stands for nothing.
+    """
+
+    def __init__(self, address: UnixAddress | InetAddress) -> None:
+        self._address = address
+        self._places = list(_places(address))
+        self._socket: Socket | None = None
+        self._place: Any = None
+
+    def attempt(self) -> Socket | None:
+        """Go on; again whenever `fileno` is writable, or after a while if that is -1.
+
+        Returns:
+            The connection, not blocking; None while there is none yet.
+
+        Raises:
+            QemuError: none will come about.
+        """
+        import socket
+
+        while True:
+            if self._socket is None:
+                family, self._place = self._places.pop(0)
+                self._socket = socket.socket(family, socket.SOCK_STREAM)
+                self._socket.setblocking(False)
+                number = self._socket.connect_ex(self._place)
+            else:
+                number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not number and not self._is_connected(self._socket):
+                    number = self._socket.connect_ex(self._place)
+            if not number:
+                connection, self._socket = self._socket, None
+                return connection
+            if number in (errno.EINPROGRESS, errno.EALREADY, errno.EAGAIN):
+                return None
+            self.close()
+            if not self._places:
+                text = f"Failed to connect to '{self._address}'"
+                raise _worded(text, OSError(number, ""))
+
+    def fileno(self) -> int:
+        """What becomes writable; -1 where a full backlog has to be tried again."""
+        assert self._socket is not None, "an attempt is under way"
+        return -1 if self._socket.family == _unix_family() else self._socket.fileno()
+
+    def close(self) -> None:
+        """Give up; harmless when it is over."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _is_connected(self, candidate: Socket) -> bool:
+        try:
+            candidate.getpeername()
+        except OSError:
+            return False
+        return True
+
+
+def _unix_family() -> int:
+    import socket
+
+    return socket.AF_UNIX
+
+
+def receive_passing(connection: Socket, size: int) -> tuple[bytes, list[int]]:
+    """As ``recv``, with the descriptors that came along over a Unix socket; they are ours then."""
+    import socket
+    from array import array
+
+    width = array("i").itemsize
+    data, messages, _, _ = connection.recvmsg(
+        size, socket.CMSG_SPACE(MAX_DESCRIPTORS * width), socket.MSG_CMSG_CLOEXEC
+    )
+    passed = array("i")
+    for level, kind, content in messages:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            passed.frombytes(content[: len(content) - len(content) % width])
+    return data, list(passed)
 
 
 def send_at_once(connection: Socket) -> None:

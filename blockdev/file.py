@@ -79,6 +79,7 @@ class ByteFile:
             os.close(self._descriptor)
             raise _not_regular(name)
         os.set_blocking(self._descriptor, True)
+        self._needs_flush = False
 
     @property
     def size(self) -> int:
@@ -123,6 +124,7 @@ class ByteFile:
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         """Write the buffers one after the other from `offset` on."""
+        self._needs_flush = True
         try:
             for start in range(0, len(buffers), _IOV_MAX):
                 piece = buffers[start : start + _IOV_MAX]
@@ -143,13 +145,17 @@ class ByteFile:
 
     def flush(self) -> None:
         """A barrier: what was written before it is on the disk before anything written after it."""
+        if not self._needs_flush:
+            return
         try:
             os.fdatasync(self._descriptor)
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise io_error(error) from error
+        self._needs_flush = False
 
     def truncate(self, size: int) -> None:
         """Cut or lengthen the file; new bytes are zeros."""
+        self._needs_flush = True
         try:
             os.ftruncate(self._descriptor, size)
         except (OSError, OverflowError) as error:

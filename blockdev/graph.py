@@ -24,6 +24,9 @@ class Graph:
     Args:
         report: takes a line that the depths have to say without failing.
         warn: takes a warning that isn't anybody's answer; None: `report` takes it.
+
+    Attributes:
+        opens_inactive: what is opened is left to others until `activate`.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class Graph:
         self.report = report
         self._warn = warn or report
         self.nodes: dict[str, BlockNode] = {}
+        self.opens_inactive = False
         self._named = 0
 
     def new_name(self) -> str:
@@ -113,12 +117,25 @@ class Graph:
         node: BlockNode
         name = node_name or self.new_name()
         if driver == "raw":
-            node = RawNode(name, file, read_only=read_only, cache=cache)
+            node = RawNode(
+                name,
+                file,
+                read_only=read_only,
+                cache=cache,
+                is_inactive=self.opens_inactive,
+            )
             node.claim(attached=False)
         elif driver == "qcow2":
             from blockdev.qcow2.image import Image
 
-            node = Image(name, file, read_only=read_only, cache=cache, report=self.report)
+            node = Image(
+                name,
+                file,
+                read_only=read_only,
+                cache=cache,
+                report=self.report,
+                is_inactive=self.opens_inactive,
+            )
         else:
             raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)
         self.add(node)
@@ -178,6 +195,29 @@ class Graph:
                 child.parents -= 1
                 if not child.parents and not child.monitor_owned:
                     self.remove(child)
+
+    def inactivate(self) -> None:
+        """Leave all images to others.
+
+        Raises:
+            QemuError: one can't be written; all are as before.
+        """
+        for node in list(self.nodes.values())[::-1]:
+            try:
+                node.inactivate()
+            except QemuError:
+                self.activate()
+                raise
+
+    def activate(self) -> None:
+        """Take all images over, what is underneath first.
+
+        Raises:
+            QemuError: one can't be had; those that come after it stay inactive.
+        """
+        self.opens_inactive = False
+        for node in self.nodes.values():
+            node.activate()
 
     def close(self) -> None:
         """Close all nodes, overlays before what is under them."""

@@ -68,6 +68,8 @@ class BlockNode:
         parents: how many nodes and backends use this one.
         dirty_bitmaps: each is told what a guest writes; see `mark_dirty`.
         monitor_owned: made by ``-blockdev``, so a root even when nothing uses it.
+        is_inactive: another process may have the image for now, so that nothing is written here:
+            the machine migrated away, or hasn't come yet.
     """
 
     driver = ""
@@ -85,6 +87,7 @@ class BlockNode:
         self.parents = 0
         self.dirty_bitmaps: list[DirtyBitmap] = []
         self.monitor_owned = False
+        self.is_inactive = False
 
     @property
     def children(self) -> list[BlockNode]:
@@ -117,6 +120,32 @@ class BlockNode:
         Raises:
             QemuError: another process has the image.
         """
+
+    def inactivate(self) -> None:
+        """Write back, and leave the image to others until `activate`.
+
+        Raises:
+            QemuError: it can't be written; the node is as active as before.
+        """
+        self.write_back()
+        self.is_inactive = True
+
+    def activate(self) -> None:
+        """Take the image over again, as it is by now; harmless for an active node.
+
+        Raises:
+            QemuError: another process has it, or it can't be opened; it stays inactive.
+        """
+        self.is_inactive = False
+
+    def check_active(self) -> None:
+        """To be called before a write.
+
+        Raises:
+            QemuError: the image is left to others.
+        """
+        if self.is_inactive:
+            raise QemuError(f"Node '{self.node_name}' is inactive", errno.EPERM)
 
     def read(self, offset: int, size: int) -> bytes:
         """`size` bytes from `offset`; what lies past the end reads as zeros."""

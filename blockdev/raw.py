@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blockdev.errors import QemuError
 from blockdev.file import CONSISTENT_READ, WRITE, ByteFile
 from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
 
@@ -56,19 +57,44 @@ class RawNode(BlockNode):
     driver = "raw"
 
     def __init__(
-        self, node_name: str, file: BlockNode, *, read_only: bool, cache: CacheMode
+        self,
+        node_name: str,
+        file: BlockNode,
+        *,
+        read_only: bool,
+        cache: CacheMode,
+        is_inactive: bool = False,
     ) -> None:
         super().__init__(node_name, file.filename, read_only=read_only, cache=cache)
         self.file: BlockNode = file
+        self.is_inactive = is_inactive
         self._size = file.size
+        self._is_attached = False
 
     def claim(self, *, attached: bool) -> None:
+        self._is_attached = attached
+        self._set_permissions()
+
+    def _set_permissions(self) -> None:
         # Without a guest device a raw image is only looked at; with one, nobody else may write.
         if isinstance(self.file, FileNode):
-            uses = (
-                {CONSISTENT_READ, WRITE} if attached and not self.read_only else {CONSISTENT_READ}
-            )
-            self.file.bytes.set_permissions(uses, {WRITE} if attached else ())
+            is_used = self._is_attached and not self.is_inactive
+            uses = {CONSISTENT_READ, WRITE} if is_used and not self.read_only else {CONSISTENT_READ}
+            self.file.bytes.set_permissions(uses, {WRITE} if is_used else ())
+
+    def inactivate(self) -> None:
+        super().inactivate()
+        self._set_permissions()
+
+    def activate(self) -> None:
+        if self.is_inactive:
+            super().activate()
+            try:
+                self._set_permissions()
+            except QemuError:
+                self.is_inactive = True
+                raise
+            self._size = self.file.size
 
     @property
     def size(self) -> int:
@@ -81,6 +107,7 @@ class RawNode(BlockNode):
         self.file.read_into(offset, view)
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
+        self.check_active()
         self.mark_dirty(offset, sum(map(len, buffers)))
         self.file.write(offset, buffers)
 

@@ -17,12 +17,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hmp.command import CommandTable
     from hmp.settings import Settings
     from machine.chardev import Chardev
     from machine.machine import Machine
 
 PROGRAM = "hmp"
-_OPTIONS_OF_THE_FRONT_END = frozenset(("ui", "config", "yes"))
+_OPTIONS_OF_THE_FRONT_END = frozenset(("ui", "config", "yes", "lab"))
 _DEMONSTRATION = "-M none -m 16 -name demo -nodefaults".split()
 # Once a second the guest of the demonstration counts in a page of RAM and in a block of the disk.
 _TICKING_GUEST = "hmp-guest,size=8192,pages-rate=1,disk=disk0,disk-size=4096,disk-rate=4096"
@@ -116,9 +117,10 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
             if isinstance(device, StdioDevice):
                 watch.on_continue(device.return_to_foreground)
         formats = FormatMemory()
+        has_lab = any(option.name == "lab" for option in options)
 
         def make_monitor(machine: Machine, write: Callable[[str], object]) -> Monitor:
-            return Monitor(machine, write, formats=formats)
+            return Monitor(machine, write, _commands(has_lab), formats)
 
         for device in monitor_devices:
             PlainFrontend(machine, make_monitor, device)
@@ -127,6 +129,7 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
         if settings is not None:
             from hmp.frontend.terminal.shell import run_shell
 
+            has_lab = True
             run_shell(machine, make_monitor, settings)
         machine.loop.run_until(lambda: machine.shutdown_requested)
         return machine.exit_status
@@ -137,6 +140,17 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
             device.drain(None if isinstance(device, StdioDevice) and not in_a_hurry else 0)
             device.close()
         machine.close()
+
+
+def _commands(has_lab: bool) -> CommandTable:
+    """What a monitor understands."""
+    if has_lab:
+        from hmp.lab import COMMANDS_WITH_LAB
+
+        return COMMANDS_WITH_LAB
+    from hmp.commands import COMMANDS
+
+    return COMMANDS
 
 
 def _read_settings(options: Sequence[Option]) -> Settings:
@@ -169,8 +183,19 @@ def _launch(machine: Machine, startup: Startup) -> None:
 
         for _ in load(machine, plan_load(machine, startup.loadvm)):
             pass
-    if not startup.is_paused:
+    if startup.incoming is not None:
+        _wait_for_migration(machine, startup.incoming)
+    elif not startup.is_paused:
         machine.cont()
+
+
+def _wait_for_migration(machine: Machine, uri: str) -> None:
+    from machine.migration.incoming import DEFER
+    from machine.migration.transport import numbered_descriptor
+
+    if uri != DEFER:
+        with Blame(f"-incoming {uri}"):
+            machine.incoming.start(uri, numbered_descriptor)
 
 
 def _tell(text: str) -> None:
@@ -207,6 +232,7 @@ The options are QEMU's own. Without any, hmp starts a small machine with a fresh
   -monitor DEVICE       where the monitor is: stdio, unix:PATH,server=on,wait=off
   --ui plain|rich       the front end: QEMU's own bytes, or a shell for people
   --config FILE, --yes  settings of the latter; ask nothing.  --ui-help says more
+  --lab                 words that show what snapshots are made of; %help lists them
   -version              the version
 
 `help` at the prompt lists the monitor's commands."""

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 
+class Failure:
+    """A command that failed: its name, and what was said after ``Error: ``."""
+
+    __slots__ = ("name", "text")
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+
+
 class Monitor:
     """The human monitor.  It holds no terminal, no socket and no clock: a test is a list of lines.
 
@@ -29,6 +39,10 @@ class Monitor:
         formats: what `print` and `x` fall back to. QEMU has one for all its monitors.
         aside: takes what QEMU prints on its own standard output, not on the monitor: two
             complaints about quotes. The same as ``write`` unless a front end changes it.
+        receive_descriptor: gives a descriptor that came with what was typed last; the front end
+            knows where.
+        descriptors: those that the user gave names, which are this monitor's only.
+        failure: the last command that failed; None for none.
         running: the command being run, and before it the one whose topic it is.
     """
 
@@ -44,6 +58,9 @@ class Monitor:
         self.history: Sequence[str] = ()
         self.formats = formats or FormatMemory()
         self.aside = write
+        self.receive_descriptor: Callable[[], int | None] = _receive_nothing
+        self.descriptors: dict[str, int] = {}
+        self.failure: Failure | None = None
         self.running: tuple[Command, ...] = ()
         self._write = write
         self._cpu_index = 0
@@ -73,6 +90,16 @@ class Monitor:
         self._cpu_index = index
         return True
 
+    def take_descriptor(self, name: str) -> int:
+        """A descriptor that the user named; it is the caller's then.
+
+        Raises:
+            QemuError: there is none of this name.
+        """
+        if name not in self.descriptors:
+            raise QemuError(f"File descriptor named '{name}' has not been found")
+        return self.descriptors.pop(name)
+
     def register(self, name: str) -> int | None:
         """The value of the current CPU's register; None if there is no such."""
         cpu = self.current_cpu
@@ -88,6 +115,7 @@ class Monitor:
     def execute(self, line: str) -> Iterator[object]:
         """Run one line; a generator, of which each step may take a while.
 
+        After a step that isn't a `Wakeup` nobody else may touch the machine before the next one.
         Nothing a line can hold makes this raise. What it has to say goes to ``write``.
         """
         try:
@@ -135,6 +163,7 @@ class Monitor:
             machine.settle()
         except QemuError as error:
             self.print_line(f"Error: {error}")
+            self.failure = Failure(self.running_name, str(error))
             self._settle_quietly()
         finally:
             machine.reporter, self.running = previous_reporter, previous_path
@@ -200,6 +229,11 @@ class Monitor:
             return Completion()
         prefix = arguments[-1]
         return Completion.of(prefix, parameter.complete(prefix, self.machine))
+
+
+def _receive_nothing() -> int | None:
+    """Where no front end passes descriptors on."""
+    return None
 
 
 def _parameter_at(parameters: Sequence[Argument], index: int) -> Argument | None:

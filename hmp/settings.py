@@ -173,7 +173,7 @@ def _parse(text: bytes) -> dict[str, Any]:
         raise QemuError("too large for a settings file")
     try:
         return tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: numbers too long for Python, too
         raise QemuError(f"not TOML: {error}") from error
 
 

@@ -6,6 +6,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hmp.scanner import Scanner
 
+# What is said of a size that can't be, after its name.
+SIZE_HINT = (
+    "expects a non-negative number below 2^64\n"
+    "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
+    "and exabytes, respectively."
+)
+
 _UNITS = {
     "b": 1,
     "k": 1 << 10,

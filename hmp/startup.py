@@ -13,11 +13,12 @@ from hmp.option_values import Blame, about, from_json, on_off, read_date
 from hmp.options import Option
 from hmp.plug_options import PlugOptions
 from hmp.scanner import Scanner
-from hmp.size import read_size
+from hmp.size import SIZE_HINT, read_size
 from machine.boards import BOARDS, Board, find_board
 from machine.chardev_options import ChardevOptions, parse_legacy
 from machine.drive_options import NO_NODE
 from machine.machine import Machine
+from machine.runstate import RunState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,16 +34,6 @@ _SHORT_DRIVES = {
     "fda": ("floppy", 0, "disk"),
     "fdb": ("floppy", 1, "disk"),
 }
-_MIGRATION_SWITCHES = (
-    "store-global-state",
-    "send-configuration",
-    "send-section-footer",
-)
-_SIZE_HINT = (
-    "expects a non-negative number below 2^64\n"
-    "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
-    "and exabytes, respectively."
-)
 _MAX_RAM = 1 << 63
 
 
@@ -58,6 +49,7 @@ class Startup:
     Attributes:
         monitors: the text and the device of each ``-monitor``; None for one that is to have none.
         loadvm: the snapshot to begin with; None for none.
+        incoming: where the machine comes from; None for a machine that begins here.
         is_paused: ``-S``.
 
     Raises:
@@ -83,6 +75,7 @@ class Startup:
         self.uuid = "00000000-0000-0000-0000-000000000000"
         self.is_paused = False
         self.loadvm: str | None = None
+        self.incoming: str | None = None
         self.monitors: list[tuple[str, ChardevOptions | None]] = []
         self.has_defaults = True
         self.snapshot = False
@@ -90,6 +83,7 @@ class Startup:
         self._rtc_base: int | None = None
         self._rtc_is_local = False
         self._rtc_follows_guest = False
+        self._migration_globals: list[tuple[str, str]] = []
         self._nodes: list[tuple[dict[str, str], str]] = []
         self._drives: list[tuple[dict[str, str], str]] = []
         self._plugs = PlugOptions(program, complain, tell or complain)
@@ -115,6 +109,8 @@ class Startup:
                 self._take_short_drive(option)
             else:
                 self._take_simple(option)
+        if self.loadvm is not None and self.incoming is not None:
+            raise QemuError("'incoming' and 'loadvm' options are mutually exclusive")
 
     # --- options, one by one
 
@@ -143,6 +139,10 @@ class Startup:
                 self.has_defaults = False
             case "loadvm":
                 self.loadvm = option.value
+            case "incoming":
+                self.incoming = option.value
+            case "only-migratable":
+                self.switches["only-migratable"] = True
             case "monitor":
                 self._take_monitor(option)
             case "cpu":
@@ -182,7 +182,7 @@ class Startup:
         size = read_size(scanner, "M")
         bare_fraction = "." in text and text[-1:].isdigit()
         if size is None or not scanner.at_end or bare_fraction:
-            raise about(option, QemuError(f"Parameter 'size' {_SIZE_HINT}"))
+            raise about(option, QemuError(f"Parameter 'size' {SIZE_HINT}"))
         if size.value >= _MAX_RAM:
             raise QemuError("Parameter 'memory.size' expects size")
         self.ram_size = size.value
@@ -243,15 +243,7 @@ class Startup:
             driver, name, value = found["driver"], found["property"], found["value"]
         if driver != "migration":
             return  # settings of devices that aren't simulated
-        if name not in _MIGRATION_SWITCHES:
-            raise QemuError(
-                f"can't apply global migration.{name}={value}: "
-                f"Property 'migration.{name}' not found"
-            )
-        try:
-            self.switches[name] = on_off(name, value)
-        except QemuError as error:
-            raise QemuError(f"can't apply global migration.{name}={value}: {error}") from error
+        self._migration_globals.append((name, value))
 
     def _take_accelerator(self, option: Option) -> None:
         kind = self._options(option, "accel").get("accel", "tcg")
@@ -290,7 +282,7 @@ class Startup:
         """A machine with nothing in it.
 
         Raises:
-            QemuError: the board can't have so many processors.
+            QemuError: the board can't have so many processors, or a migration not such settings.
         """
         board = self.board or _default_board()
         if self.cpus > board.max_cpus or self.cpus < 1:
@@ -312,6 +304,11 @@ class Startup:
             is_local=self._rtc_is_local,
             follows_guest=self._rtc_follows_guest,
         )
+        if self._migration_globals:
+            from hmp.migration_globals import apply
+
+            for name, value in self._migration_globals:
+                apply(machine, name, value)
         return machine
 
     def open_drives(self, machine: Machine) -> None:
@@ -320,6 +317,10 @@ class Startup:
         Raises:
             QemuError: one can't be opened.
         """
+        if self.incoming is not None:
+            machine.set_runstate(RunState.INMIGRATE)
+            machine.graph.opens_inactive = True
+        machine.autostart = not self.is_paused
         self._plugs.open_back_ends(machine)
         for options, text in self._nodes:
             with Blame(text):

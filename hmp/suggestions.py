@@ -74,7 +74,7 @@ def suggest(monitor: Monitor, before: str) -> list[Suggestion]:
 
 def _names(table: CommandTable, current: _Word) -> list[Suggestion]:
     found = []
-    for command in table:
+    for command in (*table, *table.aside):
         for name in command.names[:1] if not current.raw else command.names:
             if name.startswith(current.raw) and command.run is not None:
                 note = _first_sentence(command.help)

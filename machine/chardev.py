@@ -99,6 +99,13 @@ class Chardev:
         self._is_paused = False
         self._watch_input()
 
+    def take_descriptor(self) -> int | None:
+        """A descriptor that the other side passed with what it sent last; None if there is none.
+
+        It is the caller's then.
+        """
+        return None
+
     def drain(self, patience_ns: int | None = None) -> None:
         """Wait until all output is gone, or none of it moved for so long (None: for ever)."""
 

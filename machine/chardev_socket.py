@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 
-from blockdev.address import InetAddress, UnixAddress, connect, listen, send_at_once
+from blockdev.address import (
+    InetAddress,
+    UnixAddress,
+    connect,
+    listen,
+    receive_passing,
+    send_at_once,
+)
 from blockdev.errors import QemuError
 from machine.chardev import Chardev
 from machine.output_queue import OutputQueue
@@ -92,6 +100,7 @@ class SocketDevice(Chardev):
         self._output: OutputQueue | None = None
         self._is_read = False  # whether the loop watches the client's input
         self._is_accepting = False
+        self._descriptors: list[int] = []  # passed with what was read last
         if server:
             self._listener = listen(address)
             self._watch_listener()
@@ -204,7 +213,10 @@ class SocketDevice(Chardev):
     def _read(self) -> None:
         assert self._client is not None
         try:
-            data = self._client.recv(READ_SIZE)
+            if self._protocol == "unix":
+                data = self._receive_with_descriptors(self._client)
+            else:
+                data = self._client.recv(READ_SIZE)
         except BlockingIOError:
             return
         except OSError:
@@ -217,6 +229,25 @@ class SocketDevice(Chardev):
             data = self._telnet.decode(data)
         if data:
             self._receive(data)
+
+    def _receive_with_descriptors(self, client: Socket) -> bytes:
+        """What came; descriptors that came along replace those that nobody took."""
+        data, passed = receive_passing(client, READ_SIZE)
+        if passed:
+            self._drop_descriptors()
+            self._descriptors = passed
+        return data
+
+    def take_descriptor(self) -> int | None:
+        if not self._descriptors:
+            return None
+        fd = self._descriptors.pop(0)
+        self._drop_descriptors()
+        return fd
+
+    def _drop_descriptors(self) -> None:
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
     # -- clients go
 
@@ -242,6 +273,7 @@ class SocketDevice(Chardev):
                 self._output.close()
             self._client.close()
             self._client = self._output = None
+            self._drop_descriptors()
 
     def _place(self) -> str:
         """Where it listens, with the port it got; or whom it calls."""

@@ -44,15 +44,50 @@ class Timer:
             callback()
 
 
-class Task:
-    """Work that goes on a step a turn."""
+class Wakeup:
+    """What a step of work yields when it waits for something: it goes on after `wake`."""
 
-    __slots__ = ("_finished", "_steps", "is_done")
+    __slots__ = ("_callback", "is_awake")
+
+    def __init__(self) -> None:
+        self.is_awake = False
+        self._callback: Callable[[], object] | None = None
+
+    def wake(self) -> None:
+        """What was waited for is there; harmless when it was before."""
+        if not self.is_awake:
+            self.is_awake = True
+            if self._callback is not None:
+                self._callback()
+
+    def then(self, callback: Callable[[], object]) -> None:
+        """Call at `wake`; at once if that was already."""
+        if self.is_awake:
+            callback()
+        else:
+            self._callback = callback
+
+
+class Task:
+    """Work that goes on a step a turn, and rests where a step yields a `Wakeup`."""
+
+    __slots__ = ("_finished", "_steps", "_wakeup", "is_done")
 
     def __init__(self, steps: Iterator[object], finished: Callable[[], object] | None) -> None:
         self._steps = steps
         self._finished = finished
+        self._wakeup: Wakeup | None = None
         self.is_done = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a step can be taken now."""
+        return not self.is_done and (self._wakeup is None or self._wakeup.is_awake)
+
+    def wake(self) -> None:
+        """Let it go on though what it waits for hasn't come."""
+        if self._wakeup is not None:
+            self._wakeup.wake()
 
     def cancel(self) -> None:
         """Take no further step; ``finished`` is not called. Harmless when it is done."""
@@ -64,7 +99,8 @@ class Task:
 
     def _step(self) -> None:
         try:
-            next(self._steps)
+            step = next(self._steps)
+            self._wakeup = step if isinstance(step, Wakeup) else None
         except StopIteration:
             self.is_done = True
             if self._finished is not None:
@@ -126,10 +162,42 @@ class MainLoop:
         self._soon.append(callback)
 
     def spawn(self, steps: Iterator[object], finished: Callable[[], object] | None = None) -> Task:
-        """Run one step a turn, from the next turn on, to the end; then call ``finished``."""
+        """Run one step a turn, from the next turn on, to the end; then call ``finished``.
+
+        A step that yields a `Wakeup` is the last one until that is awake.
+        """
         task = Task(steps, finished)
         self._tasks.append(task)
         return task
+
+    # -- what a step of a task may wait for, with ``yield from``
+
+    def readable(self, fd: int) -> Iterator[Wakeup]:
+        """Until ``fd`` has something to read, or its end."""
+        wakeup = Wakeup()
+        self.add_reader(fd, wakeup.wake)
+        try:
+            yield wakeup
+        finally:
+            self.remove_reader(fd)
+
+    def writable(self, fd: int) -> Iterator[Wakeup]:
+        """Until ``fd`` has room, or nobody reads any more."""
+        wakeup = Wakeup()
+        self.add_writer(fd, wakeup.wake)
+        try:
+            yield wakeup
+        finally:
+            self.remove_writer(fd)
+
+    def moment(self, deadline_ns: int) -> Iterator[Wakeup]:
+        """Until a moment of the host's monotonic clock."""
+        wakeup = Wakeup()
+        timer = self.call_at(deadline_ns, wakeup.wake)
+        try:
+            yield wakeup
+        finally:
+            timer.cancel()
 
     # -- running
 
@@ -188,7 +256,7 @@ class MainLoop:
                 self._registered[fd] = events
 
     def _has_work(self) -> bool:
-        return bool(self._soon or self._tasks or self._always_ready)
+        return bool(self._soon or self._always_ready) or any(task.is_ready for task in self._tasks)
 
     def _drop_cancelled_timers(self) -> None:
         while self._timers and not self._timers[0][2].is_pending:
@@ -229,6 +297,6 @@ class MainLoop:
 
     def _step_tasks(self) -> None:
         for task in tuple(self._tasks):
-            if not task.is_done:
+            if task.is_ready:
                 task._step()
         self._tasks = [task for task in self._tasks if not task.is_done]

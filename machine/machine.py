@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from machine.devices.qdev import Plugs
     from machine.head import Head
     from machine.migration.announce import Announcement
+    from machine.migration.incoming import Incoming
+    from machine.migration.migrate import Migration
     from machine.migration.savevm import SavedState
     from machine.net import Network
     from machine.qom.objects import Objects
@@ -59,6 +61,7 @@ class Machine:
         reporter: takes a line from the depths; the monitor puts itself here while its command
             runs, otherwise lines go to stderr.
         location: what stands before such a line on stderr, such as the option that it is about.
+        autostart: whether a machine that comes in runs on, if it ran where it came from.
         head: the snapshot that it was last saved to or put back to; None for none.
         console: takes lines of stderr in its stead, where a front end draws on the terminal.
         events: what happens, for whoever listens.
@@ -88,6 +91,7 @@ class Machine:
         self.clock = VirtualClock()
         self.events = Events()
         self.runstate = RunState.PRELAUNCH
+        self.autostart = True
         self.graph = Graph(self.report, self.complain)
         self.drives = Drives(self.graph, default_interface=board.default_interface)
         self.memory = Memory()
@@ -114,6 +118,8 @@ class Machine:
         self._plugs: Plugs | None = None
         self.head: Head | None = None
         self._saved_state: SavedState | None = None
+        self._migration: Migration | None = None
+        self._incoming: Incoming | None = None
 
     # --- building
 
@@ -282,6 +288,24 @@ class Machine:
             self._saved_state = SavedState(self)
         return self._saved_state
 
+    @property
+    def migration(self) -> Migration:
+        """What leaves the machine, and the settings of that."""
+        if self._migration is None:
+            from machine.migration.migrate import Migration
+
+            self._migration = Migration(self)
+        return self._migration
+
+    @property
+    def incoming(self) -> Incoming:
+        """What the machine waits for in `RunState.INMIGRATE`."""
+        if self._incoming is None:
+            from machine.migration.incoming import Incoming
+
+            self._incoming = Incoming(self)
+        return self._incoming
+
     # --- running
 
     @property
@@ -314,21 +338,31 @@ class Machine:
         """Stop a running machine; one that is stopped keeps its reason."""
         if self.is_running:
             self.set_runstate(state)
+        elif self.runstate is RunState.INMIGRATE and state is RunState.PAUSED:
+            self.autostart = False
 
     def cont(self) -> None:
-        """Let the machine run.
+        """Let the machine run; one that is yet to come, when it is there.
 
         Raises:
-            QemuError: a state that only a reset leaves.
+            QemuError: a state that only a reset or the end of a migration leaves, or somebody
+                else has a disk.
         """
         if self.runstate in (RunState.SHUTDOWN, RunState.INTERNAL_ERROR):
             raise QemuError("Resetting the Virtual Machine is required")
-        self.set_runstate(RunState.RUNNING)
+        if self.runstate is RunState.FINISH_MIGRATE:
+            raise QemuError("Migration is not finalized yet")
+        self.graph.activate()
+        if self.runstate is RunState.INMIGRATE:
+            self.autostart = True
+        else:
+            self.set_runstate(RunState.RUNNING)
 
     def reset(self) -> None:
         """What the reset button does; a machine that is stopped is as before its launch then."""
         self.reset_devices()
-        if not self.is_running and self.runstate is not RunState.INMIGRATE:
+        keeping = (RunState.RUNNING, RunState.INMIGRATE, RunState.FINISH_MIGRATE)
+        if self.runstate not in keeping:
             self.set_runstate(RunState.PRELAUNCH)
 
     def reset_devices(self) -> None:
@@ -376,7 +410,7 @@ class Machine:
 
         if self.head is not None:
             self.head.close()
-        self.head = Head(tag, nodes)
+        self.head = Head(tag, nodes, self.memory.blocks)
 
     def job_names(self) -> list[str]:
         """What goes on beside the guest; nothing does yet."""

@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from blockdev.dirty_bitmap import DirtyBitmap
+
 PAGE_SIZE = 4096
 PAGE_BITS = 12
 CHUNK_SIZE = 1 << 20  # what is noted as touched, bytes
@@ -38,9 +40,10 @@ class RamBlock:
         touched: one byte for each chunk, 1 where something else than zeros may be.
         log: one byte for each page, 1 where it was written since the log was last taken; None
             while nobody keeps one.
+        dirty_bitmaps: each is told what is written, as on a block node.
     """
 
-    __slots__ = ("log", "mapping", "name", "size", "touched", "view")
+    __slots__ = ("dirty_bitmaps", "log", "mapping", "name", "size", "touched", "view")
 
     def __init__(self, name: str, size: int) -> None:
         assert size > 0
@@ -58,6 +61,7 @@ class RamBlock:
         self.view = memoryview(self.mapping).toreadonly()
         self.touched = bytearray((size + CHUNK_SIZE - 1) >> CHUNK_BITS)
         self.log: bytearray | None = None
+        self.dirty_bitmaps: list[DirtyBitmap] = []
 
     def __repr__(self) -> str:
         return f"<RamBlock {self.name} {self.size >> 10} KiB>"
@@ -86,6 +90,8 @@ class RamBlock:
             _mark(self.touched, offset >> CHUNK_BITS, (offset + size - 1) >> CHUNK_BITS)
             if self.log is not None:
                 _mark(self.log, offset >> PAGE_BITS, (offset + size - 1) >> PAGE_BITS)
+            for bitmap in self.dirty_bitmaps:
+                bitmap.mark(offset, size)
 
     def is_touched(self, chunk: int) -> bool:
         return bool(self.touched[chunk])

@@ -102,8 +102,10 @@ def plan_save(machine: Machine, tag: str | None) -> SavePlan:
     """Decide what a savevm does, without touching anything.
 
     Raises:
-        QemuError: a disk that can be written has no snapshots, or there is none for the state.
+        QemuError: the machine can't be saved, a disk that can be written has no snapshots, or
+            there is none for the state.
     """
+    machine.saved_state.registry.check_migratable()
     found = _able_disks(machine)
     if not found:
         raise _no_state_disk()

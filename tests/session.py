@@ -6,6 +6,7 @@ import os
 import re
 import select
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +17,14 @@ PLAIN = ("-M", "none", "-nodefaults", "-display", "none", "-monitor", "stdio")
 
 
 class Session:
-    """Lines in, answers out; the process must end by itself when it is told to."""
+    """Lines in, answers out; the process must end by itself when it is told to.
 
-    def __init__(self, argv: Sequence[str], cwd: Path) -> None:
-        self.errors = (cwd / "stderr.txt").open("w+b")
+    Attributes:
+        final_stderr: all that it wrote there, once it has ended.
+    """
+
+    def __init__(self, argv: Sequence[str], cwd: Path, pass_fds: Sequence[int] = ()) -> None:
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the session lasts
         self.process = subprocess.Popen(
             argv,
             cwd=cwd,
@@ -27,6 +32,7 @@ class Session:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             bufsize=0,
+            pass_fds=pass_fds,
         )
         self.greeting = self._until_prompt()
 
@@ -55,9 +61,15 @@ class Session:
     def quit(self) -> int:
         """End it; the exit status."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write(b"quit\n")
+        return self.wait()
+
+    def wait(self) -> int:
+        """Until it has ended; the exit status."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         status = self.process.wait(PATIENCE)
+        self.final_stderr = self.stderr()
         self.process.stdin.close()
         self.process.stdout.close()
         self.errors.close()

@@ -74,7 +74,7 @@ class CheckResult:
         self.overlaps = sorted(set(survey.overlaps()))
         self._stored, self._references = survey.stored, survey.references
         self._all_slips = survey.slips
-        self.corruptions += self._clamp((1 << (1 << survey.refcount_order)) - 1, survey)
+        self.corruptions += self._clamp(survey.maximum, survey)
         self.shared_marks = [slip for slip in survey.slips if self._is_shared(slip)]
         used = self._used_clusters()
         for first, count in self.unreadable:
@@ -108,17 +108,9 @@ class CheckResult:
     def _clamp(self, maximum: int, survey: Survey) -> Iterator[str]:
         """Bring references that no count of this width can hold down to the largest; say so."""
         tally = self._references
-        if maximum < 255:
-            over = [c for c, n in enumerate(tally.small) if n > maximum]
-        else:
-            over = sorted(c for c, n in tally.large.items() if n > maximum)
+        over = sorted(c for c, n in tally.large.items() if n > maximum)
         for cluster in over:
-            for _ in range(tally.get(cluster) - maximum):
-                yield f"ERROR: overflow cluster offset={cluster << survey.cluster_bits:#x}"
-                yield (
-                    "Use qemu-img amend to increase the refcount entry width or qemu-img convert "
-                    "to create a clean copy if the image cannot be opened for writing"
-                )
+            yield from survey.overflow(cluster) * (tally.get(cluster) - maximum)
             tally.set(cluster, maximum)
 
     def counts(self, *, leaks: bool | None = None) -> Iterator[tuple[int, int, int]]:

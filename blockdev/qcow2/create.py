@@ -8,17 +8,19 @@ from array import array
 
 from blockdev.errors import QemuError
 from blockdev.file import ByteFile, io_error
+from blockdev.qcow2.extensions import (
+    EXTENSION_BACKING_FORMAT,
+    EXTENSION_FEATURE_NAMES,
+    MAX_BACKING_NAME,
+    ExtensionHeader,
+)
 from blockdev.qcow2.header import (
     COMPRESSION_TYPE,
     EXTENDED_L2,
-    EXTENSION_BACKING_FORMAT,
-    EXTENSION_FEATURE_NAMES,
     LAZY_REFCOUNTS,
-    MAX_BACKING_NAME,
     MAX_L1_BYTES,
     MAX_REFCOUNT_TABLE_BYTES,
     MIN_EXTENDED_L2_BITS,
-    ExtensionHeader,
     Header,
 )
 from blockdev.qcow2.layout import Layout, straight_entries

@@ -45,10 +45,10 @@ class Guard:
             QemuError: one does; the image is marked corrupt.
         """
         if self._clusters is None:
-            self._clusters = {cluster for _, run in self._tables() for cluster in run}
+            self._clusters = {cluster for _, run in self.tables() for cluster in run}
         if self._clusters.isdisjoint(range(first, first + count)):
             return
-        for name, run in self._tables():
+        for name, run in self.tables():
             if run.start < first + count and first < run.stop:
                 self._image.report_corruption(
                     f"Preventing invalid write on metadata (overlaps with {name})"
@@ -56,7 +56,7 @@ class Guard:
                 raise QemuError("Input/output error", errno.EIO)
         self._clusters.difference_update(range(first, first + count))
 
-    def _tables(self) -> Iterator[tuple[str, range]]:
+    def tables(self) -> Iterator[tuple[str, range]]:
         """Each table's name and clusters, in the order in which QEMU looks."""
         image, header = self._image, self._image.header
         bits = image.cluster_bits

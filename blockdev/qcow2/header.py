@@ -1,6 +1,6 @@
 """What the bytes at the start of a qcow2 image say.
 
-Source: qcow2 specification, "Header", "Header extensions"; the order of the checks and their
+Source: qcow2 specification, "Header"; the order of the checks and their
 words are QEMU's, so that an image with several faults gets the same sentence.
 """
 
@@ -18,7 +18,6 @@ MAX_L1_BYTES = 32 << 20
 MAX_REFCOUNT_TABLE_BYTES = 8 << 20
 MAX_SNAPSHOTS = 65536
 MAX_SNAPSHOT_TABLE_BYTES = 64 << 20
-MAX_BACKING_NAME = 1023
 
 MIN_EXTENDED_L2_BITS = 14
 SUBCLUSTERS = 32  # in a cluster of an image with extended L2 entries
@@ -42,10 +41,6 @@ LAZY_REFCOUNTS = 1
 BITMAPS = 1
 
 ZLIB, ZSTD = 0, 1
-
-EXTENSION_END = 0x00000000
-EXTENSION_BACKING_FORMAT = 0xE2792ACA
-EXTENSION_FEATURE_NAMES = 0x6803F857
 
 
 class Header(Record):
@@ -75,13 +70,6 @@ class Header(Record):
     header_length: int = wire("u32", default=104)
 
 
-class ExtensionHeader(Record):
-    """What stands before each header extension; the data is padded to 8 bytes."""
-
-    magic: int = wire("u32")
-    length: int = wire("u32")
-
-
 class ImageFormatError(QemuError):
     """The image can't be what its header says."""
 
@@ -93,7 +81,8 @@ def read_header(data: bytes, *, read_only: bool) -> Header:
     """Unpack and check a header.
 
     Args:
-        data: the start of the file, `Header.SIZE` bytes or more (zeros past the end of the file).
+        data: the start of the file, `Header.SIZE` bytes or more (zeros past the end of the file);
+            names of unknown features are looked for in it.
         read_only: whether the image is opened without writing, which a corrupt one needs.
 
     Raises:
@@ -115,13 +104,10 @@ def read_header(data: bytes, *, read_only: bool) -> Header:
         raise ImageFormatError("qcow2 header exceeds cluster size")
     if header.backing_file_offset > 1 << bits:
         raise ImageFormatError("Invalid backing file offset")
-    _check_features(header, read_only=read_only)
+    _check_features(header, data, read_only=read_only)
     _check_compression(header, data)
     if header.incompatible_features & EXTENDED_L2 and bits < MIN_EXTENDED_L2_BITS:
-        raise ImageFormatError(
-            "Extended L2 entries are only supported with cluster sizes of at least "
-            f"{1 << MIN_EXTENDED_L2_BITS} bytes"
-        )
+        raise ImageFormatError(f"Unsupported subcluster size: {(1 << bits) // SUBCLUSTERS}")
     if header.refcount_order > 6:
         raise ImageFormatError("Reference count entry width too large; may not exceed 64 bits")
     if header.crypt_method > 2:
@@ -133,13 +119,18 @@ def read_header(data: bytes, *, read_only: bool) -> Header:
     return header
 
 
-def _check_features(header: Header, *, read_only: bool) -> None:
+def _check_features(header: Header, data: bytes, *, read_only: bool) -> None:
     unknown = header.incompatible_features & ~KNOWN_INCOMPATIBLE
     if unknown:
-        raise ImageFormatError(
-            f"Unsupported qcow2 feature(s): Unknown incompatible feature: {unknown:x}",
-            errno.ENOTSUP,
-        )
+        from blockdev.qcow2.extensions import incompatible_feature_names
+
+        named = incompatible_feature_names(data, header)
+        names = [name for bit, name in named if unknown >> bit & 1]
+        nameless = unknown & ~sum({1 << bit for bit, _ in named})
+        if nameless:
+            names.append(f"Unknown incompatible feature: {nameless:x}")
+        text = f"Unsupported qcow2 feature(s): {', '.join(names)}"
+        raise ImageFormatError(text, errno.ENOTSUP)
     if header.incompatible_features & CORRUPT and not read_only:
         raise ImageFormatError("qcow2: Image is corrupt; cannot be opened read/write", errno.EACCES)
 
@@ -204,36 +195,3 @@ def l2_span_bits(header: Header) -> int:
 def l1_entries_for(size: int, span_bits: int) -> int:
     """How many L1 entries map a disk of `size` bytes; its machine state begins after them."""
     return -(-size >> span_bits)
-
-
-def read_extensions(data: bytes, header: Header) -> list[tuple[int, bytes]]:
-    """The header extensions as (magic, data), in order, the unknown ones too.
-
-    Args:
-        data: the image's first cluster.
-    """
-    found: list[tuple[int, bytes]] = []
-    offset = header.header_length
-    end = header.backing_file_offset or len(data)
-    while offset + ExtensionHeader.SIZE <= end:
-        extension = ExtensionHeader.unpack(data, offset)
-        if extension.magic == EXTENSION_END:
-            break
-        offset += ExtensionHeader.SIZE
-        if extension.length > end - offset:
-            raise ImageFormatError("Header extension too large")
-        found.append((extension.magic, data[offset : offset + extension.length]))
-        offset += -(-extension.length // 8) * 8
-    return found
-
-
-def read_backing_name(data: bytes, header: Header) -> str:
-    """The backing file's name as it stands in the first cluster; "" when there is none."""
-    if not header.backing_file_offset:
-        return ""
-    length = header.backing_file_size
-    room = (1 << header.cluster_bits) - header.backing_file_offset
-    if length > min(MAX_BACKING_NAME, room):
-        raise ImageFormatError("Backing file name too long")
-    name = data[header.backing_file_offset : header.backing_file_offset + length]
-    return name.split(b"\0")[0].decode("utf-8", "surrogateescape")

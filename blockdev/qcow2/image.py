@@ -19,18 +19,22 @@ from blockdev.file import CONSISTENT_READ, RESIZE, WRITE
 from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
 from blockdev.qcow2 import zeros
 from blockdev.qcow2.allocator import Allocator
+from blockdev.qcow2.bitmaps import Bitmaps
 from blockdev.qcow2.entries import EntryLayout
+from blockdev.qcow2.extensions import (
+    EXTENSION_BACKING_FORMAT,
+    read_backing_name,
+    read_extensions,
+)
 from blockdev.qcow2.guard import Guard
 from blockdev.qcow2.header import (
+    BITMAPS,
     CORRUPT,
     DIRTY,
     EXTENDED_L2,
-    EXTENSION_BACKING_FORMAT,
     Header,
     compression_type,
     l1_entries_for,
-    read_backing_name,
-    read_extensions,
     read_header,
 )
 from blockdev.qcow2.lookup import Clusters
@@ -53,7 +57,7 @@ if TYPE_CHECKING:
     from blockdev.qcow2.snapshots import SnapshotEntry
     from blockdev.snapshot import Snapshot
 
-_HEADER_BYTES = 112  # with the compression type behind the fixed fields
+_START_BYTES = 64 << 10  # the header, and names of unknown features in most images
 
 
 class UncertainSwitchError(QemuError):
@@ -66,6 +70,7 @@ class Image(BlockNode):
     Args:
         file: the node with the image's bytes.
         report: told lines from the depths, such as that the image is corrupt.
+        is_inactive: it is only looked at until `activate`.
 
     Raises:
         QemuError: the image can't be opened; QEMU's words, first fault first.
@@ -81,15 +86,22 @@ class Image(BlockNode):
         read_only: bool,
         cache: CacheMode,
         report: Callable[[str], object],
+        is_inactive: bool = False,
     ) -> None:
         super().__init__(node_name, file.filename, read_only=read_only, cache=cache)
         self.file: BlockNode = file
         self.report = report
-        self.marks_are_stale = False  # something may be ours alone without saying so
+        self.is_inactive = is_inactive
         self._is_corrupt = False
         self._said_corrupt = False
         self.claim(attached=False)
-        self.header = read_header(file.read(0, _HEADER_BYTES), read_only=read_only)
+        self._load()
+
+    def _load(self) -> None:
+        """Read what the image says of itself."""
+        file, read_only = self.file, self.read_only or self.is_inactive
+        self.marks_are_stale = False  # something may be ours alone without saying so
+        self.header = read_header(file.read(0, _START_BYTES), read_only=read_only)
         if self.header.incompatible_features & DIRTY and not read_only:
             self._repair()
         self.cluster_bits = self.header.cluster_bits
@@ -124,25 +136,46 @@ class Image(BlockNode):
         l1 = file.read(self.header.l1_table_offset, 8 * self.header.l1_size)
         self.active = self.mapping(from_big_endian("Q", l1), read_below=self._read_backing)
         self.snapshot_table = SnapshotTable(self)
-        if not read_only and self.header.autoclear_features:
-            # What we don't keep up to date must not be taken for true after our first write;
-            # bitmaps that are there count as inconsistent then.
-            self.switch_header("autoclear_features", "autoclear_features", autoclear_features=0)
+        self._bitmaps = Bitmaps(self)
+        known = self.header.autoclear_features & (BITMAPS if self._bitmaps.are_true else 0)
+        if not read_only and self.header.autoclear_features != known:
+            # What nobody here keeps up to date must not be taken for true after our first write.
+            name = "autoclear_features"
+            self.switch_header(name, name, autoclear_features=known)
+            file.flush()
 
     def _repair(self) -> None:
         """Count anew what another program, which keeps counts late, was killed over."""
         from blockdev.qcow2.repair import repair
 
         repair(self.file, leaks=True, errors=True)
-        self.header = read_header(self.file.read(0, _HEADER_BYTES), read_only=False)
+        self.header = read_header(self.file.read(0, _START_BYTES), read_only=False)
         if self.header.incompatible_features & DIRTY:
             raise QemuError("Could not repair dirty image", errno.EIO)
 
     def claim(self, *, attached: bool) -> None:
         # The format itself allows no second writer, whatever the device says.
         if isinstance(self.file, FileNode):
+            if self.is_inactive:
+                self.file.bytes.set_permissions({CONSISTENT_READ}, ())
+                return
             uses = {CONSISTENT_READ} if self.read_only else {CONSISTENT_READ, WRITE, RESIZE}
             self.file.bytes.set_permissions(uses, {WRITE, RESIZE})
+
+    def inactivate(self) -> None:
+        super().inactivate()
+        self.claim(attached=False)
+
+    def activate(self) -> None:
+        if self.is_inactive:
+            super().activate()
+            try:
+                self.claim(attached=False)
+                self._load()
+            except QemuError:
+                self.is_inactive = True
+                self.claim(attached=False)
+                raise
 
     @property
     def is_inserted(self) -> bool:
@@ -177,20 +210,20 @@ class Image(BlockNode):
         view[inside:] = bytes(len(view) - inside)
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
-        self._check_usable()
+        self._begin_change()
         size = sum(map(len, buffers))
         self._check_inside(offset, size)
         self.mark_dirty(offset, size)
         self.active.write(offset, buffers)
 
     def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
-        self._check_usable()
+        self._begin_change()
         self._check_inside(offset, size)
         self.mark_dirty(offset, size)
         zeros.write_zeroes(self, offset, size, may_unmap=may_unmap)
 
     def discard(self, offset: int, size: int) -> None:
-        self._check_usable()
+        self._begin_change()
         self._check_inside(offset, size)
         self.mark_dirty(offset, size)
         zeros.discard(self, offset, size)
@@ -205,10 +238,19 @@ class Image(BlockNode):
         Raises:
             QemuError: the size can't be, or the image's version doesn't allow it.
         """
-        self._check_usable()
+        self._begin_change(of_size=True)
+        self.check_active()
         resize(self, size)
 
+    def _begin_change(self, *, of_size: bool = False) -> None:
+        """See that the disk may be changed, and that nothing says that it wasn't."""
+        self._check_usable()
+        bitmaps = self._bitmaps
+        if bitmaps.are_recording or (of_size and bitmaps.are_true):
+            bitmaps.invalidate(disabled=of_size)
+
     def _check_inside(self, offset: int, size: int) -> None:
+        self.check_active()
         if offset + size > self.size:
             raise QemuError("Input/output error", errno.EIO)
 
@@ -221,7 +263,7 @@ class Image(BlockNode):
     # --- the write order
 
     def write_back(self) -> None:
-        if self.read_only or self._is_corrupt:
+        if self.read_only or self.is_inactive or self._is_corrupt:
             return
         if self.active.changed_l1 or self.tables.has_changes:
             self.refcounts.write()
@@ -352,7 +394,7 @@ class Image(BlockNode):
 
     @property
     def has_snapshots(self) -> bool:
-        return not self.read_only
+        return not self.read_only and not self.is_inactive
 
     def snapshots(self) -> Sequence[Snapshot]:
         return self.snapshot_table.entries
@@ -375,13 +417,14 @@ class Image(BlockNode):
         self._conclude()
 
     def snapshot_goto(self, id_or_name: str) -> SnapshotEntry:
-        self._check_usable()
+        self._begin_change(of_size=True)
         snapshot = self.snapshot_table.goto(id_or_name)
         self._conclude()
         return snapshot
 
     def snapshot_delete(self, id: str, name: str) -> None:
         self._check_usable()
+        self.check_active()
         self.snapshot_table.delete(id, name)
         try:
             self._conclude()

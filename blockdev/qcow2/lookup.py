@@ -9,6 +9,7 @@ import errno
 from array import array
 
 from blockdev.errors import QemuError
+from blockdev.qcow2.columns import Columns
 from blockdev.qcow2.compressed import decompress
 from blockdev.qcow2.entries import (
     COMPRESSED,
@@ -37,7 +38,7 @@ class Clusters:
 
     Attributes:
         file: the node with the image's bytes.
-        layout: of the L2 entries.
+        layout: of the L2 entries; `columns` looks at whole tables of them.
         compression_type: of compressed clusters.
         report_corruption: told of an entry that can't be.
         guard: keeps writes off the image's tables.
@@ -45,6 +46,7 @@ class Clusters:
 
     __slots__ = (
         "allocator",
+        "columns",
         "compression_type",
         "file",
         "guard",
@@ -67,6 +69,7 @@ class Clusters:
         self.file = file
         self.guard = guard
         self.layout = layout
+        self.columns = Columns(layout)
         self.tables = tables
         self.allocator = allocator
         self.compression_type = compression_type

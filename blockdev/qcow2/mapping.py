@@ -85,7 +85,7 @@ class Mapping(Lookup):
         self._guard.add(cluster)
         offset = cluster << self._cluster_bits
         # A shared table's clusters are counted for both already; only the table itself is new.
-        table = self._tables.add(offset, old.words[:] if old is not None else None)
+        table = self._tables.add(offset, old.raw if old is not None else bytes(self._cluster_size))
         self.l1[l1_index] = offset | COPIED
         self.changed_l1.add(l1_index)
         if old is not None:

@@ -42,7 +42,8 @@ class RawHeader:
 
     def __init__(self, file: BlockNode) -> None:
         self.file = file
-        self.file_size = file.size
+        # QEMU knows a file's length in sectors.
+        self.file_size = -(-file.size // 512) * 512
         self._read_fields()
 
     def read(self, offset: int, size: int) -> bytes:

@@ -142,8 +142,16 @@ class Refcounts:
             raise QemuError(f"A reference count is {what}", errno.EINVAL)
 
     def _add_bulk(self, block: array[int], entry: int, count: int, change: int) -> None:
-        """One addition for all counts: none carries into the next, as none is at its limit."""
+        """All at once where they are the same, as they mostly are.
+
+        Otherwise one addition of large numbers: no count carries into the next, as none is at
+        its limit.
+        """
         part = block[entry : entry + count]
+        if part == array(part.typecode, part[:1]) * count:
+            self._check(block, entry, 1, change)
+            block[entry : entry + count] = array(part.typecode, [part[0] + change]) * count
+            return
         data = part.tobytes()
         limit = self._width.limit_bytes(change)
         if data.find(limit) >= 0:  # perhaps across two counts only

@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 
 from blockdev.qcow2.entries import COMPRESSED, COPIED, OFFSET_MASK
+from blockdev.qcow2.words import big_endian
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,44 +30,45 @@ def references(mapping: Mapping, *, sharing: bool = False) -> Iterator[Reference
     Raises:
         QemuError: an L1 entry that can't be.
     """
-    layout = mapping.clusters.layout
-    bits = layout.cluster_bits
+    columns, bits = mapping.clusters.columns, mapping.clusters.layout.cluster_bits
     run_first = run_count = 0
     for l1_index in range(len(mapping.l1)):
         table = mapping.l2_table(l1_index)
         if table is None:
             continue
-        here = [(table.host_offset >> bits, 1)]
-        length = table.run_length(layout)
-        if length:
-            here.append(((table.words[0] & OFFSET_MASK) >> bits, length))
-        else:
-            yield from layout.references(table.words)
+        first, count = table.run(columns)
+        if not count:
+            yield from columns.references(table.raw)
         # A table before its data, and the next one behind, are one long run.
-        for first, count in here:
-            if first == run_first + run_count:
-                run_count += count
-            else:
+        for start, length in ((table.host_offset >> bits, 1), (first, count)):
+            if start == run_first + run_count:
+                run_count += length
+            elif length:
                 if run_count:
                     yield run_first, run_count
-                run_first, run_count = first, count
+                run_first, run_count = start, length
         if sharing:
-            _share(mapping, l1_index, table, length)
+            _share(mapping, l1_index, table)
     if run_count:
         yield run_first, run_count
 
 
-def _share(mapping: Mapping, l1_index: int, table: L2Table, length: int) -> None:
-    layout = mapping.clusters.layout
+def _share(mapping: Mapping, l1_index: int, table: L2Table) -> None:
     if mapping.l1[l1_index] & COPIED:
         mapping.l1[l1_index] &= ~COPIED
         mapping.changed_l1.add(l1_index)
-    if not length:
-        words = layout.without_copied(table.words)
-        if words is not None:
-            table.replace(words)
-    elif table.words[0] & COPIED:
-        table.replace_run(layout.with_copied(table.words, length, is_copied=False), length)
+    raw = table.raw
+    unmarked = mapping.clusters.columns.unmarked(raw)
+    if unmarked is not raw:
+        _mark(mapping.clusters, table, unmarked)
+
+
+def _mark(clusters: Clusters, table: L2Table, raw: bytes) -> None:
+    """Let a table have other marks than before."""
+    table.replace_marks(raw)
+    # Marks alone may go to the file in any order, so that they needn't pile up.
+    if clusters.tables.are_many_pending:
+        clusters.tables.write_changes()
 
 
 def set_copied(mapping: Mapping) -> None:
@@ -87,17 +89,15 @@ def set_copied(mapping: Mapping) -> None:
 
 def _set_copied_in_run(clusters: Clusters, table: L2Table) -> bool:
     """Mark a table that is one run of clusters with one count; False if it isn't."""
-    layout = clusters.layout
-    length = table.run_length(layout)
-    if not length:
-        return False
-    first = (table.words[0] & OFFSET_MASK) >> layout.cluster_bits
-    count = clusters.allocator.common_count(first, length)
+    columns = clusters.columns
+    first, length = table.run(columns)
+    count = clusters.allocator.common_count(first, length) if length else None
     if count is None:
         return False
-    if (count == 1) != bool(table.words[0] & COPIED):
-        words = layout.with_copied(table.words, length, is_copied=count == 1)
-        table.replace_run(words, length)
+    raw = table.raw
+    if (count == 1) != columns.is_marked(raw):
+        right = columns.marked(raw, length) if count == 1 else columns.unmarked(raw)
+        _mark(clusters, table, right)
     return True
 
 
@@ -115,4 +115,4 @@ def _set_copied_in_any(clusters: Clusters, table: L2Table) -> None:
     if right != entries.tolist():
         words = table.words[:]
         words[:: layout.words] = array("Q", right)
-        table.replace(words)
+        _mark(clusters, table, big_endian(words))

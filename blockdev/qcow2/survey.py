@@ -10,9 +10,9 @@ Source: qcow2 specification.  The order of the walk, and the words, are those of
 from __future__ import annotations
 
 import errno
-import struct
 
 from blockdev.errors import QemuError
+from blockdev.qcow2.raw_bitmaps import MAX_BITMAPS, MAX_DIRECTORY_BYTES, read_bitmap_tables
 from blockdev.qcow2.raw_header import MAX_L1_BYTES, RawHeader
 from blockdev.qcow2.raw_snapshot import read_snapshots
 from blockdev.qcow2.slip import Slips
@@ -32,12 +32,9 @@ _BITMAP_ENTRY_RESERVED = 0xFF000000000001FE
 
 _BITMAPS_CONSISTENT = 1  # autoclear feature
 
-_MAX_BITMAPS = 65535
-_MAX_BITMAP_TABLE_ENTRIES = 0x8000000
-_MAX_BITMAP_DIRECTORY_BYTES = _MAX_BITMAPS * 0x1000
-_MAX_BITMAP_NAME = 1023
-_BITMAP_FLAGS, _DIRTY_TRACKING = 0b111, 1
 _MAX_CLUSTERS = 0x7FFFFFFF
+
+_MOST_WALKS = 16  # through one table, where counts are narrow
 
 
 class Survey(RawHeader):
@@ -84,8 +81,12 @@ class Survey(RawHeader):
         self.beyond: list[tuple[int, int]] = []
         self.refcount_runs: list[tuple[int, int]] = []
         self.silent_corruptions = 0  # QEMU counts them and says nothing
+        self.maximum = (1 << (1 << self.refcount_order)) - 1
+        self._is_narrow = self.maximum < 255
         self._tables: dict[int, TableWalk | None] = {}  # None: nothing wrong in it
-        self._again: dict[int, int] = {}
+        self._again: dict[int, int] = {}  # L1 entries that lead to a table, but for the first
+        self._walks: dict[int, int] = {}  # of them, those for which it was walked again
+        self._again_active: dict[int, int] = {}
         self._walk()
 
     # --- the walk
@@ -107,10 +108,13 @@ class Survey(RawHeader):
         self._refer_to_blocks()
         # What begins before the end of the file may reach into the cluster behind it.
         beyond = range(len(self.stored), len(self.references))
-        counts = [self.stored_count(cluster) or 0 for cluster in beyond]
+        counts = [self.stored_count(cluster) for cluster in beyond]
         self.stored.extend(len(self.references))
         for cluster, refcount in zip(beyond, counts, strict=True):
-            self.stored.set(cluster, refcount)
+            if refcount is None:
+                self.unreadable.append((cluster, 1))
+            else:
+                self.stored.set(cluster, refcount)
 
     def refer(
         self, offset: int, size: int, corruptions: list[str], weight: int = 1
@@ -138,7 +142,27 @@ class Survey(RawHeader):
         count = (offset + size - 1 >> self.cluster_bits) - first + 1
         self.references.extend(first + count)
         self.references.add(first, count, weight)
+        if self._is_narrow:
+            self._clamp(first, count, corruptions)
         return first, count
+
+    def _clamp(self, first: int, count: int, corruptions: list[str]) -> None:
+        """Bring references that no count of this width can hold down to the largest; say so."""
+        counts = self.references.small
+        if max(counts[first : first + count]) > self.maximum:
+            for cluster in range(first, first + count):
+                over = counts[cluster] - self.maximum
+                if over > 0:
+                    corruptions += self.overflow(cluster) * over
+                    counts[cluster] = self.maximum
+
+    def overflow(self, cluster: int) -> list[str]:
+        """What QEMU says where a cluster has a reference more than its count can hold."""
+        return [
+            f"ERROR: overflow cluster offset={cluster << self.cluster_bits:#x}",
+            "Use qemu-img amend to increase the refcount entry width or qemu-img convert "
+            "to create a clean copy if the image cannot be opened for writing",
+        ]
 
     def _refer_once(
         self, offset: int, size: int, runs: list[tuple[int, int]] | None = None
@@ -179,6 +203,9 @@ class Survey(RawHeader):
 
     def _walk_tree(self, offset: int, entries: int, *, active: bool) -> None:
         self._refer_once(offset, 8 * entries)
+        if offset >> 63 and entries:
+            lines = [*self.corruptions, "ERROR: I/O error in check_refcounts_l1"]
+            raise QemuError("\n".join(lines), errno.EIO)
         raw = self.read(offset, 8 * entries)
         for index, entry in enumerate(from_big_endian(raw)):
             if not entry:
@@ -196,8 +223,7 @@ class Survey(RawHeader):
                 active and table_offset and self._check_copied(index, entry, offset + 8 * index)
             )
             if table_offset in self._tables:
-                table = self._tables[table_offset]
-                self._again[table_offset] = self._again.get(table_offset, 0) + 1
+                table = self._walk_again(table_offset, active=active)
             else:
                 table = self._first_walk(table_offset, active=active)
             if table is not None:
@@ -208,13 +234,28 @@ class Survey(RawHeader):
     def _first_walk(self, table_offset: int, *, active: bool) -> TableWalk | None:
         table = TableWalk(self, table_offset, weight=1, active=active)
         if active:
-            self.allocated_clusters += table.allocated
-            self.compressed_clusters += table.compressed
-            self.fragmented_clusters += table.fragmented
+            self._add_statistics(table, 1)
         self.misplaced += table.misplaced
         kept = None if table.is_sound else table
         self._tables[table_offset] = kept
         return kept
+
+    def _walk_again(self, table_offset: int, *, active: bool) -> TableWalk | None:
+        """What a table gives that another L1 entry leads to; it is counted later, with others."""
+        self._again[table_offset] = self._again.get(table_offset, 0) + 1
+        if active:
+            self._again_active[table_offset] = self._again_active.get(table_offset, 0) + 1
+        walks = self._walks.get(table_offset, 0)
+        if not self._is_narrow or walks == _MOST_WALKS:
+            return self._tables[table_offset]
+        # At once where a count may overflow, which is said when it happens.
+        self._walks[table_offset] = walks + 1
+        return TableWalk(self, table_offset, weight=1, active=active)
+
+    def _add_statistics(self, table: TableWalk, times: int) -> None:
+        self.allocated_clusters += times * table.allocated
+        self.compressed_clusters += times * table.compressed
+        self.fragmented_clusters += times * table.fragmented
 
     def _check_copied(self, index: int, entry: int, host_offset: int) -> bool:
         """Look at an L1 entry's COPIED bit; False if the table's count can't be read."""
@@ -228,8 +269,12 @@ class Survey(RawHeader):
 
     def _walk_shared_tables(self) -> None:
         """Count what tables refer to that several L1 entries lead to, for all but the first."""
-        for table_offset, weight in self._again.items():
-            TableWalk(self, table_offset, weight=weight, active=False)
+        for table_offset, times in self._again.items():
+            weight = times - self._walks.get(table_offset, 0)
+            active = self._again_active.get(table_offset, 0)
+            if weight or active:
+                table = TableWalk(self, table_offset, weight=weight, active=False)
+                self._add_statistics(table, active)
 
     def overlaps(self) -> Iterator[int]:
         """Clusters that hold a table or another structure, and something else besides."""
@@ -245,33 +290,12 @@ class Survey(RawHeader):
     # --- bitmaps
 
     def _walk_bitmaps(self, count: int, directory_size: int, directory_offset: int) -> None:
-        if not count or count > _MAX_BITMAPS or directory_size > _MAX_BITMAP_DIRECTORY_BYTES:
+        if not count or count > MAX_BITMAPS or directory_size > MAX_DIRECTORY_BYTES:
             return
         self._refer_once(directory_offset, directory_size)
-        directory = self.read(directory_offset, directory_size)
-        offset = 0
-        for _ in range(count):
-            fixed = directory[offset : offset + 24].ljust(24, b"\0")
-            table_offset, table_size, flags, kind, granularity, name_size, extra_size = (
-                struct.unpack(">QIIBBHI", fixed)
-            )
-            start = offset + 24 + extra_size
-            offset = -(-(start + name_size) // 8) * 8
-            if (
-                offset > directory_size
-                or not 0 < table_size <= _MAX_BITMAP_TABLE_ENTRIES
-                or not table_offset
-                or table_offset & (self.cluster_size - 1)
-                or flags & ~_BITMAP_FLAGS
-                or kind != _DIRTY_TRACKING
-                or not 0 < name_size <= _MAX_BITMAP_NAME
-                or not 9 <= granularity <= 31
-            ):
-                name = directory[start : start + name_size].decode("utf-8", "surrogateescape")
-                text = f"Bitmap '{name}' doesn't satisfy the constraints"
-                raise QemuError(text, errno.EINVAL)
-            self._refer_once(table_offset, 8 * table_size)
-            for entry in from_big_endian(self.read(table_offset, 8 * table_size)):
+        for table_offset, entries in read_bitmap_tables(self):
+            self._refer_once(table_offset, 8 * entries)
+            for entry in from_big_endian(self.read(table_offset, 8 * entries)):
                 if entry & _BITMAP_ENTRY_RESERVED or (entry & _OFFSET_MASK and entry & 1):
                     self.silent_corruptions += 1
                 elif entry & _OFFSET_MASK:
@@ -284,6 +308,8 @@ class Survey(RawHeader):
         self._refcount_table = from_big_endian(self.read(self.refcount_table_offset, size))
         entries_per_block = self.cluster_size * 8 >> self.refcount_order
         for index, entry in enumerate(self._refcount_table):
+            if not entry:
+                continue
             offset = entry & _REFCOUNT_TABLE_MASK
             first = index * entries_per_block
             if not offset or first >= len(self.stored):
@@ -318,6 +344,8 @@ class Survey(RawHeader):
     def _refer_to_blocks(self) -> None:
         say = self.corruptions.append
         for index, entry in enumerate(self._refcount_table):
+            if not entry:
+                continue
             offset = entry & _REFCOUNT_TABLE_MASK
             cluster = offset >> self.cluster_bits
             if entry & ~_REFCOUNT_TABLE_MASK:
@@ -333,11 +361,11 @@ class Survey(RawHeader):
                 say(f"ERROR refcount block {index} is outside image")
                 self.broken_refcounts = True
             elif offset:
+                is_taken = self.references.get(cluster) > 0
                 self._refer_once(offset, self.cluster_size, self.refcount_runs)
-                found = self.references.get(cluster)
-                if found != 1:
-                    # One bit can't hold the 2 that QEMU would have to find.
-                    if self.refcount_order:
+                if is_taken:
+                    found = self.references.get(cluster)
+                    if found != 1:  # one bit can't hold the 2
                         say(f"ERROR refcount block {index} refcount={found}")
                     self.broken_refcounts = True
                 else:

@@ -99,14 +99,18 @@ class TableWalk:
         steps = _STEPS << self._bits
         for start in range(0, len(raw), len(_EMPTY)):
             piece = raw[start : start + len(_EMPTY)]
-            if piece == _EMPTY and self._bitmaps is None:
-                continue
             index = start // 8
+            if piece == _EMPTY and self._has_no_bitmaps(index):
+                continue
             first = int.from_bytes(piece[:8], "big")
             # A carry out of the first entry, which only a damaged one has, needs the byte.
             straight = (steps + first * _ONES).to_bytes(len(_EMPTY) + 1, "big")
             if straight[1:] != piece or not self._count_run(index, first):
                 self._walk_entries(index, piece)
+
+    def _has_no_bitmaps(self, index: int) -> bool:
+        """Whether the entries of the piece that begins there have no bits for subclusters."""
+        return self._bitmaps is None or not any(self._bitmaps[index : index + _PIECE])
 
     def _count_run(self, index: int, first: int) -> bool:
         """Count `_PIECE` clusters in a row; False if they need a closer look."""
@@ -130,7 +134,7 @@ class TableWalk:
             alone = survey.stored.small.count(1, cluster, cluster + _PIECE)
             if alone != (_PIECE if first & _COPIED else 0):
                 return False
-        survey.references.add(cluster, _PIECE, self._weight)
+        survey.refer(offset, _PIECE << self._bits, self.corruptions, self._weight)
         self.allocated += _PIECE
         if self._next not in (0, offset):
             self.fragmented += 1
@@ -143,9 +147,10 @@ class TableWalk:
         plain = self._bitmaps is None and self._weight == 1 and not survey.has_external_data
         counts, stored = survey.references.small, survey.stored.small
         whole_clusters = survey.file_size >> bits
+        most = min(survey.maximum, 254)
         unusual = _COMPRESSED | _RESERVED | size - 1 & ~511
         for number, entry in enumerate(from_big_endian(piece), index):
-            if not entry and self._bitmaps is None:
+            if not entry and (self._bitmaps is None or not self._bitmaps[number]):
                 continue
             offset = entry & _OFFSET_MASK
             cluster = offset >> bits
@@ -154,7 +159,7 @@ class TableWalk:
                 and offset
                 and not entry & unusual
                 and cluster < whole_clusters
-                and counts[cluster] < 254
+                and counts[cluster] < most
             ):
                 counts[cluster] += 1
                 self.allocated += 1

@@ -18,34 +18,62 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from blockdev.node import BlockNode
-    from blockdev.qcow2.entries import EntryLayout
+    from blockdev.qcow2.columns import Columns
 
 _CACHE_BYTES = 64 << 20  # tables beyond that are let go of when they are clean
 _FEWEST_TABLES = 16
 
 
 class L2Table:
-    """One L2 table; change words through `set` and `replace`."""
+    """One L2 table; change it through `set` and `replace_marks`.
 
-    __slots__ = ("_high", "_low", "_pending", "_run", "host_offset", "is_reachable", "words")
+    Args:
+        host_offset: bytes.
+        raw: the table as the file has it.
+        is_reachable: whether something in the file points to it.
+        pending: where the table puts itself when the file lacks a change of it.
+    """
+
+    __slots__ = (
+        "_high",
+        "_length",
+        "_low",
+        "_pending",
+        "_raw",
+        "_run",
+        "_words",
+        "host_offset",
+        "is_reachable",
+    )
 
     def __init__(
-        self,
-        host_offset: int,
-        words: array[int],
-        *,
-        is_reachable: bool,
-        pending: dict[int, L2Table],
+        self, host_offset: int, raw: bytes, *, is_reachable: bool, pending: dict[int, L2Table]
     ) -> None:
         self.host_offset = host_offset
-        self.words = words
+        self._raw = raw
+        self._words: array[int] | None = None  # made when a word is asked for; then there's no _raw
         self.is_reachable = is_reachable
         self._pending = pending
-        self._run: int | None = None
+        self._run: tuple[int, int] | None = None
         # The changed words are _low to _high; a table that the file lacks is all change.
-        self._low, self._high = (len(words), 0) if is_reachable else (0, len(words))
+        self._length = len(raw) // 8
+        self._low, self._high = (self._length, 0) if is_reachable else (0, self._length)
         if not is_reachable:
             pending[host_offset] = self
+
+    @property
+    def words(self) -> array[int]:
+        """The table as numbers."""
+        words = self._words
+        if words is None:
+            words = self._words = from_big_endian("Q", self._raw)
+            self._raw = b""
+        return words
+
+    @property
+    def raw(self) -> bytes:
+        """The table as the file has it, or will."""
+        return self._raw if self._words is None else big_endian(self._words)
 
     def set(self, index: int, values: Iterable[int]) -> None:
         """Change words from `index` on."""
@@ -56,29 +84,27 @@ class L2Table:
         self._high = max(self._high, index + len(new))
         self._pending[self.host_offset] = self
 
-    def replace(self, words: array[int]) -> None:
-        """Change all words."""
-        self._run = None
-        self.words = words
-        self._low, self._high = 0, len(words)
+    def replace_marks(self, raw: bytes) -> None:
+        """Change the whole table, but only its marks: the clusters that it maps stay the same."""
+        self._raw = raw
+        self._words = None
+        self._low, self._high = 0, self._length
         self._pending[self.host_offset] = self
 
-    def replace_run(self, words: array[int], length: int) -> None:
-        """Change all words to those of a run of so many entries."""
-        self.replace(words)
-        self._run = length
-
-    def run_length(self, layout: EntryLayout) -> int:
-        """As `EntryLayout.run_length`, kept until the table changes."""
+    def run(self, columns: Columns) -> tuple[int, int]:
+        """As `Columns.run`, kept until the table changes."""
         if self._run is None:
-            self._run = layout.run_length(self.words)
+            self._run = columns.run(self.raw)
         return self._run
 
     def write(self, file: BlockNode) -> None:
         """Bring the changed words to the file."""
-        data = big_endian(self.words[self._low : self._high])
+        if self._words is None:
+            data = self._raw[8 * self._low : 8 * self._high]
+        else:
+            data = big_endian(self._words[self._low : self._high])
         file.write(self.host_offset + 8 * self._low, [data])
-        self._low, self._high = len(self.words), 0
+        self._low, self._high = self._length, 0
         del self._pending[self.host_offset]
 
 
@@ -96,16 +122,14 @@ class L2Tables:
         """The table at an offset, from memory or the file."""
         table = self._tables.get(host_offset)
         if table is None:
-            words = from_big_endian("Q", self._file.read(host_offset, self._cluster_size))
-            table = L2Table(host_offset, words, is_reachable=True, pending=self._pending)
+            raw = self._file.read(host_offset, self._cluster_size)
+            table = L2Table(host_offset, raw, is_reachable=True, pending=self._pending)
             self._keep(table)
         return table
 
-    def add(self, host_offset: int, words: array[int] | None = None) -> L2Table:
-        """A new table, which nothing in the file points to; without words it maps nothing."""
-        if words is None:
-            words = array("Q", bytes(self._cluster_size))
-        table = L2Table(host_offset, words, is_reachable=False, pending=self._pending)
+    def add(self, host_offset: int, raw: bytes) -> L2Table:
+        """A new table, which nothing in the file points to."""
+        table = L2Table(host_offset, raw, is_reachable=False, pending=self._pending)
         self._keep(table)
         return table
 
@@ -124,6 +148,11 @@ class L2Tables:
     def has_changes(self) -> bool:
         """Whether a table that the file points to has changed."""
         return any(table.is_reachable for table in self._pending.values())
+
+    @property
+    def are_many_pending(self) -> bool:
+        """Whether changes that the file lacks take as much memory as they should."""
+        return len(self._pending) >= self._most
 
     def write_new(self) -> None:
         """Write the tables that nothing in the file points to yet."""

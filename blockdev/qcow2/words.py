@@ -46,8 +46,7 @@ class RefcountWidth:
         self.bits = 1 << order
         self.typecode = {16: "H", 32: "I", 64: "Q"}.get(self.bits, "B")
         self.itemsize = array(self.typecode).itemsize
-        # 64 bits are not used to the full, so that a count fits a signed number.
-        self.maximum = (1 << min(self.bits, 63)) - 1
+        self.maximum = (1 << self.bits) - 1
         self._spread: list[bytes] = []
 
     def unpack(self, data: bytes) -> array[int]:

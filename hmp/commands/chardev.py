@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
 from machine.chardev_options import (
@@ -40,12 +42,21 @@ def complete_ring_buffer(machine: Machine, words: Sequence[str]) -> Completion:
 
 
 def getfd(monitor: Monitor, *, fdname: str) -> None:
-    raise QemuError("No file descriptor supplied via SCM_RIGHTS")
+    fd = monitor.receive_descriptor()
+    if fd is None:
+        raise QemuError("No file descriptor supplied via SCM_RIGHTS")
+    if fdname[:1].isdecimal():
+        os.close(fd)
+        raise QemuError("Parameter 'fdname' expects a name not starting with a digit")
+    if fdname in monitor.descriptors:
+        os.close(monitor.descriptors[fdname])
+    monitor.descriptors[fdname] = fd
 
 
 def closefd(monitor: Monitor, *, fdname: str) -> None:
-    """None was ever passed: see `getfd`."""
-    raise QemuError(f"File descriptor named '{fdname}' not found")
+    if fdname not in monitor.descriptors:
+        raise QemuError(f"File descriptor named '{fdname}' not found")
+    os.close(monitor.descriptors.pop(fdname))
 
 
 def info_chardev(monitor: Monitor) -> None:

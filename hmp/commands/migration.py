@@ -4,88 +4,97 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
-from hmp.commands.unavailable import unavailable
+from hmp.errors import Canceled
+from machine.loop import Wakeup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from hmp.monitor import Monitor
     from machine.machine import Machine
 
 
-# What `-global migration.NAME=...` switches, and how it is without.
-_SWITCHES = (
-    ("store-global-state", True),
-    ("only-migratable", False),
-    ("send-configuration", True),
-    ("send-section-footer", True),
-    ("decompress-error-check", True),
-)
-
-_CAPABILITIES = (
-    "xbzrle",
-    "rdma-pin-all",
-    "auto-converge",
-    "zero-blocks",
-    "compress",
-    "events",
-    "postcopy-ram",
-    "x-colo",
-    "release-ram",
-    "block",
-    "return-path",
-    "pause-before-switchover",
-    "multifd",
-    "dirty-bitmaps",
-    "postcopy-blocktime",
-    "late-block-activate",
-    "x-ignore-shared",
-    "validate-uuid",
-    "background-snapshot",
-    "zero-copy-send",
-    "postcopy-preempt",
-)
-
-_PARAMETERS = (
-    "announce-initial",
-    "announce-max",
-    "announce-rounds",
-    "announce-step",
-    "compress-level",
-    "compress-threads",
-    "decompress-threads",
-    "compress-wait-thread",
-    "throttle-trigger-threshold",
-    "cpu-throttle-initial",
-    "cpu-throttle-increment",
-    "cpu-throttle-tailslow",
-    "tls-creds",
-    "tls-hostname",
-    "tls-authz",
-    "max-bandwidth",
-    "downtime-limit",
-    "x-checkpoint-delay",
-    "block-incremental",
-    "multifd-channels",
-    "xbzrle-cache-size",
-    "max-postcopy-bandwidth",
-    "max-cpu-throttle",
-    "multifd-compression",
-    "multifd-zlib-level",
-    "multifd-zstd-level",
-    "block-bitmap-mapping",
-)
-
-
 def complete_capability(machine: Machine, words: Sequence[str]) -> Completion:
+    from machine.migration.capabilities import NAMES
+
     if len(words) == 1:
-        return Completion.of(words[0], _CAPABILITIES)
+        return Completion.of(words[0], NAMES)
     return Completion.of(words[-1], ("on", "off") if len(words) == 2 else ())
 
 
 def complete_parameter(machine: Machine, words: Sequence[str]) -> Completion:
-    return Completion.of(words[-1], _PARAMETERS if len(words) == 1 else ())
+    from machine.migration.parameters import COMPLETED_NAMES
+
+    return Completion.of(words[-1], COMPLETED_NAMES if len(words) == 1 else ())
+
+
+def migrate(
+    monitor: Monitor, *, detach: bool, blk: bool, inc: bool, resume: bool, uri: str
+) -> Iterator[object]:
+    """Begin, and unless detached wait for the end; what went wrong by then goes to stderr."""
+    machine = monitor.machine
+    migration = machine.migration
+    migration.start(uri, monitor.take_descriptor, block=blk, incremental=inc, resume=resume)
+    if detach:
+        return
+    wakeup = Wakeup()
+    migration.when_finished(wakeup.wake)
+    try:
+        while not wakeup.is_awake:
+            yield wakeup
+    except Canceled:
+        migration.cancel()
+        raise
+    if migration.error:
+        machine.complain(f"{machine.program}: {migration.error}")
+
+
+def migrate_cancel(monitor: Monitor) -> None:
+    monitor.machine.migration.cancel()
+
+
+def migrate_continue(monitor: Monitor, *, state: str) -> None:
+    monitor.machine.migration.go_on(state)
+
+
+def migrate_incoming(monitor: Monitor, *, uri: str) -> None:
+    monitor.machine.incoming.start(uri, monitor.take_descriptor)
+
+
+def migrate_recover(monitor: Monitor, *, uri: str) -> None:
+    """Only postcopy can be paused, and nothing here gets there."""
+    raise QemuError("Migrate recover can only be run when postcopy is paused.")
+
+
+def migrate_pause(monitor: Monitor) -> None:
+    """See `migrate_recover`."""
+    raise QemuError("migrate-pause is currently only supported during postcopy-active state")
+
+
+def migrate_start_postcopy(monitor: Monitor) -> None:
+    monitor.machine.migration.start_postcopy()
+
+
+def migrate_set_capability(monitor: Monitor, *, capability: str, state: bool) -> None:
+    from machine.migration.capabilities import NAMES
+
+    if capability not in NAMES:
+        raise QemuError(f"invalid parameter value: {capability}")
+    monitor.machine.migration.set_capability(capability, state)
+
+
+def migrate_set_parameter(monitor: Monitor, *, parameter: str, value: str) -> None:
+    from hmp.migration_values import read_value
+    from machine.migration.parameters import BY_NAME
+
+    if parameter == "block-bitmap-mapping":
+        raise QemuError("The block-bitmap-mapping parameter can only be set through QMP")
+    if parameter not in BY_NAME:
+        raise QemuError(f"invalid parameter value: {parameter}")
+    kind = BY_NAME[parameter].kind
+    typed = read_value(parameter, kind, value, monitor.machine.report)
+    monitor.machine.migration.set_parameter(parameter, typed)
 
 
 def x_colo_lost_heartbeat(monitor: Monitor) -> None:
@@ -107,11 +116,24 @@ def client_migrate_info(
 
 
 def info_migrate(monitor: Monitor) -> None:
-    monitor.print_line("globals:")
-    for name, default in _SWITCHES:
-        shown = "on" if monitor.machine.switches.get(name, default) else "off"
-        monitor.print_line(f"{name}: {shown}")
-    monitor.print_line("clear-bitmap-shift: 18")
+    from hmp.migration_info import migrate_lines
+
+    for line in migrate_lines(monitor.machine):
+        monitor.print_line(line)
+
+
+def info_migrate_capabilities(monitor: Monitor) -> None:
+    from hmp.migration_info import capability_lines
+
+    for line in capability_lines(monitor.machine):
+        monitor.print_line(line)
+
+
+def info_migrate_parameters(monitor: Monitor) -> None:
+    from hmp.migration_info import parameter_lines
+
+    for line in parameter_lines(monitor.machine):
+        monitor.print_line(line)
 
 
 def info_rdma(monitor: Monitor) -> None:
@@ -130,49 +152,49 @@ COMMANDS = (
             "disk (base image shared between src and destination)\n"
             "\t\t\t -r to resume a paused migration"
         ),
-        run=unavailable,
+        run=migrate,
     ),
     Command(
         name="migrate_cancel",
         args_type="",
         params="",
         help="cancel the current VM migration",
-        run=unavailable,
+        run=migrate_cancel,
     ),
     Command(
         name="migrate_continue",
         args_type="state:s",
         params="state",
         help="Continue migration from the given paused state",
-        run=unavailable,
+        run=migrate_continue,
     ),
     Command(
         name="migrate_incoming",
         args_type="uri:s",
         params="uri",
         help="Continue an incoming migration from an -incoming defer",
-        run=unavailable,
+        run=migrate_incoming,
     ),
     Command(
         name="migrate_recover",
         args_type="uri:s",
         params="uri",
         help="Continue a paused incoming postcopy migration",
-        run=unavailable,
+        run=migrate_recover,
     ),
     Command(
         name="migrate_pause",
         args_type="",
         params="",
         help="Pause an ongoing migration (postcopy-only)",
-        run=unavailable,
+        run=migrate_pause,
     ),
     Command(
         name="migrate_set_capability",
         args_type="capability:s,state:b",
         params="capability state",
         help="Enable/Disable the usage of a capability for migration",
-        run=unavailable,
+        run=migrate_set_capability,
         complete=complete_capability,
     ),
     Command(
@@ -180,7 +202,7 @@ COMMANDS = (
         args_type="parameter:s,value:s",
         params="parameter value",
         help="Set the parameter for migration",
-        run=unavailable,
+        run=migrate_set_parameter,
         complete=complete_parameter,
     ),
     Command(
@@ -192,7 +214,7 @@ COMMANDS = (
             "mode. The postcopy-ram capability must be set on both source and "
             "destination before the original migration command ."
         ),
-        run=unavailable,
+        run=migrate_start_postcopy,
     ),
     Command(
         name="x_colo_lost_heartbeat",
@@ -223,14 +245,14 @@ INFO = (
         args_type="",
         params="",
         help="show current migration capabilities",
-        run=unavailable,
+        run=info_migrate_capabilities,
     ),
     Command(
         name="migrate_parameters",
         args_type="",
         params="",
         help="show current migration parameters",
-        run=unavailable,
+        run=info_migrate_parameters,
     ),
     Command(
         name="rdma",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from hmp.frontend.editor import LineEditor
+from machine.loop import Wakeup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
         history: Sequence[str]
         aside: Callable[[str], object]
+        receive_descriptor: Callable[[], int | None]
 
         def execute(self, line: str) -> Iterator[object]: ...
         def completion(self, line: str) -> Completion: ...
@@ -81,6 +83,7 @@ class PlainFrontend:
         self.monitor = make_monitor(machine, self._print)
         self.monitor.history = self._editor.history
         self.monitor.aside = self._print_aside
+        self.monitor.receive_descriptor = chardev.take_descriptor
         chardev.attach(self._greet, self._receive, self._part)
 
     def read_password(self, take: Callable[[str], object]) -> None:
@@ -161,14 +164,17 @@ class PlainFrontend:
             self._step_command()
 
     def _step_command(self) -> None:
+        """Go on with the command, to its end or until it waits for somebody."""
         assert self._command is not None
-        try:
-            next(self._command)
-        except StopIteration:
-            self._end_command()
-        else:
+        for step in self._command:
             self._flush()
-            self._machine.loop.call_soon(self._step_command)
+            if isinstance(step, Wakeup):
+                step.then(self._step_soon)
+                return
+        self._end_command()
+
+    def _step_soon(self) -> None:
+        self._machine.loop.call_soon(self._step_command)
 
     def _end_command(self) -> None:
         self._command = None

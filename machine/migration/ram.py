@@ -163,6 +163,8 @@ class RamState(LiveState):
                 self._page = 0
                 continue
             border = min(first - first % PAGES_PER_CHUNK + PAGES_PER_CHUNK, len(unsent))
+            if (room := file.rate_limit.room) is not None:
+                border = min(border, first + room // PAGE_SIZE + 1)
             last = unsent.find(0, first, border)
             self._page = border if last < 0 else last
             pages = self._page - first

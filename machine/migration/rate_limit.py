@@ -33,14 +33,24 @@ class RateLimit:
         self._used += size
 
     @property
+    def room(self) -> int | None:
+        """How many bytes may leave now; None for any number.
+
+        What left beyond a window's share is taken off those that follow.
+        """
+        if not self.bytes_per_second:
+            return None
+        share = self.bytes_per_second // WINDOWS_PER_SECOND
+        windows = (self._now_ns() - self._start_ns) // WINDOW_NS
+        if windows:
+            self._start_ns += windows * WINDOW_NS
+            self._used = max(0, self._used - windows * share)
+        return max(0, share - self._used)
+
+    @property
     def is_reached(self) -> bool:
         """Whether nothing more should leave before `next_window_ns`."""
-        if not self.bytes_per_second:
-            return False
-        now = self._now_ns()
-        if now >= self.next_window_ns:
-            self._start_ns, self._used = now, 0
-        return self._used > self.bytes_per_second // WINDOWS_PER_SECOND
+        return self.room == 0
 
     @property
     def next_window_ns(self) -> int:

@@ -30,6 +30,7 @@ class SavedState:
 
     Attributes:
         registry: the sections in order.
+        ram: the memory's section.
         switches: which dialect is written and insisted on.
     """
 
@@ -42,9 +43,10 @@ class SavedState:
             suppress_vmdesc=options.get("suppress-vmdesc", False),
         )
         self.global_state = GlobalState(always_stored=self.switches.store_global_state)
-        self.registry = Registry()
+        self.registry = Registry(only_migratable=options.get("only-migratable", False))
+        self.ram = RamState(machine.memory, lambda: machine.is_running)
         self.registry.register(TIMER, TimerState(machine.clock), section_id=_TIMER_SECTION)
-        self.registry.register_live("ram", 4, RamState(machine.memory), section_id=_RAM_SECTION)
+        self.registry.register_live("ram", 4, self.ram, section_id=_RAM_SECTION)
         for backend in machine.drives.backends:
             if backend.has_tray:
                 self.registry.register(TRAY, backend)
@@ -66,18 +68,28 @@ def write_state(
         Bytes written.
 
     Raises:
-        QemuError: the area couldn't take them.
+        QemuError: the area couldn't take them, or a migration is under way.
     """
-    saved = machine.saved_state
+    migration, saved = machine.migration, machine.saved_state
+    if migration.status.is_under_way:
+        raise QemuError("There's a migration process in progress")
+    if migration.capabilities["block"]:
+        raise QemuError("Block migration and snapshots are incompatible")
+    migration.begin()
     saved.global_state.store(runstate)
     file = QEMUFileWriter(AreaWriter(area))
-    yield from save_state(
-        saved.registry,
-        file,
-        machine_name=machine.board.name,
-        switches=saved.switches,
-        report=machine.report,
-    )
+    try:
+        yield from save_state(
+            saved.registry,
+            file,
+            machine_name=machine.board.name,
+            switches=saved.switches,
+            report=machine.report,
+        )
+    except QemuError:
+        migration.fail("")
+        raise
+    migration.complete()
     return file.transferred
 
 

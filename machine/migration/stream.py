@@ -120,6 +120,7 @@ class StateSaver:
         self._machine_name = machine_name
         self._switches = switches
         self._report = report
+        self._iterated: SaveStateEntry | None = None  # whose PART was written last
 
     def begin(self) -> None:
         """Write the header and the START sections."""
@@ -152,18 +153,25 @@ class StateSaver:
             if entry.live:
                 if self._file.rate_limit_reached():
                     return False
+                self._iterated = entry
                 self._put_header(entry, SECTION_PART)
                 is_clean = entry.live.save_iterate(self._file)
                 self._put_footer(entry)
                 self._file.flush()
                 if self._file.error:
-                    self._report(
-                        "failed to save SaveStateEntry with id(name): "
-                        f"{entry.section_id}({entry.name}): {-self._file.error}"
-                    )
+                    self.report_failure()
                 if not is_clean:
                     return False
         return True
+
+    def report_failure(self) -> None:
+        """Say once which part couldn't be written, if it was one."""
+        entry, self._iterated = self._iterated, None
+        if entry:
+            self._report(
+                "failed to save SaveStateEntry with id(name): "
+                f"{entry.section_id}({entry.name}): {-self._file.error}"
+            )
 
     def complete(self) -> Generator[Progress]:
         """Write what is left, the devices and the description; the machine stands still.
@@ -291,6 +299,10 @@ class _StateLoader:
         self._report = report
 
     def load(self) -> Generator[Progress | None]:
+        for entry in self._registry.entries:
+            if entry.is_unmigratable:
+                self._report(f"State blocked by non-migratable device '{entry.name}'")
+                raise StreamError(errno.EINVAL)
         yield from self._patiently(self._load_header)
         while True:
             section_type = yield from self._patiently(self._load_section_type)

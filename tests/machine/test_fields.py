@@ -40,7 +40,7 @@ from machine.vmstate.fields import (
 )
 from machine.vmstate.integers import Equal
 from machine.vmstate.vmdesc import Pairs, to_json
-from tests.machine.machines import Bytes
+from tests.machine.machines import Bytes, Collecting
 from tests.machine.test_description import Thing, load, save
 
 
@@ -322,9 +322,10 @@ def test_it_comes_back_as_it_went(row, data):
     description = row.description
     stream, written = save(description, row.device(value))
     device = row.blank(value)
-    file = QEMUFileReader(Bytes(stream + FOOTER))
+    # Behind an element a 05 may be the mark of a subsection, whose name is then looked for.
+    file = QEMUFileReader(Bytes(stream + FOOTER + bytes(256)))
     description.load(file, device, 2, pytest.fail).apply(device)
-    assert file.get_buffer(2) == FOOTER
+    assert file.get_buffer(len(FOOTER)) == FOOTER
     assert device == row.device(value)
     to_json(written)
 
@@ -560,14 +561,9 @@ def test_unused_room_is_skipped_in_pieces():
 
 def test_a_buffer_may_change_once_it_is_saved():
     device = Thing(x=bytearray(b"a" * 9000))
-    channel_data = []
-
-    class Channel:
-        def writev(self, buffers):
-            channel_data.extend(bytes(buffer) for buffer in buffers)
-
-    file = QEMUFileWriter(Channel())
+    channel = Collecting()
+    file = QEMUFileWriter(channel)
     VMStateDescription(name="row", fields=(Buffer("x", 9000),)).save(file, device)
     device.x[:] = b"b" * 9000
     file.flush()
-    assert b"".join(channel_data) == b"a" * 9000
+    assert channel.data == b"a" * 9000

@@ -4,6 +4,8 @@ stories [COUNT [FIRST]]   stories from seed FIRST on      (10000)
 story SEED                one of them, made short
 fuzz [COUNT [FIRST]]      damaged images                  (100000)
 kills [COUNT]             killed processes                (50)
+
+The variable WORKERS says how many processes work at once; as many as there are cores without it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from tests.soak.kills import campaign as kill
 from tests.soak.shorten import fault_of, shorten
 
 MOST_STEPS = 30
-WORKERS = os.cpu_count() or 1
+WORKERS = int(os.environ.get("WORKERS", os.cpu_count() or 1))
 HMP = Path(sys.executable).with_name("hmp")
 
 
@@ -71,8 +73,11 @@ def damage_images(count: int = 100_000, first: int = 0) -> int:
     with tempfile.TemporaryDirectory() as folder:
         make_specimens(Path(folder))
         campaign = Campaign(Path(folder), first, first + count, WORKERS)
-        told = 0
+        told = shown = 0
         for _ in campaign.run():
+            for finding in campaign.findings[shown:]:
+                print(f"image {finding.seed}: {finding.fault}", flush=True)
+            shown = len(campaign.findings)
             if campaign.done >= told + 5000:
                 told = campaign.done
                 print(f"  {told} images in {time.monotonic() - started:.0f} s", flush=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from prompt_toolkit.utils import get_cwidth
+
 from blockdev.errors import QemuError
 from hmp.frontend.terminal.answers import Fragments
 from machine.machine import Machine
@@ -21,7 +23,7 @@ def bar(machine: Machine, columns: int, mode: str = "") -> Fragments:
         mode: the editor's, where it has several.
     """
     parts = list(_parts(machine, mode))
-    while len(parts) > 1 and sum(len(text) + 1 for _, text in parts) > columns:
+    while len(parts) > 1 and sum(get_cwidth(text) + 1 for _, text in parts) > columns:
         parts.pop()
     fragments: Fragments = []
     for style, text in parts:
@@ -49,8 +51,12 @@ def _head(machine: Machine) -> Iterator[tuple[str, str]]:
         yield "", "| no snapshot yet"
         return
     tag = head.tag if len(head.tag) <= _MAX_TAG else head.tag[: _MAX_TAG - 1] + "…"
+    tag = tag.replace("\n", "^J")  # the bar has one line
     yield "", f"| at {tag}"
-    changes = [_counted(head.clusters_changed, "cluster")]
+    changes = [
+        _counted(head.pages_changed, "page"),
+        _counted(head.clusters_changed, "cluster"),
+    ]
     text = " ".join(filter(None, changes))
     yield ("class:bar.changed" if text else ""), (text or "unchanged")
 

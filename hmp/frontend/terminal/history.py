@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterable
 
 from prompt_toolkit.history import History
@@ -65,12 +67,16 @@ class LineHistory(History):
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         descriptor = os.open(self._path, flags, 0o600)
         try:
-            os.write(descriptor, data)
+            if os.write(descriptor, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
 
     def _read(self) -> list[str]:
         try:
+            # A pipe by that name would let the start wait.
+            if not stat.S_ISREG(os.stat(self._path).st_mode):
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
             with open(self._path, "rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - _LARGEST))
                 data = file.read(_LARGEST)
@@ -92,6 +98,14 @@ class LineHistory(History):
             os.replace(beside, self._path)
         except OSError as error:
             self._give_up(error)
+            self._drop(beside)
+
+    @staticmethod
+    def _drop(path: str) -> None:
+        try:
+            os.unlink(path)
+        except OSError:
+            pass  # it never was
 
     def _give_up(self, error: OSError) -> None:
         self._is_usable = False

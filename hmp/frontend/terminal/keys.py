@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from prompt_toolkit.application import get_app
+from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import (
     Condition,
     completion_is_selected,
     emacs_mode,
     has_completions,
+    has_focus,
 )
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
@@ -51,7 +53,7 @@ def make_keys(target: KeyTarget) -> KeyBindings:
     def _close_menu(event: KeyPressEvent) -> None:
         event.current_buffer.cancel_completion()
 
-    @keys.add(Keys.BracketedPaste)
+    @keys.add(Keys.BracketedPaste, filter=has_focus(DEFAULT_BUFFER))
     def _paste(event: KeyPressEvent) -> None:
         """Insert a line; of several, run each."""
         text = event.data.replace("\r\n", "\n").replace("\r", "\n")

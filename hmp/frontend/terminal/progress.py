@@ -76,7 +76,8 @@ def _line(name: str, step: object, seconds: float, columns: int) -> Fragments:
         share, text = 0.0, f" {seconds:.0f} s"
     text += "  Ctrl-C cancels"
     room = columns - 1 - get_cwidth(name) - 1
-    text = text[:room]
+    if room < len(text):  # a narrow screen has the figures alone, as far as they fit
+        return [("", text.strip()[: max(0, columns - 1)])]
     width = min(room - len(text), 40)
     full = round(width * share)
     return [

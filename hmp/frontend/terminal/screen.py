@@ -10,6 +10,7 @@ from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.input import Input
 from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout.screen import Char
 from prompt_toolkit.output import Output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.utils import get_cwidth
@@ -18,6 +19,11 @@ from hmp.frontend.terminal.answers import Fragments
 from hmp.frontend.terminal.themes import Theme
 
 T = TypeVar("T")
+
+# A terminal obeys these, so they are shown as prompt_toolkit shows them in its line: `^G`.
+_CONTROLS = str.maketrans(
+    {code: shown for code, shown in Char.display_mappings.items() if code not in "\n\t\xa0"}
+)
 
 
 class Screen:
@@ -29,6 +35,7 @@ class Screen:
 
     Attributes:
         is_busy: something is drawn that a line would tear; lines wait meanwhile.
+        is_gone: the terminal takes nothing any more; what is written is lost.
     """
 
     def __init__(self, input: Input, output: Output, theme: Theme) -> None:
@@ -36,6 +43,7 @@ class Screen:
         self.output = output
         self.theme = theme
         self.is_busy = False
+        self.is_gone = False
         self._active: Application[Any] | None = None
         self._waiting: list[Fragments] = []
 
@@ -85,20 +93,23 @@ class Screen:
 
     def write(self, fragments: Fragments) -> None:
         """Write styled text where the cursor is; nobody else may draw now."""
-        print_formatted_text(
-            self.output, FormattedText(fragments), self.theme.style, color_depth=self.theme.depth
+        shown = FormattedText((style, text.translate(_CONTROLS)) for style, text in fragments)
+        self._draw(
+            lambda: print_formatted_text(
+                self.output, shown, self.theme.style, color_depth=self.theme.depth
+            )
         )
 
     def write_plain(self, text: str) -> None:
         """Write much text quickly."""
-        self.output.write(text.replace("\n", "\r\n"))
-        self.output.flush()
+        self.output.write(text.translate(_CONTROLS).replace("\n", "\r\n"))
+        self._draw(self.output.flush)
 
     def erase_line(self) -> None:
         """Empty the line that the cursor is in, and go to its start."""
         self.output.write_raw("\r")
         self.output.erase_end_of_line()
-        self.output.flush()
+        self._draw(self.output.flush)
 
     def write_between(self, fragments: Fragments) -> None:
         """Write whole lines above what is drawn now, as soon as they tear nothing."""
@@ -107,9 +118,9 @@ class Screen:
             self._waiting.append(fragments)
         elif app is not None and app.is_running:
             # Not `run_in_terminal`, which lets the terminal echo what is typed meanwhile.
-            app.renderer.erase()
+            self._draw(app.renderer.erase)
             self.write(fragments)
-            app.renderer.request_absolute_cursor_position()
+            self._draw(app.renderer.request_absolute_cursor_position)
             app.invalidate()
         else:
             self.write(fragments)
@@ -120,12 +131,22 @@ class Screen:
         for fragments in waiting:
             self.write(fragments)
 
+    def _draw(self, draw: Callable[[], object]) -> None:
+        """Draw: whoever has something to say can't help it that the terminal is gone."""
+        try:
+            draw()
+        except OSError:
+            self.is_gone = True
+
     # --- keys while no application takes them
 
     def is_interrupted(self) -> bool:
-        """Whether Ctrl-C was typed; other keys are kept for the application that comes next."""
+        """Whether Ctrl-C was typed.
+
+        Keys behind it are kept for the application that comes next; those before it are given
+        up too, as terminals do it.
+        """
         keys = get_typeahead(self.input) + self.input.read_keys()
-        others = [key for key in keys if key.key != Keys.ControlC]
-        if others:
-            store_typeahead(self.input, others)
-        return len(others) < len(keys)
+        interrupts = [index for index, key in enumerate(keys) if key.key == Keys.ControlC]
+        store_typeahead(self.input, keys[interrupts[-1] + 1 :] if interrupts else keys)
+        return bool(interrupts)

@@ -8,6 +8,7 @@ last, so that Ctrl-C is a key at all times, and what is typed ahead is kept.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -17,7 +18,6 @@ from prompt_toolkit.application import create_app_session, get_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.input import create_input
 from prompt_toolkit.output import create_output
 
 from hmp import __version__
@@ -29,6 +29,7 @@ from hmp.frontend.terminal.bar import bar
 from hmp.frontend.terminal.completer import LineLexer, MonitorCompleter
 from hmp.frontend.terminal.embedding import Embedding
 from hmp.frontend.terminal.history import LineHistory, default_path
+from hmp.frontend.terminal.keyboard import Keyboard
 from hmp.frontend.terminal.keys import make_keys
 from hmp.frontend.terminal.pager import make_pager
 from hmp.frontend.terminal.progress import Progress
@@ -39,11 +40,12 @@ from hmp.monitor import Monitor
 from hmp.reading import Reading, read_line
 from hmp.settings import Settings
 from machine.events import Event
+from machine.loop import Wakeup
 from machine.machine import Machine
 
 _PROMPT: Fragments = [("class:prompt", "(qemu) ")]
 _GREETING: Fragments = [
-    ("class:answer.heading", "QEMU 7.2.0 monitor - type 'help' for more information\n"),
+    ("class:greeting", "QEMU 7.2.0 monitor - type 'help' for more information\n"),
     ("class:note", f"hmp {__version__} - Tab completes, F1 helps, Ctrl-D quits\n"),
 ]
 _QUIT = "\0quit"  # no line that can be typed
@@ -160,14 +162,17 @@ class Shell:
 
     async def _next_pasted_line(self) -> str:
         await asyncio.sleep(0)  # others get their turns between two lines
-        if self._screen.is_interrupted():
-            self._pending.clear()
-            self._draft = ""
+        if self._screen.is_interrupted() or self._screen.is_gone:
+            self._give_up_paste()
             return ""
         line = self._pending.popleft()
         self._screen.write([*_PROMPT, ("", f"{line}\n")])
         self._history.append_string(line)
         return line
+
+    def _give_up_paste(self) -> None:
+        self._pending.clear()
+        self._draft = ""
 
     async def _quit(self) -> None:
         if not self._settings["confirm.quit"] or await self._ask("Quit?", also_yes="c-d"):
@@ -178,8 +183,8 @@ class Shell:
         question = make_question(text, screen, also_yes)
         try:
             return await screen.lend(
-                question.app,
-                lambda: question.prompt_async(handle_sigint=False, set_exception_handler=False),
+                question,
+                lambda: question.run_async(handle_sigint=False, set_exception_handler=False),
             )
         except EOFError:
             self._machine.request_shutdown()
@@ -217,24 +222,28 @@ class Shell:
         return line
 
     async def _drain(self, work: Iterator[object], progress: Progress) -> None:
-        """Step a command to its end; with Ctrl-C it is told to give up."""
+        """Step a command to its end; with Ctrl-C it, and what was pasted, is given up."""
         step = next(work, _DONE)
         while step is not _DONE:
             progress.show(step)
-            if step is None:  # it waits for something outside, so everyone has to go on
+            if isinstance(step, Wakeup):  # it waits for somebody, so everyone has to go on
                 await self._embedding.turn(0.05)
             else:
                 with self._embedding.held():
                     await asyncio.sleep(0)
-            step = self._next_step(work)
+            step = self._next_step(work, step)
         self._embedding.kick()
 
-    def _next_step(self, work: Iterator[object]) -> object:
+    def _next_step(self, work: Iterator[object], step: object) -> object:
+        """The step after this one; the same one again while what it waits for hasn't come."""
         if self._screen.is_interrupted() and isinstance(work, Generator):
+            self._give_up_paste()
             try:
                 return work.throw(Canceled())
             except StopIteration:
                 return _DONE
+        if isinstance(step, Wakeup) and not step.is_awake:
+            return step
         return next(work, _DONE)
 
     # --- what is shown
@@ -251,6 +260,8 @@ class Shell:
         if not text:
             return
         screen = self._screen
+        if screen.is_gone:
+            return
         if not text.endswith("\n"):
             text += "\n"
         if len(text) > _COLOURED and not self._settings["pager"]:
@@ -302,7 +313,7 @@ class Shell:
     def _take_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """Something went wrong in a callback, where nobody could catch it."""
         error = context.get("exception")
-        if isinstance(error, OSError):
+        if isinstance(error, (OSError, EOFError)):
             self._machine.request_shutdown()  # the terminal is gone
             self._screen.dismiss()
         elif isinstance(error, Exception):
@@ -340,7 +351,10 @@ def run_shell(
     settings: Settings,
 ) -> None:
     """Let the person at standard input and output look after a machine, to its end."""
-    with create_app_session(input=create_input(), output=create_output()) as session:
+    # A stream that nobody closes: when the terminal is gone, that fails, and Python's exit status
+    # would tell it if it were sys.stdout.
+    stdout = open(1, "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115  see above
+    with create_app_session(input=Keyboard(sys.stdin), output=create_output(stdout)) as session:
         screen = Screen(session.input, session.output, choose_theme(settings))
         history = LineHistory(default_path(), settings.number("history_size"), machine.complain)
         asyncio.run(Shell(machine, make_monitor, settings, screen, history).run())

@@ -15,6 +15,7 @@ from hmp.settings import Settings
 # What is shown -> how, on a dark ground and on a light one.
 _COLOURS: dict[str, tuple[str, str]] = {
     "prompt": ("ansibrightcyan bold", "ansiblue bold"),
+    "greeting": ("bold", "bold"),
     "note": ("ansibrightblack", "ansibrightblack"),
     "event": ("ansiyellow", "ansimagenta"),
     "fault": ("ansibrightred underline", "ansired underline"),
@@ -22,6 +23,7 @@ _COLOURS: dict[str, tuple[str, str]] = {
     "pygments.name.function": ("ansibrightcyan", "ansiblue"),
     "pygments.name.class": ("ansibrightgreen", "ansigreen"),
     "pygments.name.attribute": ("ansibrightyellow", "ansimagenta"),
+    "pygments.name.decorator": ("ansibrightmagenta", "ansimagenta"),
     "pygments.name.constant": ("ansibrightgreen", "ansigreen"),
     "pygments.keyword": ("ansibrightmagenta", "ansimagenta"),
     "pygments.literal.number": ("ansibrightmagenta", "ansimagenta"),
@@ -41,7 +43,7 @@ _COLOURS: dict[str, tuple[str, str]] = {
     # the bar; each part brings its own ground
     "bottom-toolbar": (
         "noreverse bg:ansibrightblack ansiwhite",
-        "noreverse bg:ansiwhite ansiblack",
+        "noreverse bg:ansigray ansiblack",
     ),
     "bar.running": ("bg:ansigreen ansiblack bold", "bg:ansigreen ansiblack bold"),
     "bar.stopped": ("bg:ansiyellow ansiblack bold", "bg:ansiyellow ansiblack bold"),
@@ -51,12 +53,12 @@ _COLOURS: dict[str, tuple[str, str]] = {
     "progress.done": ("ansibrightgreen", "ansigreen"),
     "progress.left": ("ansibrightblack", "ansibrightblack"),
     # the menu
-    "completion-menu": ("bg:ansibrightblack ansiwhite", "bg:ansiwhite ansiblack"),
+    "completion-menu": ("bg:ansibrightblack ansiwhite", "bg:ansigray ansiblack"),
     "completion-menu.completion.current": (
         "noreverse bg:ansicyan ansiblack bold",
         "noreverse bg:ansiblue ansiwhite bold",
     ),
-    "completion-menu.meta.completion": ("bg:ansiblack ansiwhite", "bg:ansiwhite ansibrightblack"),
+    "completion-menu.meta.completion": ("bg:ansiblack ansigray", "bg:ansiwhite ansiblack"),
     "completion-menu.meta.completion.current": (
         "bg:ansicyan ansiblack",
         "bg:ansiblue ansiwhite",
@@ -69,6 +71,8 @@ _COLOURS: dict[str, tuple[str, str]] = {
 # Without colours there are still weight, lines and reverse video.
 _MONO: dict[str, str] = {
     "prompt": "bold",
+    "greeting": "bold",
+    "auto-suggestion": "italic",
     "fault": "underline",
     "event": "italic",
     "pygments.name.function": "bold",

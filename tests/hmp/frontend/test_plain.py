@@ -150,16 +150,30 @@ def test_no_line_is_run_and_no_prompt_sent_until_a_long_command_has_ended(
     assert answer.index(b"vm1") > answer.index(b"299")
 
 
-def test_another_monitor_answers_while_a_long_command_runs(tmp_path: Path) -> None:
+def test_another_monitor_answers_while_a_command_waits(tmp_path: Path) -> None:
     with (
         running(tmp_path, *SOCKET, *SECOND_SOCKET) as program,
         program.connect() as busy,
         program.connect("second.sock") as client,
     ):
-        busy.sendall(b"count 1000000000\n")
+        busy.sendall(b"wait 1000000000\n")
         read_until(busy, b"\n")
         client.sendall(b"info name\n")
         read_until(client, b"\r\nvm1\r\n(qemu) ")
+
+
+def test_another_monitor_waits_while_a_command_works(tmp_path: Path) -> None:
+    with (
+        running(tmp_path, *SOCKET, *SECOND_SOCKET) as program,
+        program.connect() as busy,
+        program.connect("second.sock") as client,
+    ):
+        busy.sendall(b"work 1000000\n")
+        read_until(busy, b"\n")
+        client.sendall(b"info name\n")
+        read_until(client, b"\r\nvm1\r\n(qemu) ")
+        busy.setblocking(False)
+        assert b"done" in busy.recv(1 << 16), "the work was over before the other was answered"
 
 
 def test_a_client_that_leaves_during_a_long_command_makes_room_for_the_next(

@@ -14,7 +14,7 @@ from hmp.frontend.plain import PlainFrontend  # noqa: E402
 from hmp.frontend.signals import SignalWatch  # noqa: E402
 from machine.chardev import open_chardev  # noqa: E402
 from machine.chardev_options import parse_legacy  # noqa: E402
-from machine.loop import MainLoop  # noqa: E402
+from machine.loop import MainLoop, Wakeup  # noqa: E402
 
 SILENT = {"", "cont", "stop", "savevm", "loadvm", "screendump", "eject", "sendkey", "change", "x"}
 INFO_TOPICS = ("block", "block-jobs", "blockstats", "history", "name", "stats", "status")
@@ -49,6 +49,12 @@ class ToyCompletion:
         self.complaint = complaint
 
 
+def awake():
+    wakeup = Wakeup()
+    wakeup.wake()
+    return wakeup
+
+
 class ToyMonitor:
     def __init__(self, machine, write):
         self.machine = machine
@@ -70,10 +76,14 @@ class ToyMonitor:
             case ["info", "history"]:
                 for index, entry in enumerate(self.history):
                     self.print(f"{index}: '{entry}'\n")
-            case ["count", number]:
+            case ["count" | "wait" as how, number]:
                 for index in range(int(number)):
                     self.print(f"{index}\n")
-                    yield index
+                    yield (index, int(number)) if how == "count" else awake()
+            case ["work", number]:
+                for index in range(int(number)):
+                    yield index, int(number)
+                self.print("done\n")
             case ["flood", size]:
                 self.print("x" * int(size) + "\n")
             case ["change", "vnc", "password"]:

@@ -479,7 +479,7 @@ def test_without_options_there_is_a_machine_to_try(hmp: str, tmp_path: Path) -> 
         terminal.wait(terminal.is_at_prompt)
         terminal.run("savevm a")
         terminal.wait_for("at a")
-        terminal.wait_for("+1 cluster")  # the guest counts on the disk
+        terminal.wait_for("+2 pages +1 cluster")  # the guest counts in memory and on the disk
     finally:
         terminal.close()
 

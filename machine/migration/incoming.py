@@ -1,0 +1,108 @@
+"""An incoming migration: the machine waits for its state, takes it in slices, and goes on."""
+
+from __future__ import annotations
+
+import os
+
+from blockdev.errors import QemuError
+from machine.migration.qemufile import QEMUFileReader, StreamError
+from machine.migration.status import ACTIVE, COMPLETED, FAILED, NONE, MigrationStatus, follow
+from machine.migration.stream import load_state
+from machine.migration.transport import IncomingTransport
+from machine.runstate import TRANSITIONS, RunState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from machine.machine import Machine
+    from machine.migration.transport import TakeDescriptor
+
+DEFER = "defer"  # instead of an address: it is told later
+
+
+class Incoming:
+    """What comes to a machine, once in its life.
+
+    Attributes:
+        status: of it.
+        places: the sockets at which it is waited for.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._is_started = False
+        self.status: MigrationStatus = NONE
+        self.places: list[str] = []
+
+    def start(self, uri: str, take_descriptor: TakeDescriptor) -> None:
+        """Wait for it at an address; the job goes on by itself.
+
+        Raises:
+            QemuError: one is waited for already, none was announced, or it can't be waited for
+                there.
+        """
+        if self._is_started:
+            raise QemuError("The incoming migration has already been started")
+        if self._machine.runstate is not RunState.INMIGRATE:
+            raise QemuError("'-incoming' was not specified on the command line")
+        transport = IncomingTransport(uri, self._machine.loop, take_descriptor)
+        self._is_started = True
+        self.places = transport.places
+        self._machine.loop.spawn(self._run(transport))
+
+    def _run(self, transport: IncomingTransport) -> Iterator[object]:
+        machine = self._machine
+        channel = yield from transport.opening
+        self.status = follow(self.status, ACTIVE)
+        saved = machine.saved_state
+        steps = load_state(
+            saved.registry,
+            QEMUFileReader(channel),
+            machine_name=machine.board.name,
+            switches=saved.switches,
+            report=self._complain,
+        )
+        try:
+            for step in steps:
+                if step is None:
+                    yield from machine.loop.readable(channel.input_fd)
+                else:
+                    yield None
+        except StreamError as error:
+            self.status = follow(self.status, FAILED)
+            self._complain(f"load of migration failed: {os.strerror(error.errno_value)}")
+            machine.request_shutdown(1)
+            return
+        channel.close()
+        self._go_on()
+        yield from channel.ended(machine.loop)
+
+    def _go_on(self) -> None:
+        """The state is all there: the machine goes on with what it did where it came from."""
+        machine = self._machine
+        global_state = machine.saved_state.global_state
+        wanted = global_state.state if global_state.received else RunState.RUNNING
+        runs = wanted is RunState.RUNNING and machine.autostart
+        if runs or not machine.migration.capabilities["late-block-activate"]:
+            try:
+                machine.graph.activate()
+            except QemuError as error:
+                self._complain(str(error))
+                runs = False
+        self.status = follow(self.status, COMPLETED)
+        if wanted not in TRANSITIONS[machine.runstate]:
+            # No machine migrates out of such a state, and QEMU ends itself over it.
+            before = machine.runstate.name
+            self._complain(f"invalid runstate transition: '{before}' -> '{wanted.name}'")
+            wanted, runs = RunState.PAUSED, False
+        if wanted is not RunState.RUNNING:
+            machine.set_runstate(wanted)
+        elif runs:
+            machine.set_runstate(RunState.RUNNING)
+        else:
+            machine.set_runstate(RunState.PAUSED)
+
+    def _complain(self, text: str) -> None:
+        """Say something that is no command's answer."""
+        self._machine.complain(f"{self._machine.program}: {text}")
