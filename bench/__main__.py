@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import engine, shell
-from bench.pairs import Figure, Result, Session, compare, process_seconds, start_seconds
+from bench.pairs import Amount, Figure, Result, Session, compare, process_seconds, start_seconds
 
 OURS = str(Path(__file__).resolve().parent.parent / ".venv" / "bin" / "hmp")
 REAL = "qemu-system-x86_64"
@@ -40,21 +40,31 @@ def start_up(runs: int, folder: str) -> Iterator[Result]:
     )
 
 
+def random_ram(folder: str, megabytes: int) -> list[str]:
+    """Options that fill a machine's memory with what no two pages have alike."""
+    ram = Path(folder) / "ram"
+    with ram.open("wb") as file:
+        for _ in range(megabytes):
+            file.write(os.urandom(MIB))
+    return ["-device", f"loader,file={ram},addr=0,force-raw=on"]
+
+
+def fresh_disk(folder: str) -> Path:
+    disk = Path(folder) / "disk.qcow2"
+    disk.unlink(missing_ok=True)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1G"], check=True)
+    return disk
+
+
 def snapshots(runs: int, folder: str, megabytes: int, *, random: bool) -> Iterator[Result]:
     """Savevm and loadvm of one machine after the other, on a disk of its own each time."""
     arguments = [*PLAIN, "-m", str(megabytes)]
     if random:
-        ram = Path(folder) / "ram"
-        with ram.open("wb") as file:
-            for _ in range(megabytes):
-                file.write(os.urandom(MIB))
-        arguments += ["-device", f"loader,file={ram},addr=0,force-raw=on"]
+        arguments += random_ram(folder, megabytes)
     times: dict[tuple[str, str], list[float]] = {}
 
     def run(program: str) -> None:
-        disk = Path(folder) / "disk.qcow2"
-        disk.unlink(missing_ok=True)
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1G"], check=True)
+        disk = fresh_disk(folder)
         session = Session([program, *arguments, "-drive", f"if=none,file={disk}"], folder)
         session.wait_for(b"(qemu) ")
         for command in ("savevm a", "loadvm a", "delvm a"):
@@ -66,18 +76,35 @@ def snapshots(runs: int, folder: str, megabytes: int, *, random: bool) -> Iterat
         run(OURS)
         run(REAL)
     kind = "random" if random else "untouched"
-    for command in ("savevm a", "loadvm a", "delvm a"):
+    limits = {"savevm a": 1.0, "loadvm a": 1.5 if random else 1.0, "delvm a": None}
+    for command, limit in limits.items():
         yield Result(
             f"{command.split()[0]}, {megabytes} MiB of {kind} RAM",
             times[OURS, command][1:],
             times[REAL, command][1:],
-            1.0 if command == "savevm a" and random else None,
+            limit,
         )
 
 
-def machine_state(runs: int, folder: str) -> Iterator[Result]:
-    yield from snapshots(runs, folder, 256, random=True)
-    yield from snapshots(runs, folder, 256, random=False)
+def memory_while_saving(folder: str, megabytes: int) -> Amount:
+    """How much more memory a savevm takes at its peak than the machine did before."""
+    arguments = [*PLAIN, "-m", str(megabytes), *random_ram(folder, megabytes)]
+    disk = fresh_disk(folder)
+    session = Session([OURS, *arguments, "-drive", f"if=none,file={disk}"], folder)
+    session.wait_for(b"(qemu) ")
+    session.command("info status")  # its memory is filled when it answers
+    before = session.reset_peak_memory()
+    session.command("savevm a")
+    extra = session.peak_memory() - before
+    session.quit()
+    return Amount(f"extra memory, savevm of {megabytes} MiB of random RAM", extra / MIB, 32)
+
+
+def machine_state(runs: int, folder: str) -> Iterator[Result | Amount]:
+    for megabytes in (16, 256, 1024):
+        yield from snapshots(runs, folder, megabytes, random=True)
+        yield from snapshots(runs, folder, megabytes, random=False)
+    yield memory_while_saving(folder, 1024)
 
 
 def disk_engine(runs: int, folder: str) -> Iterator[Result]:
@@ -91,7 +118,7 @@ def rich_shell(runs: int, folder: str) -> Iterator[Result | Figure]:
     yield from shell.waits(OURS, folder, runs)
 
 
-GROUPS: dict[str, Callable[[int, str], Iterator[Result | Figure]]] = {
+GROUPS: dict[str, Callable[[int, str], Iterator[Result | Figure | Amount]]] = {
     "start": start_up,
     "state": machine_state,
     "engine": disk_engine,

@@ -50,6 +50,21 @@ class Session:
             raise RuntimeError(got.decode())
         return seconds
 
+    def reset_peak_memory(self) -> int:
+        """Begin to look for the peak anew; bytes that are resident now."""
+        with open(f"/proc/{self._process.pid}/clear_refs", "w") as file:
+            file.write("5")
+        return self._memory("VmRSS")
+
+    def peak_memory(self) -> int:
+        """Bytes that were resident at most since `reset_peak_memory`."""
+        return self._memory("VmHWM")
+
+    def _memory(self, field: str) -> int:
+        with open(f"/proc/{self._process.pid}/status") as file:
+            (line,) = [line for line in file if line.startswith(f"{field}:")]
+        return int(line.split()[1]) << 10
+
     def quit(self) -> None:
         self.send("quit")
         self._process.wait()
@@ -106,6 +121,18 @@ class Figure:
     def row(self) -> str:
         limit = f"at most {self.limit * 1e3:.0f} ms"
         return f"{self.title:44} {self.seconds * 1e3:9.1f} ms {'':20}  {limit:15} {self.runs} runs"
+
+
+class Amount:
+    """What something takes of the host's memory, in MiB, and what it may take."""
+
+    def __init__(self, title: str, mebibytes: float, limit: float) -> None:
+        self.title = title
+        self.mebibytes = mebibytes
+        self.limit = limit
+
+    def row(self) -> str:
+        return f"{self.title:44} {self.mebibytes:8.1f} MiB {'':20}  at most {self.limit:.0f} MiB"
 
 
 def compare(

@@ -331,6 +331,8 @@ class Startup:
         if self.has_defaults:
             devices = self._plugs.device_options
             machine.add_default_drives(options["driver"] for options, _ in devices)
+        if any(node.has_snapshots for node in machine.graph.nodes.values()):
+            _load_what_saves()
         self._plugs.connect_network(machine, has_defaults=self.has_defaults)
 
     def build_machine(self, machine: Machine) -> None:
@@ -343,6 +345,13 @@ class Startup:
         machine.build()
         self._plugs.plug(machine, has_defaults=self.has_defaults)
         machine.reset_devices()
+
+
+def _load_what_saves() -> None:
+    """A machine that can be saved mostly will be; nobody has to wait for the modules then."""
+    import machine.migration.migrate
+    import machine.migration.savevm
+    import machine.snapshot  # noqa: F401
 
 
 def _default_board() -> Board:

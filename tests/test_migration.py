@@ -260,6 +260,7 @@ def test_a_peer_that_dies_is_one_error_in_qemus_words(
         peer.take()
         peer.leave()
         wait_until(lambda session=session: status(session).startswith("failed"))
+        wait_until(lambda session=session: "Unable" in session.stderr())
         assert session("info status") == "VM status: running\n"
         words[name] = status(session), without_name(session.stderr()).splitlines()[-1]
         assert start.memory(session) == ram

@@ -35,11 +35,11 @@ def migrate(
     """Begin, and unless detached wait for the end; what went wrong by then goes to stderr."""
     machine = monitor.machine
     migration = machine.migration
-    migration.start(uri, monitor.take_descriptor, block=blk, incremental=inc, resume=resume)
+    job = migration.start(uri, monitor.take_descriptor, block=blk, incremental=inc, resume=resume)
     if detach:
         return
     wakeup = Wakeup()
-    migration.when_finished(wakeup.wake)
+    job.when_finished(wakeup.wake)
     try:
         while not wakeup.is_awake:
             yield wakeup

@@ -74,6 +74,12 @@ class Incoming:
             self._complain(f"load of migration failed: {os.strerror(error.errno_value)}")
             machine.request_shutdown(1)
             return
+        except Exception:  # a mistake of our own, which must not look like the stream's
+            machine.log_exception()
+            self.status = follow(self.status, FAILED)
+            self._complain("load of migration failed: internal error")
+            machine.request_shutdown(1)
+            return
         channel.close()
         self._go_on()
         yield from channel.ended(machine.loop)

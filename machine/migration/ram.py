@@ -31,7 +31,6 @@ from machine.migration.ram_records import (
     zero_records,
 )
 from machine.migration.statistics import RamStatistics
-from machine.migration.xbzrle import decode_page
 from machine.vmstate.registry import LiveState
 
 TYPE_CHECKING = False
@@ -48,6 +47,7 @@ HAS_PAGE = ZERO | PAGE | XBZRLE
 
 PART_SIZE = 4 << 20  # bytes of stream, or of memory looked at, in one PART section
 WINDOW = PAGES_PER_CHUNK * PAGE_RECORD_SIZE  # bytes that loading would like to see at once
+FIRST_WINDOW = 64 << 10  # at first: a stream of zeros is short
 RATE_PERIOD_NS = 1_000_000_000  # over which the rate of dirty pages is measured, at least
 
 
@@ -208,6 +208,7 @@ class RamState(LiveState):
             raise StreamError(errno.EINVAL)
         self._loaded = 0
         next_yield = PART_SIZE
+        window = FIRST_WINDOW
         is_end = False
         while not is_end:
             file.mark()
@@ -215,7 +216,8 @@ class RamState(LiveState):
                 self._load_pages(file)
                 file.mark()
                 if file.end - file.position < LONGEST_RECORD:
-                    file.fill(8, WINDOW)
+                    file.fill(8, window)
+                    window = min(2 * window, WINDOW)
                 is_end = self._load_record(file, report)
                 if file.error:
                     raise StreamError(file.error)
@@ -287,6 +289,8 @@ class RamState(LiveState):
         elif kind == PAGE and block:
             block.write(offset, file.get_buffer(PAGE_SIZE))
         elif kind == XBZRLE and block:
+            from machine.migration.xbzrle import decode_page
+
             page = decode_page(file, block.read(offset, PAGE_SIZE), report)
             if page is None:
                 report(f"Failed to decompress XBZRLE page at {offset:x}")
