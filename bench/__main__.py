@@ -1,6 +1,6 @@
 """``make bench``: what a user waits for, in hmp and in QEMU.
 
-``make bench ARGS='shell engine'`` measures only those groups.
+``make bench ARGS='shell engine'`` measures only those parts.
 """
 
 from __future__ import annotations
@@ -107,40 +107,46 @@ def machine_state(runs: int, folder: str) -> Iterator[Result | Amount]:
     yield memory_while_saving(folder, 1024)
 
 
-def disk_engine(runs: int, folder: str) -> Iterator[Result]:
-    yield from engine.metadata(folder, runs)
-    yield from engine.many(folder, runs)
-    yield from engine.guest(folder, runs)
-
-
 def rich_shell(runs: int, folder: str) -> Iterator[Result | Figure]:
     yield from shell.start_up(OURS, folder, runs)
     yield from shell.waits(OURS, folder, runs)
 
 
-GROUPS: dict[str, Callable[[int, str], Iterator[Result | Figure | Amount]]] = {
+PARTS: dict[str, Callable[[int, str], Iterator[Result | Figure | Amount]]] = {
     "start": start_up,
     "state": machine_state,
-    "engine": disk_engine,
+    "metadata": lambda runs, folder: engine.metadata(folder, runs),
+    "many": lambda runs, folder: engine.many(folder, runs),
+    "guest": lambda runs, folder: engine.guest(folder, runs),
     "shell": rich_shell,
+}
+GROUPS = {
+    "machine": ["start", "state"],
+    "engine": ["metadata", "many", "guest"],
+    "shell": ["shell"],
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(GROUPS))
     parser.add_argument("--runs", type=int, default=5, help="runs that count of each program")
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        choices=[*GROUPS, *PARTS, []],
+        help=f"only these: {', '.join([*GROUPS, *PARTS])}",
+    )
     options = parser.parse_args()
-    if unknown := set(options.groups) - set(GROUPS):
-        parser.error(f"no such group: {', '.join(sorted(unknown))}")
     if shutil.which(REAL) is None or shutil.which("qemu-img") is None:
         print("bench: the real programs are not installed", file=sys.stderr)
         return 1
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"{'':44} {'hmp':>12} {'QEMU':>12} {'ratio':>7}  target")
+    parts = [name for part in options.parts or GROUPS for name in GROUPS.get(part, [part])]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for group in options.groups or GROUPS:
-            for result in GROUPS[group](options.runs, folder):
+        for part in parts:
+            for result in PARTS[part](options.runs, folder):
                 print(result.row(), flush=True)
     return 0
 

@@ -89,7 +89,8 @@ def _shuffle(image: Path) -> None:
     graph = Graph(print)
     node = graph.open_image(str(image), driver="qcow2", read_only=False, cache=CacheMode())
     assert isinstance(node, Image)
-    tables = [node.tables.get(entry & OFFSET_MASK) for entry in node.active.l1]
+    metadata = node.metadata
+    tables = [metadata.tables.get(entry & OFFSET_MASK) for entry in metadata.active.l1]
     words = [word for table in tables for word in table.words if word]
     random.Random(1).shuffle(words)
     words.reverse()

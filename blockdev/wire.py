@@ -72,6 +72,11 @@ class Record:
         return cls._layout.unpack_from(data, offset)
 
     @classmethod
+    def pack_values(cls, *values: int) -> bytes:
+        """The bytes of a record with these fields in their order, for very many of them."""
+        return cls._layout.pack(*values)
+
+    @classmethod
     def offset_of(cls, name: str) -> int:
         """Bytes from the start of the record to the field `name`."""
         names = list(cls._fields)

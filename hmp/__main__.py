@@ -9,18 +9,21 @@ from blockdev.errors import QemuError
 from hmp import __version__
 from hmp.frontend.choice import RICH, choose_front_end
 from hmp.frontend.descriptors import fill_gaps
+from hmp.option_values import Blame, HelpAnswer
 from hmp.options import Option, parse
-from hmp.startup import Blame, Startup
+from hmp.startup import Startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hmp.command import CommandTable
     from hmp.settings import Settings
+    from machine.chardev import Chardev
     from machine.machine import Machine
 
 PROGRAM = "hmp"
-_OPTIONS_OF_THE_FRONT_END = frozenset(("ui", "config", "yes"))
+_OPTIONS_OF_THE_FRONT_END = frozenset(("ui", "config", "yes", "lab"))
 _DEMONSTRATION = "-M none -m 16 -name demo -nodefaults".split()
 # Once a second the guest of the demonstration counts in a page of RAM and in a block of the disk.
 _TICKING_GUEST = "hmp-guest,size=8192,pages-rate=1,disk=disk0,disk-size=4096,disk-rate=4096"
@@ -31,6 +34,9 @@ def main() -> int:
     fill_gaps()
     try:
         return run(sys.argv[1:])
+    except HelpAnswer as answer:
+        _tell(str(answer))
+        return 0
     except QemuError as error:
         _complain(f"{PROGRAM}: {error}")
         return 1
@@ -58,7 +64,9 @@ def run(arguments: Sequence[str]) -> int:
     front_end = choose_front_end(options)
     if names <= _OPTIONS_OF_THE_FRONT_END:
         return _demonstrate(options, front_end)
-    return _serve(Startup(options, program=PROGRAM, complain=_complain), options, front_end)
+    return _serve(
+        Startup(options, program=PROGRAM, complain=_complain, tell=_tell), options, front_end
+    )
 
 
 def _demonstrate(options: Sequence[Option], front_end: str) -> int:
@@ -72,7 +80,7 @@ def _demonstrate(options: Sequence[Option], front_end: str) -> int:
         create_image(disk, 64 << 20)
         drive = ["-drive", f"if=none,id=disk0,format=qcow2,file={disk.replace(',', ',,')}"]
         machine_options = parse([*_DEMONSTRATION, *drive, "-device", _TICKING_GUEST])
-        startup = Startup(machine_options, program=PROGRAM, complain=_complain)
+        startup = Startup(machine_options, program=PROGRAM, complain=_complain, tell=_tell)
         return _serve(startup, options, front_end)
 
 
@@ -90,6 +98,7 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
     monitors = startup.monitors
     machine = startup.make_machine()
     watch: SignalWatch | None = None
+    monitor_devices: list[Chardev] = []
     try:
         if settings is None and not monitors:
             stdio = parse_legacy("stdio", "compat_monitor0", machine.report)
@@ -100,6 +109,7 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
                 with Blame(text):
                     device = open_chardev(place, machine.loop, machine.report, _tell)
                 machine.chardevs.append(device)
+                monitor_devices.append(device)
         machine.location = ""
         startup.open_drives(machine)
         watch = SignalWatch(machine, ctrl_c_is_a_key=settings is not None)
@@ -107,17 +117,19 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
             if isinstance(device, StdioDevice):
                 watch.on_continue(device.return_to_foreground)
         formats = FormatMemory()
+        has_lab = any(option.name == "lab" for option in options)
 
         def make_monitor(machine: Machine, write: Callable[[str], object]) -> Monitor:
-            return Monitor(machine, write, formats=formats)
+            return Monitor(machine, write, _commands(has_lab), formats)
 
-        for device in machine.chardevs:
+        for device in monitor_devices:
             PlainFrontend(machine, make_monitor, device)
         startup.build_machine(machine)
         _launch(machine, startup)
         if settings is not None:
             from hmp.frontend.terminal.shell import run_shell
 
+            has_lab = True
             run_shell(machine, make_monitor, settings)
         machine.loop.run_until(lambda: machine.shutdown_requested)
         return machine.exit_status
@@ -128,6 +140,17 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
             device.drain(None if isinstance(device, StdioDevice) and not in_a_hurry else 0)
             device.close()
         machine.close()
+
+
+def _commands(has_lab: bool) -> CommandTable:
+    """What a monitor understands."""
+    if has_lab:
+        from hmp.lab import COMMANDS_WITH_LAB
+
+        return COMMANDS_WITH_LAB
+    from hmp.commands import COMMANDS
+
+    return COMMANDS
 
 
 def _read_settings(options: Sequence[Option]) -> Settings:
@@ -209,6 +232,7 @@ The options are QEMU's own. Without any, hmp starts a small machine with a fresh
   -monitor DEVICE       where the monitor is: stdio, unix:PATH,server=on,wait=off
   --ui plain|rich       the front end: QEMU's own bytes, or a shell for people
   --config FILE, --yes  settings of the latter; ask nothing.  --ui-help says more
+  --lab                 words that show what snapshots are made of; %help lists them
   -version              the version
 
 `help` at the prompt lists the monitor's commands."""

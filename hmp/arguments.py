@@ -72,6 +72,10 @@ class Argument:
         """Words that Tab may offer; of these, it takes those that begin with ``prefix``."""
         return ()
 
+    def may_become_right(self, text: str) -> bool:
+        """Whether ``text``, which was refused, may only be the beginning of what fits."""
+        return True
+
 
 class Text(Argument):
     """``s``: a word, or text in double quotes."""
@@ -266,6 +270,9 @@ class Switch(Argument):
         if word not in ("on", "off"):
             raise UsageError("Expected 'on' or 'off'")
         return word == "on"
+
+    def may_become_right(self, text: str) -> bool:
+        return "on".startswith(text) or "off".startswith(text)
 
 
 class Flag(Argument):

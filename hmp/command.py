@@ -112,13 +112,23 @@ class Command:
 
 
 class CommandTable:
-    """Commands by name; walked, they come in the order of `help`."""
+    """Commands by name; walked, they come in the order of `help`.
 
-    __slots__ = ("_by_name", "_rows")
+    Args:
+        rows: the commands.
+        aside: more of them, which are found by name but not walked.
+    """
 
-    def __init__(self, rows: Iterable[Command]) -> None:
+    __slots__ = ("_by_name", "_rows", "aside")
+
+    def __init__(self, rows: Iterable[Command], aside: Iterable[Command] = ()) -> None:
         self._rows = tuple(rows)
+        self.aside = tuple(aside)
         self._by_name: dict[str, Command] = {}
+
+    def with_aside(self, rows: Iterable[Command]) -> CommandTable:
+        """The same table with more commands aside."""
+        return CommandTable(self._rows, (*self.aside, *rows))
 
     def __iter__(self) -> Iterator[Command]:
         return iter(sorted(self._rows, key=lambda row: row.name))
@@ -126,5 +136,6 @@ class CommandTable:
     def find(self, name: str) -> Command | None:
         """The command of exactly this name or alias."""
         if not self._by_name:
-            self._by_name = {alias: row for row in self._rows for alias in row.names}
+            rows = (*self._rows, *self.aside)
+            self._by_name = {alias: row for row in rows for alias in row.names}
         return self._by_name.get(name)

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LARGEST_BANDWIDTH = (1 << 63) - 1
+_LARGEST_SIGNED = (1 << 63) - 1
 _LARGEST = {"uint8": (1 << 8, "uint8_t"), "uint32": (1 << 32, "uint32_t")}
 _ON, _OFF = ("on", "yes", "true", "y"), ("off", "no", "false", "n")
 
@@ -40,12 +40,14 @@ def read_value(name: str, kind: str, text: str, warn: Callable[[str], object]) -
         return _read_number(name, kind, text)
     if kind == "bandwidth":
         size = _read_size(text, "M", warn)
-        if size is None or size.value > _LARGEST_BANDWIDTH:
+        if size is None or size.value > _LARGEST_SIGNED:
             raise QemuError(f"Invalid size {text}")
         return size.value
-    assert kind == "size", kind
+    assert kind in ("size", "signed-size"), kind
     size = _read_size(text, "B", warn)
     if size is not None:
+        if kind == "signed-size" and size.value > _LARGEST_SIGNED:
+            raise QemuError(f"Invalid size {text}")
         return size.value
     digits = text.lstrip("+ ")
     rest = digits.lstrip("0123456789")

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 
+class Failure:
+    """A command that failed: its name, and what was said after ``Error: ``."""
+
+    __slots__ = ("name", "text")
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+
+
 class Monitor:
     """The human monitor.  It holds no terminal, no socket and no clock: a test is a list of lines.
 
@@ -32,6 +42,7 @@ class Monitor:
         receive_descriptor: gives a descriptor that came with what was typed last; the front end
             knows where.
         descriptors: those that the user gave names, which are this monitor's only.
+        failure: the last command that failed; None for none.
         running: the command being run, and before it the one whose topic it is.
     """
 
@@ -49,6 +60,7 @@ class Monitor:
         self.aside = write
         self.receive_descriptor: Callable[[], int | None] = _receive_nothing
         self.descriptors: dict[str, int] = {}
+        self.failure: Failure | None = None
         self.running: tuple[Command, ...] = ()
         self._write = write
         self._cpu_index = 0
@@ -151,6 +163,7 @@ class Monitor:
             machine.settle()
         except QemuError as error:
             self.print_line(f"Error: {error}")
+            self.failure = Failure(self.running_name, str(error))
             self._settle_quietly()
         finally:
             machine.reporter, self.running = previous_reporter, previous_path

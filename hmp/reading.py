@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
 
 class UnknownCommandError(QemuError):
-    """No command of this name; printed bare."""
+    """No command of this name; printed bare.
+
+    Attributes:
+        table: where there is none.
+        start: the byte of the line at which the name begins.
+    """
+
+    def __init__(self, typed: str, table: CommandTable, start: int) -> None:
+        super().__init__(f"unknown command: '{typed}'")
+        self.table = table
+        self.start = start
 
 
 class Reading:
@@ -65,7 +75,7 @@ def find_command(table: CommandTable, scanner: Scanner) -> tuple[Command, ...]:
         command = level.find(name)
         if command is None:
             typed = scanner.show(scanner.text[: scanner.position])
-            raise UnknownCommandError(f"unknown command: '{typed}'")
+            raise UnknownCommandError(typed, level, scanner.position - len(name))
         path += (command,)
         level = command.sub_table
         scanner.skip_blanks()
@@ -106,9 +116,13 @@ def read_line(monitor: Monitor, line: str) -> Reading:
     try:
         path = find_command(monitor.commands, scanner)
     except UnknownCommandError as error:
-        return _unknown(monitor, scanner, str(error))
+        return _unknown(scanner, error)
     if not path:
         return Reading()
+    if path[-1].run is None:
+        reading = Reading(path)
+        reading.fault = "the command is not available"
+        return reading
     starts: list[int] = []
     machine, formats = monitor.machine, monitor.formats
     previous_reporter = machine.reporter
@@ -119,26 +133,29 @@ def read_line(monitor: Monitor, line: str) -> Reading:
         reading = Reading(path)
         reading.fault = str(error) or error.aside
         reading.fault_start = len(scanner.show(scanner.text[: starts[-1]]))
-        reading.is_unfinished = scanner.at_end or error.aside == "unterminated string"
+        reading.is_unfinished = error.aside == "unterminated string" or (
+            scanner.at_end and _may_go_on(path[-1], scanner, starts)
+        )
         return reading
     finally:
         machine.reporter, monitor.formats = previous_reporter, formats
 
 
-def _unknown(monitor: Monitor, scanner: Scanner, fault: str) -> Reading:
+def _may_go_on(command: Command, scanner: Scanner, starts: list[int]) -> bool:
+    """Whether the argument at which reading ended could still become one."""
+    if len(starts) > len(command.parameters):
+        return False
+    return command.parameters[len(starts) - 1].may_become_right(scanner.text[starts[-1] :])
+
+
+def _unknown(scanner: Scanner, error: UnknownCommandError) -> Reading:
     """A line whose command, or topic, there is not: the last word that was looked up."""
-    typed = scanner.show(scanner.text[: scanner.position])
-    before, _, word = typed.rpartition(" ")
+    word = scanner.text[error.start : scanner.position]
     reading = Reading()
-    reading.fault = fault
-    reading.fault_start = len(typed) - len(word)
-    table: CommandTable | None = monitor.commands
-    for name in before.split():
-        command = table.find(name) if table else None
-        table = command.sub_table if command else None
-    rows = table or ()
+    reading.fault = str(error)
+    reading.fault_start = len(scanner.show(scanner.text[: error.start]))
     reading.is_unfinished = scanner.at_end and any(
-        name.startswith(word) for row in rows for name in row.names
+        name.startswith(word) for row in error.table for name in row.names
     )
     return reading
 

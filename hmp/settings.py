@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from hmp.command import CommandTable
+
 _ALIASES = "aliases"
 
 
@@ -117,6 +119,13 @@ class Settings:
             raise QemuError(f"{name}: no such setting")
         self._values[name] = _BY_NAME[name].check(value)
 
+    def without_alias(self, line: str, commands: CommandTable) -> str:
+        """The line that is meant where the first word is one of the user's own, and no command."""
+        word = line.split(None, 1)[0] if line.strip() else ""
+        if word in self.aliases and commands.find(word) is None:
+            return self.aliases[word] + line.lstrip()[len(word) :]
+        return line
+
     def confirm_nothing(self) -> None:
         """Never ask before a command."""
         for name in self._values:
@@ -196,12 +205,15 @@ def _checked_alias(alias: str, value: object) -> str:
 
 
 def describe_settings() -> str:
-    """A line for each setting, as `--ui-help` shows them."""
+    """The settings as `--ui-help` shows them, no line wider than most terminals."""
+    from textwrap import wrap
+
     width = max(len(setting.name) for setting in SETTINGS)
     lines = []
     for setting in SETTINGS:
         default = setting.default
         shown = str(default).lower() if isinstance(default, bool) else str(default)
         about = f"{setting.help} ({'|'.join(setting.choices) or type(default).__name__}: {shown})"
-        lines.append(f"  {setting.name:{width}}  {about}")
+        name, blank = f"  {setting.name:{width}}  ", " " * (width + 4)
+        lines += wrap(about, 79, initial_indent=name, subsequent_indent=blank)
     return "\n".join(lines)

@@ -54,7 +54,7 @@ def find_values(
         return typed, source(machine, values)
     if isinstance(parameter, BlockDevice):
         return word, block_devices(machine, values)
-    if isinstance(parameter, FileName):
+    if isinstance(parameter, FileName) or parameter.name in _FILES:
         return word, _files(word)
     if isinstance(parameter, Switch):
         return word, (("on", ""), ("off", ""))
@@ -86,6 +86,11 @@ def devices_and_nodes(machine: Machine, values: Sequence[str]) -> Iterator[Value
             yield node.node_name, f"node: {node.filename} ({node.driver})"
 
 
+def devices_or_all(machine: Machine, values: Sequence[str]) -> Iterator[Value]:
+    yield from block_devices(machine, values)
+    yield "all", "every drive"
+
+
 def tags(machine: Machine, _values: Sequence[str]) -> Iterator[Value]:
     """The snapshots of all disks by tag, each with date, size, and where it isn't on all."""
     from machine.snapshot import disks
@@ -110,6 +115,14 @@ def tags_of_device(machine: Machine, values: Sequence[str]) -> Iterator[Value]:
     for snapshot in node.snapshots() if node else ():
         date = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(snapshot.date_sec))
         yield snapshot.name, f"{date}  ID {snapshot.id}"
+
+
+def ids_of_device(machine: Machine, values: Sequence[str]) -> Iterator[Value]:
+    """The IDs of the snapshots of a disk that have the tag named last."""
+    backend = machine.drives.backend(values[0]) if values else None
+    for snapshot in backend.node.snapshots() if backend and backend.node else ():
+        if snapshot.name == values[-1]:
+            yield snapshot.id, snapshot.name
 
 
 def io_commands(_machine: Machine, _values: Sequence[str]) -> Iterator[Value]:
@@ -157,34 +170,49 @@ def _option(
     machine: Machine, command: Command, values: Sequence[str], word: str
 ) -> tuple[str, Iterable[Value]]:
     """A key, or a value, of the last option in a list."""
-    before, _, part = word.rpartition(",")
+    start = _start_of_last_option(word)
+    before, part = word[:start].removesuffix(","), word[start:]
     key, equals, value = part.partition("=")
     if equals:
+        if (command.names[0], key) in _OPTION_VALUES:
+            return value, ((each, "") for each in _OPTION_VALUES[command.names[0], key])
         if key in ("drive", "node-name"):
             return value, devices_and_nodes(machine, values)
         if key in ("file", "filename", "path"):
-            return value, _files(value)
+            found = _files(value.replace(",,", ","))
+            return value, ((path.replace(",", ",,"), note) for path, note in found)
         if key == "netdev":
             return value, ((each, "") for each in machine.netdev_ids())
         if key == "chardev":
             return value, ((chardev.label, chardev.filename) for chardev in machine.chardevs)
         return value, ()
     kind = before.partition(",")[0].partition("=")[2] or before.partition(",")[0]
-    if not before:
+    if not before and command.names[0] != "drive_add":
         return part, _kinds(machine, command)
     given = {each.partition("=")[0] for each in before.split(",")}
     keys = _properties(command.names[0], kind)
     return part, ((f"{each}=", "") for each in keys if each not in given)
 
 
+def _start_of_last_option(word: str) -> int:
+    """Where it begins; two commas are one in a value."""
+    start = position = 0
+    while (position := word.find(",", position)) >= 0:
+        if word[position + 1 : position + 2] == ",":
+            position += 2
+        else:
+            start = position = position + 1
+    return start
+
+
 def _kinds(machine: Machine, command: Command) -> Iterator[Value]:
     """What may stand first in a list of options: the models, types or drivers there are."""
     name = command.names[0]
     if name == "device_add":
-        from machine.devices import storage
+        from machine.devices.models import simulated_models
 
-        for model in storage.MODELS.values():
-            yield model.name, f"for bus {model.bus}"
+        for model in simulated_models().values():
+            yield model.name, f"for bus {model.bus}" if model.bus else ""
     elif command.complete is not None:
         for text in command.complete(machine, [""]).candidates:
             yield text, ""
@@ -193,9 +221,9 @@ def _kinds(machine: Machine, command: Command) -> Iterator[Value]:
 def _properties(command: str, kind: str) -> Iterable[str]:
     """The keys that a list of options may have besides the first."""
     if command == "device_add":
-        from machine.devices import storage
+        from machine.devices.models import ALIASES, find_model
 
-        model = storage.MODELS.get(storage.ALIASES.get(kind, kind))
+        model = find_model(ALIASES.get(kind, kind))
         return sorted(model.properties - {"driver"}) if model else ("id",)
     if command == "drive_add":
         return ("if", "id", "file", "format", "media", "cache", "readonly", "snapshot", "index")
@@ -207,12 +235,24 @@ _OPTION_LISTS = frozenset(
 )
 
 _FORMATS = ("qcow2", "raw")
+_ON_OFF = ("on", "off")
+_OPTION_VALUES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("drive_add", "if"): ("none",),
+    ("drive_add", "format"): _FORMATS,
+    ("drive_add", "media"): ("disk", "cdrom"),
+    ("drive_add", "readonly"): _ON_OFF,
+    ("drive_add", "snapshot"): _ON_OFF,
+    ("drive_add", "cache"): ("writeback", "writethrough", "none", "directsync", "unsafe"),
+}
+# Names of files, of commands for which QEMU's own Tab doesn't know that.
+_FILES = frozenset(("filename", "snapshot-file", "target"))
 _SOURCES: dict[tuple[str, str], Source] = {
     ("loadvm", "name"): tags,
     ("delvm", "name"): tags,
     ("savevm", "name"): tags,
     ("snapshot_blkdev_internal", "name"): tags_of_device,
     ("snapshot_delete_blkdev_internal", "name"): tags_of_device,
+    ("snapshot_delete_blkdev_internal", "id"): ids_of_device,
     ("qemu-io", "device"): devices_and_nodes,
     ("qemu-io", "command"): io_commands,
     ("log", "items"): log_items,
@@ -222,7 +262,10 @@ _SOURCES: dict[tuple[str, str], Source] = {
     ("", "format"): _words(*_FORMATS),
     ("screendump", "format"): _words("ppm", "png"),
     ("cpu", "index"): processors,
-    ("singlestep", "option"): _words("on", "off"),
+    ("singlestep", "option"): _words(*_ON_OFF),
+    ("sync-profile", "op"): _words("on", "off", "reset"),
+    ("commit", "device"): devices_or_all,
+    ("info registers", "vcpu"): processors,
     ("migrate", "uri"): _words("exec:", "fd:", "tcp:", "unix:"),
     ("migrate_incoming", "uri"): _words("exec:", "fd:", "tcp:", "unix:"),
     ("migrate_recover", "uri"): _words("tcp:", "unix:"),

@@ -74,7 +74,7 @@ def suggest(monitor: Monitor, before: str) -> list[Suggestion]:
 
 def _names(table: CommandTable, current: _Word) -> list[Suggestion]:
     found = []
-    for command in table:
+    for command in (*table, *table.aside):
         for name in command.names[:1] if not current.raw else command.names:
             if name.startswith(current.raw) and command.run is not None:
                 note = _first_sentence(command.help)
@@ -99,34 +99,75 @@ def _arguments(
     monitor: Monitor, path: list[Command], words: list[_Word], current: _Word
 ) -> list[Suggestion]:
     command = path[-1]
-    parameters = [p for p in command.parameters if not isinstance(p, (Flag, FormatArgument))]
-    flags = {f"-{p.option}": p for p in command.parameters if isinstance(p, Flag)}
-    values: list[str] = []
-    wants_value: Flag | None = None
-    for word in words:
-        if wants_value is not None:
-            wants_value = None
-        elif (flag := flags.pop(word.raw, None)) is not None:
-            wants_value = flag if flag.takes_value else None
-        else:
-            values.append(word.meaning)
     name = " ".join(each.names[0] for each in path)
-    if wants_value is not None:
-        return _values(monitor, name, command, wants_value, values, current)
-    if current.raw.startswith("-"):
-        return [
-            Suggestion(option, len(current.raw), flag.name)
-            for option, flag in flags.items()
-            if option.startswith(current.raw)
-        ]
-    if not parameters:
+    place = _Place(command.parameters)
+    for word in words:
+        place.pass_over(word)
+    options = [] if place.awaited else [each for each in place.options if _fits(each, current)]
+    if current.raw.startswith("-") and options:
+        return [Suggestion(f"-{each.option}", len(current.raw), each.name) for each in options]
+    parameter = place.awaited or place.parameter
+    if parameter is None:
         return []
-    index = len(values)
-    if index >= len(parameters):
-        if not isinstance(parameters[-1], Rest):
-            return []
-        index = len(parameters) - 1
-    return _values(monitor, name, command, parameters[index], values, current)
+    return _values(monitor, name, command, parameter, place.values, current)
+
+
+class _Place:
+    """How far in a command's parameters its words have come; options have their places too.
+
+    Attributes:
+        values: what the words so far mean that weren't options.
+        awaited: the option whose value comes next.
+    """
+
+    __slots__ = ("_left", "awaited", "values")
+
+    def __init__(self, parameters: Iterable[Argument]) -> None:
+        self._left = list(parameters)
+        self.values: list[str] = []
+        self.awaited: Flag | None = None
+
+    def pass_over(self, word: _Word) -> None:
+        """Take a word for what it can be first of what is left."""
+        if self.awaited is not None:
+            self.awaited = None
+            return
+        while self._left:
+            parameter = self._left[0]
+            if not isinstance(parameter, Rest):
+                del self._left[0]
+            if isinstance(parameter, Flag):
+                if word.raw == f"-{parameter.option}":
+                    self.awaited = parameter if parameter.takes_value else None
+                    return
+            elif not isinstance(parameter, FormatArgument):
+                self.values.append(word.meaning)
+                return
+            elif word.raw.startswith("/"):
+                return
+
+    @property
+    def options(self) -> list[Flag]:
+        """Those that may come next."""
+        found = []
+        for parameter in self._left:
+            if isinstance(parameter, Flag):
+                found.append(parameter)
+            elif not isinstance(parameter, FormatArgument):
+                break
+        return found
+
+    @property
+    def parameter(self) -> Argument | None:
+        """The one that comes after them."""
+        for parameter in self._left:
+            if not isinstance(parameter, (Flag, FormatArgument)):
+                return parameter
+        return None
+
+
+def _fits(option: Flag, word: _Word) -> bool:
+    return f"-{option.option}".startswith(word.raw)
 
 
 def _values(
@@ -139,21 +180,23 @@ def _values(
 ) -> list[Suggestion]:
     from hmp.suggestion_sources import find_values
 
-    typed, candidates = find_values(monitor, name, command, parameter, values, current.meaning)
-    if typed != current.meaning:  # only a part of the word, which can't need quotes of its own
-        return [
-            Suggestion(text, len(typed), note)
-            for text, note in candidates
-            if text.startswith(typed)
-        ]
-    return list(_quoted(candidates, current))
+    is_rest = isinstance(parameter, Rest)  # where quotes are letters like others
+    word = current.raw if is_rest else current.meaning
+    typed, candidates = find_values(monitor, name, command, parameter, values, word)
+    found = [each for each in candidates if each[0].startswith(typed) and "\0" not in each[0]]
+    if is_rest:
+        return [Suggestion(text, len(typed), note) for text, note in found]
+    return list(_quoted(found, word[: len(word) - len(typed)], current))
 
 
-def _quoted(candidates: Iterable[Value], current: _Word) -> Iterator[Suggestion]:
+def _quoted(candidates: Iterable[Value], before: str, current: _Word) -> Iterator[Suggestion]:
+    """Suggestions for the end of a word, after what stands `before` it."""
     for text, note in candidates:
-        if text.startswith(current.meaning):
-            quoted = _in_quotes(text) if current.raw[:1] == '"' or _needs_quotes(text) else text
-            yield Suggestion(quoted, len(current.raw), note, shown=text)
+        whole = before + text
+        if current.raw[:1] == '"' or _needs_quotes(whole):
+            yield Suggestion(_in_quotes(whole), len(current.raw), note, shown=text)
+        else:
+            yield Suggestion(text, len(current.meaning) - len(before), note)
 
 
 def _needs_quotes(text: str) -> bool:
@@ -161,8 +204,10 @@ def _needs_quotes(text: str) -> bool:
 
 
 def _in_quotes(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    """The word in quotes, which stay open where it is to go on: after a folder, or a key."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = escaped.replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}' + '"' * (not text.endswith(("/", "=")))
 
 
 def _words(line: str) -> Iterator[_Word]:

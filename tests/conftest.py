@@ -38,3 +38,8 @@ def hmp() -> str:
     program = ROOT / ".venv" / "bin" / "hmp"
     assert program.exists(), "make test sets it up"
     return str(program)
+
+
+@pytest.fixture(scope="session")
+def tcpdump() -> str:
+    return _real("tcpdump")

@@ -2,7 +2,7 @@
 
 A cluster that the file still refers to must not be counted down, let alone be handed out again,
 before the file has stopped referring to it for good.  Such clusters wait in `free_later` until
-the image's write order (see `blockdev.qcow2.image`) calls `apply_deferred` behind a barrier.
+the image's write order (see `blockdev.qcow2.metadata`) calls `apply_deferred` behind a barrier.
 """
 
 from __future__ import annotations

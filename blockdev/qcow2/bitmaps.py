@@ -15,7 +15,7 @@ from blockdev.wire import Record, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from blockdev.qcow2.image import Image
+    from blockdev.qcow2.metadata import Metadata
 
 _MAX_BITMAPS = 65535
 _MAX_DIRECTORY_BYTES = _MAX_BITMAPS * 1024
@@ -46,6 +46,10 @@ class DirectoryEntry(Record):
 class Bitmaps:
     """The bitmaps of an image.
 
+    Args:
+        metadata: of the image.
+        extensions: the header extensions.
+
     Attributes:
         are_true: some say of the disk what they should, as far as the file knows.
         are_recording: so do some that writes to the disk belong into.
@@ -54,14 +58,14 @@ class Bitmaps:
         ImageFormatError: the header extension can't be; QEMU's words.
     """
 
-    def __init__(self, image: Image) -> None:
-        self._image = image
+    def __init__(self, metadata: Metadata, extensions: list[tuple[int, bytes]]) -> None:
+        self._metadata = metadata
         self.are_true = self.are_recording = False
-        contents = [data for magic, data in image.extensions if magic == EXTENSION_BITMAPS]
+        contents = [data for magic, data in extensions if magic == EXTENSION_BITMAPS]
         for content in contents:
             if len(content) != BitmapsExtension.SIZE:
                 raise ImageFormatError("bitmaps_ext: Invalid extension length")
-            if not image.header.autoclear_features & BITMAPS:
+            if not metadata.header.autoclear_features & BITMAPS:
                 continue  # somebody wrote who knew nothing of them
             self._extension = BitmapsExtension.unpack(content)
             self._check(self._extension)
@@ -77,7 +81,7 @@ class Bitmaps:
             )
         if not extension.nb_bitmaps:
             raise ImageFormatError("found bitmaps extension with zero bitmaps")
-        if extension.bitmap_directory_offset & (self._image.cluster_size - 1):
+        if extension.bitmap_directory_offset & (self._metadata.cluster_size - 1):
             raise ImageFormatError("bitmaps_ext: invalid bitmap directory offset")
         if extension.bitmap_directory_size > _MAX_DIRECTORY_BYTES:
             raise ImageFormatError(
@@ -91,23 +95,23 @@ class Bitmaps:
         Args:
             disabled: the disabled ones too.
         """
-        image, extension = self._image, self._extension
+        metadata, extension = self._metadata, self._extension
         start, size = extension.bitmap_directory_offset, extension.bitmap_directory_size
-        image.guard.check(start >> image.cluster_bits, -(-size >> image.cluster_bits))
-        directory = image.file.read(start, size)
+        metadata.guard.check(start >> metadata.cluster_bits, -(-size >> metadata.cluster_bits))
+        directory = metadata.file.read(start, size)
         offset = 0
         for _ in range(extension.nb_bitmaps):
             if offset + DirectoryEntry.SIZE > size:
                 # A directory that can't be; without the feature nobody looks at it.
                 name = "autoclear_features"
-                image.switch_header(name, name, autoclear_features=0)
+                metadata.switch_header(name, name, autoclear_features=0)
                 break
             entry = DirectoryEntry.unpack(directory, offset)
             if disabled or entry.flags & _AUTO:
                 flags = entry.replace(flags=entry.flags | _IN_USE).pack("flags", "flags")
-                image.file.write(start + offset + DirectoryEntry.offset_of("flags"), [flags])
+                metadata.file.write(start + offset + DirectoryEntry.offset_of("flags"), [flags])
             length = DirectoryEntry.SIZE + entry.extra_data_size + entry.name_size
             offset += -(-length // 8) * 8
-        image.file.flush()
+        metadata.file.flush()
         self.are_recording = False
         self.are_true = not disabled

@@ -35,10 +35,11 @@ class Columns:
         self._bits = layout.cluster_bits
         self._entry_size = 8 * layout.words
         # Entries in a row from _first on, so that small tables that follow each other are
-        # compared with one such row.
-        self._length = max(_FEWEST_ENTRIES, 1 << layout.l2_bits)
+        # compared with one such row, and their columns: most stay from one row to the next.
+        self._length = 2 * max(_FEWEST_ENTRIES, 1 << layout.l2_bits)
         self._first = -self._length
-        self._row = b""
+        self._row = bytearray()
+        self._columns = [b""] * 8
         self._ramps: dict[int, tuple[bytes, int]] = {}
         self._without: dict[int, bytes] = {}  # bits: the bytes that have none of them
 
@@ -65,15 +66,17 @@ class Columns:
             return 0, 0
         return (first & OFFSET_MASK) >> bits, length
 
-    def _entries(self, cluster: int, length: int) -> bytes:
+    def _entries(self, cluster: int, length: int) -> bytearray:
         """Entries in a row; `cluster` is the first one's, with the flags above it."""
         start = cluster - self._first
         if not 0 <= start <= self._length - length:
-            row = bytearray(8 * self._length)
+            self._row = self._row or bytearray(8 * self._length)
+            self._first = cluster & -(self._length // 2)
+            start = cluster - self._first
             for place in range(8):
-                row[place::8] = self._column(cluster, place)
-            self._first, self._row = cluster, bytes(row)
-            start = 0
+                column = self._column(self._first, place)
+                if column != self._columns[place]:
+                    self._row[place::8] = self._columns[place] = column
         return self._row[8 * start : 8 * (start + length)]
 
     def _column(self, cluster: int, place: int) -> bytes:

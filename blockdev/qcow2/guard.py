@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from blockdev.qcow2.image import Image
+    from blockdev.qcow2.metadata import Metadata
 
 
 class Guard:
@@ -25,8 +25,8 @@ class Guard:
     The set of their numbers may hold some that are tables no more; a hit is looked at closely.
     """
 
-    def __init__(self, image: Image) -> None:
-        self._image = image
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
         self._clusters: set[int] | None = None
 
     def renew(self) -> None:
@@ -45,31 +45,31 @@ class Guard:
             QemuError: one does; the image is marked corrupt.
         """
         if self._clusters is None:
-            self._clusters = {cluster for _, run in self._tables() for cluster in run}
+            self._clusters = {cluster for _, run in self.tables() for cluster in run}
         if self._clusters.isdisjoint(range(first, first + count)):
             return
-        for name, run in self._tables():
+        for name, run in self.tables():
             if run.start < first + count and first < run.stop:
-                self._image.report_corruption(
+                self._metadata.report_corruption(
                     f"Preventing invalid write on metadata (overlaps with {name})"
                 )
                 raise QemuError("Input/output error", errno.EIO)
         self._clusters.difference_update(range(first, first + count))
 
-    def _tables(self) -> Iterator[tuple[str, range]]:
+    def tables(self) -> Iterator[tuple[str, range]]:
         """Each table's name and clusters, in the order in which QEMU looks."""
-        image, header = self._image, self._image.header
-        bits = image.cluster_bits
+        metadata, header = self._metadata, self._metadata.header
+        bits = metadata.cluster_bits
         yield "qcow2_header", range(1)
         yield "active L1 table", _clusters(header.l1_table_offset, 8 * header.l1_size, bits)
-        for entry in image.active.l1:
+        for entry in metadata.active.l1:
             if entry & OFFSET_MASK:
                 yield "active L2 table", _clusters(entry & OFFSET_MASK, 1, bits)
-        for offset in image.refcounts.block_offsets():
+        for offset in metadata.refcounts.block_offsets():
             yield "refcount block", _clusters(offset, 1, bits)
         size = header.refcount_table_clusters << bits
         yield "refcount table", _clusters(header.refcount_table_offset, size, bits)
-        table = image.snapshot_table
+        table = metadata.snapshot_table
         yield "snapshot table", _clusters(header.snapshots_offset, table.size, bits)
         for snapshot in table.entries:
             size = 8 * snapshot.l1_size

@@ -1,7 +1,7 @@
 """How many references each cluster of the file has: the refcount table and its blocks.
 
 Counts change in memory; `write` brings them to the file.  Who may change them when is the
-business of the image's write order (see `blockdev.qcow2.image`), not of this module.
+business of the image's write order (see `blockdev.qcow2.metadata`), not of this module.
 Source: qcow2 specification, "Reference counting".
 """
 

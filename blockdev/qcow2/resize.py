@@ -1,4 +1,4 @@
-"""Another size for a disk, in the orders of `blockdev.qcow2.image`."""
+"""Another size for a disk, in the orders of `blockdev.qcow2.metadata`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from blockdev.qcow2.entries import Reference
     from blockdev.qcow2.image import Image
+    from blockdev.qcow2.metadata import Metadata
 
 
 def resize(image: Image, size: int) -> None:
@@ -25,19 +26,20 @@ def resize(image: Image, size: int) -> None:
     if image.header.version < 3 and image.snapshots():
         text = "Can't resize a version 2 image which has snapshots"
         raise QemuError(text, errno.ENOTSUP)
-    needed = l1_entries_for(size, image.layout.span_bits)
+    metadata = image.metadata
+    needed = l1_entries_for(size, metadata.layout.span_bits)
     if 8 * needed > MAX_L1_BYTES:
         raise QemuError("The new size is too large", errno.EFBIG)
     old_size = image.size
     if size < old_size:
         _cut(image, size)
     # State that a goto left behind the disk would be in the way of a larger one.
-    image.drop_entries_past(l1_entries_for(old_size, image.layout.span_bits))
+    metadata.drop_entries_past(l1_entries_for(old_size, metadata.layout.span_bits))
     image.write_back()
-    if needed > len(image.active.l1):
-        _grow_l1(image, needed, size)
+    if needed > len(metadata.active.l1):
+        _grow_l1(metadata, needed, size)
     else:
-        image.switch_header("size", "size", size=size)
+        metadata.switch_header("size", "size", size=size)
     if size > old_size:
         _hide_backing(image, old_size, size)
     image.flush()
@@ -45,13 +47,14 @@ def resize(image: Image, size: int) -> None:
 
 def _cut(image: Image, size: int) -> None:
     """Let go what lies past the new end; the rest of its last cluster becomes zeros."""
+    active = image.metadata.active
     end = -(-size // image.cluster_size) * image.cluster_size
     if size < end:
         tail = min(end, image.size) - size
-        image.active.write(size, [bytes(tail)])
+        active.write(size, [bytes(tail)])
     clusters = -(-(image.size - end) // image.cluster_size)
     if clusters > 0:
-        image.active.unmap(end, clusters, as_zeros=False)
+        active.unmap(end, clusters, as_zeros=False)
 
 
 def _hide_backing(image: Image, old_size: int, size: int) -> None:
@@ -60,15 +63,15 @@ def _hide_backing(image: Image, old_size: int, size: int) -> None:
         image.write_zeroes(old_size, min(size, image.backing.size) - old_size)
 
 
-def _grow_l1(image: Image, entries: int, size: int) -> None:
+def _grow_l1(metadata: Metadata, entries: int, size: int) -> None:
     """A longer L1 table: the new one | the header names it, and the new size | free the old."""
     runs: list[Reference] = []
-    l1 = image.active.l1[:]
+    l1 = metadata.active.l1[:]
     l1.extend([0] * (entries - len(l1)))
     try:
-        offset = image.allocate_bytes(8 * entries, runs)
-        image.file.write(offset, [big_endian(l1)])
-        image.switch_l1(image.mapping(l1), offset, size)
+        offset = metadata.allocate_bytes(8 * entries, runs)
+        metadata.file.write(offset, [big_endian(l1)])
+        metadata.switch_l1(metadata.mapping(l1), offset, size)
     except QemuError as error:
-        image.give_back(runs, error)
+        metadata.give_back(runs, error)
         raise

@@ -14,7 +14,12 @@ from array import array
 
 from blockdev.errors import QemuError
 from blockdev.qcow2.entries import COPIED
-from blockdev.qcow2.header import MAX_L1_BYTES, MAX_SNAPSHOT_TABLE_BYTES, l1_entries_for
+from blockdev.qcow2.header import (
+    MAX_L1_BYTES,
+    MAX_SNAPSHOT_TABLE_BYTES,
+    MAX_SNAPSHOTS,
+    l1_entries_for,
+)
 from blockdev.qcow2.sharing import references
 from blockdev.qcow2.words import big_endian, from_big_endian
 from blockdev.snapshot import Snapshot, find_by_id_and_name, find_to_go_to
@@ -25,11 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from blockdev.qcow2.entries import Reference
-    from blockdev.qcow2.image import Image
     from blockdev.qcow2.mapping import Mapping
+    from blockdev.qcow2.metadata import Metadata
 
 _MAX_EXTRA = 1024  # bytes of extra data in an entry
 _NO_ICOUNT = (1 << 64) - 1
+_MAX_NUMBER = (1 << 64) - 1  # of an id
+_MAX_STRING = 0xFFFF  # bytes of an id or a name
 _WINDOW_BYTES = 64 << 10  # of a table at once
 
 
@@ -156,29 +163,28 @@ def pack_table(entries: list[SnapshotEntry]) -> bytes:
     """The table's bytes.
 
     Raises:
-        QemuError: it would be larger than QEMU reads.
+        QemuError: it would be larger than QEMU reads, or a name longer than the format has room.
     """
     pieces: list[bytes] = []
     for entry in entries:
         id_str, name = _bytes(entry.id), _bytes(entry.name)
-        extra = SnapshotExtra(
-            vm_state_size_large=entry.vm_state_size,
-            disk_size=entry.disk_size,
-            icount=_NO_ICOUNT if entry.icount is None else entry.icount,
+        if len(name) > _MAX_STRING:
+            raise QemuError("File name too long", errno.ENAMETOOLONG)
+        state_size = entry.vm_state_size
+        icount = _NO_ICOUNT if entry.icount is None else entry.icount
+        extra = SnapshotExtra.pack_values(state_size, entry.disk_size, icount) + entry.unknown_extra
+        fixed = SnapshotHeader.pack_values(
+            entry.l1_table_offset,
+            entry.l1_size,
+            len(id_str),
+            len(name),
+            entry.date_sec & 0xFFFFFFFF,
+            entry.date_nsec,
+            entry.vm_clock_nsec,
+            state_size if state_size <= 0xFFFFFFFF else 0,
+            len(extra),
         )
-        extra_data = extra.pack() + entry.unknown_extra
-        fixed = SnapshotHeader(
-            l1_table_offset=entry.l1_table_offset,
-            l1_size=entry.l1_size,
-            id_str_size=len(id_str),
-            name_size=len(name),
-            date_sec=entry.date_sec & 0xFFFFFFFF,
-            date_nsec=entry.date_nsec,
-            vm_clock_nsec=entry.vm_clock_nsec,
-            vm_state_size=entry.vm_state_size if entry.vm_state_size <= 0xFFFFFFFF else 0,
-            extra_data_size=len(extra_data),
-        )
-        piece = fixed.pack() + extra_data + id_str + name
+        piece = fixed + extra + id_str + name
         pieces.append(piece.ljust(_padded(len(piece)), b"\0"))
     table = b"".join(pieces)
     if len(table) > MAX_SNAPSHOT_TABLE_BYTES:
@@ -202,12 +208,12 @@ def _bytes(text: str) -> bytes:
 class SnapshotTable:
     """The snapshots of an image; `image` gives the file, the clusters and the write order."""
 
-    def __init__(self, image: Image) -> None:
-        self._image = image
-        header = image.header
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
+        header = metadata.header
 
         def read(offset: int, size: int) -> bytes:
-            return image.file.read(header.snapshots_offset + offset, size)
+            return metadata.file.read(header.snapshots_offset + offset, size)
 
         self.entries, self.size = unpack_table(read, header.nb_snapshots, header.size)
 
@@ -219,32 +225,35 @@ class SnapshotTable:
         The marks must be on the disk before the header: with the snapshot in the table and a
         mark left, the next write would change the snapshot too.
         """
-        image = self._image
-        image.write_back()
-        active = image.active
-        disk_entries = l1_entries_for(image.size, image.layout.span_bits)
-        snapshot.id = str(max((_number(entry.id) for entry in self.entries), default=0) + 1)
-        snapshot.disk_size = image.size
+        if len(self.entries) >= MAX_SNAPSHOTS:
+            raise QemuError("File too large", errno.EFBIG)
+        metadata = self._metadata
+        metadata.write_back()
+        active = metadata.active
+        disk_entries = l1_entries_for(metadata.size, metadata.layout.span_bits)
+        largest = max((_number(entry.id) for entry in self.entries), default=0)
+        snapshot.id = str((largest + 1) & _MAX_NUMBER)
+        snapshot.disk_size = metadata.size
         if vmstate is not None:
             # State that a goto left in the active table gives way to the new one.
-            image.drop_entries_past(disk_entries)
+            metadata.drop_entries_past(disk_entries)
         runs: list[Reference] = []
         try:
-            image.count_up(references(active, sharing=True), runs)
+            metadata.count_up(references(active, sharing=True), runs)
             l1 = active.l1[:]
             if vmstate is not None:
                 l1 = l1[:disk_entries]
                 l1.extend(entry & ~COPIED for entry in vmstate.l1)
-            l1_offset = image.allocate_bytes(8 * len(l1), runs)
-            image.file.write(l1_offset, [big_endian(l1)])
+            l1_offset = metadata.allocate_bytes(8 * len(l1), runs)
+            metadata.file.write(l1_offset, [big_endian(l1)])
             entry = SnapshotEntry.of(snapshot, l1_offset, len(l1))
             self._switch([*self.entries, entry], runs)
         except QemuError as error:
-            image.give_back(runs, error)
-            image.marks_are_stale = True
+            metadata.give_back(runs, error)
+            metadata.marks_are_stale = True
             raise
         if vmstate is not None:
-            image.tables.now_reachable(vmstate.l1)
+            metadata.tables.now_reachable(vmstate.l1)
 
     def delete(self, id: str, name: str) -> None:
         """Take a snapshot out of the table, then free what only it used.
@@ -252,24 +261,24 @@ class SnapshotTable:
         Order: the new table | the header names it | references counted down; marks set where
         one reference is left, which is true from the header's write on.
         """
-        image = self._image
+        metadata = self._metadata
         entry = find_by_id_and_name(self.entries, id, name)
         if not isinstance(entry, SnapshotEntry):
             raise QemuError("snapshot not found", errno.ENOENT)
         l1 = self._read_l1(entry)
-        image.write_back()
-        freed = list(references(image.mapping(l1)))
+        metadata.write_back()
+        freed = list(references(metadata.mapping(l1)))
         runs: list[Reference] = []
         try:
             self._switch([kept for kept in self.entries if kept is not entry], runs)
         except QemuError as error:
-            image.give_back(runs, error)
+            metadata.give_back(runs, error)
             text = f"Failed to remove snapshot from snapshot list: {error}"
             raise QemuError(text, error.errno_value) from error
         for reference in freed:
-            image.allocator.free_later(reference)
-        image.free_bytes_later(entry.l1_table_offset, 8 * entry.l1_size)
-        image.marks_are_stale = True
+            metadata.allocator.free_later(reference)
+        metadata.free_bytes_later(entry.l1_table_offset, 8 * entry.l1_size)
+        metadata.marks_are_stale = True
 
     def goto(self, id_or_name: str) -> SnapshotEntry:
         """Make the active disk what it was, at the size it had.
@@ -278,36 +287,36 @@ class SnapshotTable:
         written over.  Order: references counted up, a new L1 table with nothing marked as ours |
         the header names it | what the old one referred to is counted down, marks are set.
         """
-        image = self._image
+        metadata = self._metadata
         entry = find_to_go_to(self.entries, id_or_name)
         if not isinstance(entry, SnapshotEntry):
             raise _goto_error(errno.ENOENT)
         try:
             stored = self._read_l1(entry)
         except QemuError as error:
-            image.report(str(error))
+            metadata.report(str(error))
             raise _goto_error(error.errno_value) from error
-        image.write_back()
-        old = list(references(image.active))
-        needed = l1_entries_for(entry.disk_size, image.layout.span_bits)
+        metadata.write_back()
+        old = list(references(metadata.active))
+        needed = l1_entries_for(entry.disk_size, metadata.layout.span_bits)
         if 8 * needed > MAX_L1_BYTES:
             raise _goto_error(errno.EFBIG)
         # The machine state comes along past the disk's end, as after QEMU's own goto.
         l1 = array("Q", [e & ~COPIED for e in stored])
         l1.extend([0] * (needed - len(l1)))
-        mapping = image.mapping(l1)
+        mapping = metadata.mapping(l1)
         runs: list[Reference] = []
         try:
-            image.count_up(references(mapping, sharing=True), runs)
-            offset = image.allocate_bytes(8 * len(l1), runs)
-            image.file.write(offset, [big_endian(l1)])
-            image.switch_l1(mapping, offset, entry.disk_size)
+            metadata.count_up(references(mapping, sharing=True), runs)
+            offset = metadata.allocate_bytes(8 * len(l1), runs)
+            metadata.file.write(offset, [big_endian(l1)])
+            metadata.switch_l1(mapping, offset, entry.disk_size)
         except QemuError as error:
-            image.give_back(runs, error)
+            metadata.give_back(runs, error)
             raise _goto_error(error.errno_value) from error
         for reference in old:
-            image.allocator.free_later(reference)
-        image.marks_are_stale = True
+            metadata.allocator.free_later(reference)
+        metadata.marks_are_stale = True
         return entry
 
     def read_l1(self, snapshot: Snapshot) -> array[int]:
@@ -319,25 +328,25 @@ class SnapshotTable:
     def _read_l1(self, entry: SnapshotEntry) -> array[int]:
         if entry.l1_size > MAX_L1_BYTES // 8:
             raise QemuError("Snapshot L1 table too large", errno.EFBIG)
-        if entry.l1_table_offset & (self._image.cluster_size - 1) or entry.l1_table_offset >> 63:
+        if entry.l1_table_offset & (self._metadata.cluster_size - 1) or entry.l1_table_offset >> 63:
             raise QemuError("Snapshot L1 table offset invalid", errno.EINVAL)
-        data = self._image.file.read(entry.l1_table_offset, 8 * entry.l1_size)
+        data = self._metadata.file.read(entry.l1_table_offset, 8 * entry.l1_size)
         return from_big_endian("Q", data)
 
     def _switch(self, entries: list[SnapshotEntry], runs: list[Reference]) -> None:
         """Write a complete new table and let the header name it; the old one is freed later."""
-        image = self._image
+        metadata = self._metadata
         table = pack_table(entries)
-        offset = image.allocate_bytes(len(table), runs)
-        image.file.write(offset, [table])
-        old_offset, old_bytes = image.header.snapshots_offset, self.size
-        image.switch_header(
+        offset = metadata.allocate_bytes(len(table), runs)
+        metadata.file.write(offset, [table])
+        old_offset, old_bytes = metadata.header.snapshots_offset, self.size
+        metadata.switch_header(
             "nb_snapshots",
             "snapshots_offset",
             nb_snapshots=len(entries),
             snapshots_offset=offset,
         )
-        image.free_bytes_later(old_offset, old_bytes)
+        metadata.free_bytes_later(old_offset, old_bytes)
         self.entries, self.size = entries, len(table)
 
 
@@ -347,5 +356,12 @@ def _goto_error(errno_value: int) -> QemuError:
 
 
 def _number(id: str) -> int:
-    digits = id.strip()
-    return int(digits) if digits.isascii() and digits.isdigit() else 0
+    """The number that an id begins with, as C's ``strtoul`` reads it."""
+    if id.isascii() and id.isdigit() and len(id) < 19:
+        return int(id)
+    text = id.lstrip(" \t\n\v\f\r")
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    length = len(digits) - len(digits.lstrip("0123456789"))
+    # More digits than this are too many, but for zeros before them.
+    number = min(int(digits[:length].lstrip("0")[:21] or "0"), _MAX_NUMBER)
+    return -number & _MAX_NUMBER if text[:1] == "-" and number < _MAX_NUMBER else number

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blockdev.file import Buffer
-    from blockdev.qcow2.image import Image
     from blockdev.qcow2.mapping import Mapping
+    from blockdev.qcow2.metadata import Metadata
 
 
 class StateArea(VMStateWriter):
@@ -24,15 +24,15 @@ class StateArea(VMStateWriter):
     that none is written twice.
     """
 
-    def __init__(self, image: Image) -> None:
-        self._image = image
-        self._mapping = image.mapping(array("Q"))
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
+        self._mapping = metadata.mapping(array("Q"))
         self._written = 0
         self._rest = b""
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         total = len(self._rest) + sum(map(len, buffers))
-        over = total % self._image.cluster_size
+        over = total % self._metadata.cluster_size
         if total == over:
             self._rest += b"".join(buffers)
             return
@@ -47,7 +47,7 @@ class StateArea(VMStateWriter):
             over -= len(last) - cut
         self._rest = b"".join(reversed(tail))
         self._mapping.write(self._written, pieces)
-        self._written += total - total % self._image.cluster_size
+        self._written += total - total % self._metadata.cluster_size
 
     def finish(self) -> Mapping:
         """Write what is left of the state; the mapping of all of it."""
@@ -58,13 +58,13 @@ class StateArea(VMStateWriter):
 
     def adopt(self) -> None:
         """The state belongs to a snapshot now, or may; it can't be abandoned any more."""
-        self._mapping = self._image.mapping(array("Q"))
+        self._mapping = self._metadata.mapping(array("Q"))
 
     def abandon(self) -> None:
         for reference in list(references(self._mapping)):
-            self._image.allocator.free_now(reference)
-        self._image.tables.forget(lambda cluster: self._image.refcounts.get(cluster) == 0)
-        self._mapping = self._image.mapping(array("Q"))
+            self._metadata.allocator.free_now(reference)
+        self._metadata.tables.forget(lambda cluster: self._metadata.refcounts.get(cluster) == 0)
+        self._mapping = self._metadata.mapping(array("Q"))
 
 
 class StateReader(VMStateReader):
@@ -74,9 +74,9 @@ class StateReader(VMStateReader):
         l1: the entries of the snapshot's L1 table past its disk.
     """
 
-    def __init__(self, image: Image, l1: array[int]) -> None:
-        self._mapping = image.mapping(l1)
-        self._end = len(l1) << image.layout.span_bits
+    def __init__(self, metadata: Metadata, l1: array[int]) -> None:
+        self._mapping = metadata.mapping(l1)
+        self._end = len(l1) << metadata.layout.span_bits
 
     def read_into(self, offset: int, view: memoryview) -> int:
         inside = max(0, min(len(view), self._end - offset))

@@ -82,6 +82,8 @@ class TableWalk:
         self.slips = Slips(survey.cluster_bits)
         self.misplaced: list[tuple[int, int]] = []
         self.allocated = self.compressed = self.fragmented = 0
+        if host_offset >= survey.file_size:
+            return  # zeros
         raw = survey.read(host_offset, 1 << self._bits)
         if survey.has_extended_entries:
             words = array("Q", raw)
@@ -96,11 +98,13 @@ class TableWalk:
         return not (self.corruptions or self.slips)
 
     def _walk(self, raw: bytes) -> None:
+        if self._has_no_bitmaps(0, len(raw) // 8):
+            raw = raw[: -(-len(raw.rstrip(b"\0")) // len(_EMPTY)) * len(_EMPTY)]
         steps = _STEPS << self._bits
         for start in range(0, len(raw), len(_EMPTY)):
             piece = raw[start : start + len(_EMPTY)]
             index = start // 8
-            if piece == _EMPTY and self._has_no_bitmaps(index):
+            if piece == _EMPTY and self._has_no_bitmaps(index, _PIECE):
                 continue
             first = int.from_bytes(piece[:8], "big")
             # A carry out of the first entry, which only a damaged one has, needs the byte.
@@ -108,9 +112,9 @@ class TableWalk:
             if straight[1:] != piece or not self._count_run(index, first):
                 self._walk_entries(index, piece)
 
-    def _has_no_bitmaps(self, index: int) -> bool:
-        """Whether the entries of the piece that begins there have no bits for subclusters."""
-        return self._bitmaps is None or not any(self._bitmaps[index : index + _PIECE])
+    def _has_no_bitmaps(self, index: int, count: int) -> bool:
+        """Whether so many entries from there on have no bits for subclusters."""
+        return self._bitmaps is None or not any(self._bitmaps[index : index + count])
 
     def _count_run(self, index: int, first: int) -> bool:
         """Count `_PIECE` clusters in a row; False if they need a closer look."""

@@ -2,7 +2,7 @@
 
 A table that nothing in the file points to may be written at any time.  A change to one that the
 file does point to may only be written when everything it refers to is on the disk; the image's
-write order (see `blockdev.qcow2.image`) sees to that.
+write order (see `blockdev.qcow2.metadata`) sees to that.
 Source: qcow2 specification, "Cluster mapping".
 """
 

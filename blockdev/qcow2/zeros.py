@@ -26,7 +26,7 @@ def write_zeroes(image: Image, offset: int, size: int, *, may_unmap: bool) -> No
         if _is_zeros(image, first, before) and _is_zeros(image, start + length, after):
             whole(first, 1)
         else:
-            image.active.write(start, [bytes(length)])
+            image.metadata.active.write(start, [bytes(length)])
 
     _each_part(image, offset, size, edge, whole)
 
@@ -49,7 +49,7 @@ def _leave(_offset: int, _size: int) -> None:
 
 def _is_zeros(image: Image, offset: int, size: int) -> bool:
     """Whether bytes are known to be zeros without a look at data."""
-    return image.active.is_zeros(offset, size, nothing_below=image.backing is None)
+    return image.metadata.active.is_zeros(offset, size, nothing_below=image.backing is None)
 
 
 def _each_part(
@@ -78,9 +78,9 @@ def _zero_clusters(image: Image, offset: int, clusters: int, *, keep: bool) -> N
     size = image.cluster_size
     # Version 2 has no word for zeros: without a backing file nothing mapped will do.
     if image.header.version > 2:
-        image.active.unmap(offset, clusters, as_zeros=True, keep=keep)
+        image.metadata.active.unmap(offset, clusters, as_zeros=True, keep=keep)
     elif image.backing is None:
-        image.active.unmap(offset, clusters, as_zeros=False)
+        image.metadata.active.unmap(offset, clusters, as_zeros=False)
     else:
         for start in range(offset, offset + clusters * size, size):
-            image.active.write(start, [bytes(min(size, image.size - start))])
+            image.metadata.active.write(start, [bytes(min(size, image.size - start))])

@@ -86,8 +86,12 @@ def _pieces_of_command(line: str) -> Pieces:
     table, command = COMMANDS, None
     for blank, word in words:
         yield Whitespace, blank
-        if not command and word.startswith(("#", "%")):
+        if not command and word.startswith("#"):
             yield Comment, line[line.index(word) :]
+            return
+        if not command and word.startswith("%"):  # a word of the lab, about a command maybe
+            yield Name.Decorator, word
+            yield from _pieces_of_command(line[line.index(word) + len(word) :])
             return
         name, slash, suffix = word.partition("/")
         row = table.find(name)

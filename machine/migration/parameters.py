@@ -21,8 +21,8 @@ class Parameter:
 
     Attributes:
         name: as commands spell it.
-        kind: what is typed for it: "uint8", "uint32", "size", "bandwidth" (a size in MiB),
-            "bool", "text" or "compression".
+        kind: what is typed for it: "uint8", "uint32", "size", "signed-size" (below 2^63),
+            "bandwidth" (likewise, in MiB), "bool", "text" or "compression".
         default: its value at first.
         shown: how `info migrate_parameters` shows a value; "" if not at all.
         is_valid: whether a value may be.
@@ -98,7 +98,7 @@ PARAMETERS = (
     Parameter("multifd-compression", "compression", "none"),
     Parameter(
         "xbzrle-cache-size",
-        "size",
+        "signed-size",
         64 * MIB,
         "{} bytes",
         is_valid=lambda value: value >= PAGE_SIZE and not value & value - 1,

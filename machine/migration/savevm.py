@@ -55,6 +55,8 @@ class SavedState:
         for backend in machine.drives.backends:
             if backend.has_tray:
                 self.registry.register(TRAY, backend)
+        for description, state, path in machine.states:
+            self.registry.register(description, state, path=path)
         self.registry.register(GLOBALSTATE, self.global_state, section_id=_GLOBALSTATE_SECTION)
 
 

@@ -11,6 +11,7 @@ from blockdev.errors import QemuError
 from blockdev.graph import Graph
 from blockdev.node import BlockNode, CacheMode, VMStateWriter
 from blockdev.qcow2.check import check
+from blockdev.qcow2.header import Header, l1_entries_for
 from blockdev.snapshot import Snapshot, find_by_name
 from tests.blockdev.stories import (
     Compress,
@@ -287,12 +288,20 @@ class Storyteller:
         file has from a version 2 image.
         """
         now = len(self.disk)
-        if any(kept.state for kept in self.kept.values()):
+        if self._has_state_behind_the_disk():
             return now
         if size < now:
             cluster = self.geometry.cluster_size
             return min(now, -(-size // cluster) * cluster)
         return now if self.geometry.version == 2 and self._backing.exists() else size
+
+    def _has_state_behind_the_disk(self) -> bool:
+        with self.path.open("rb") as file:
+            header = Header.unpack(file.read(Header.SIZE))
+            file.seek(header.l1_table_offset)
+            l1 = array("Q", file.read(8 * header.l1_size))
+        span_bits = 2 * header.cluster_bits - (4 if self.geometry.extended_l2 else 3)
+        return any(l1[l1_entries_for(header.size, span_bits) :])
 
     # --- our own eye
 

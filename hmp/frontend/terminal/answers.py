@@ -7,11 +7,14 @@ from collections.abc import Iterator
 
 Fragments = list[tuple[str, str]]  # style, text: prompt_toolkit's own form
 
+# Quantifiers that others could follow with the same letters are possessive: a hostile image has
+# long tags of blanks, and would keep a pattern busy that tries all ways to share them.
+
 # A line that begins so says that something went wrong, whatever the command was.
 _TROUBLE = re.compile(r"(?P<error>Error: .*|unknown command: .*)|(?P<hint>Try \"help .*)")
 _SIZE = r"[\d.]+(?:e\+\d+)? [KMGTPE]?i?B"
 _SNAPSHOT = re.compile(
-    rf"(?P<label>\S+ +)(?P<name>.*?)(?P<number> +{_SIZE})"
+    rf"(?P<label>\S++ ++)(?P<name>.*?)(?P<number> +{_SIZE})"
     r"(?P<date> +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?P<number2> +[\d:.]+)(?P<label2> *\d* *)$"
 )
 _RULES: dict[str, tuple[re.Pattern[str], ...]] = {
@@ -22,15 +25,15 @@ _RULES: dict[str, tuple[re.Pattern[str], ...]] = {
     ),
     "info block": (
         re.compile(
-            r"(?P<name>[^\s:(]\S*)(?P<label> \(\S+\))?(?P<plain>: )"
+            r"(?P<name>[^\s:(][^\s:]*+)(?P<label> \(\S+\))?(?P<plain>: )"
             r"(?P<file>.*?)(?P<label2> \([^()]*\))?$"
         ),
-        re.compile(r"(?P<label> +[\w -]+: *)(?P<plain>.*)"),
+        re.compile(r"(?P<label> ++[\w-][\w -]*+: *)(?P<plain>.*)"),
     ),
     "info status": (re.compile(r"(?P<label>VM status: )(?:(?P<good>running.*)|(?P<stopped>.*))"),),
     "info version": (re.compile(r"(?P<number>[\d.]+)(?P<label>.*)"),),
     "help": (
-        re.compile(r"(?P<name>(?:info )?[^\s|]\S*)(?P<label>.* -- )(?P<plain>.*)"),
+        re.compile(r"(?P<name>(?:info )?[^\s|]\S*+)(?P<label>.* -- )(?P<plain>.*)"),
         re.compile(r"(?P<label>\t.*)"),
     ),
     "x": (re.compile(r"(?P<label>[0-9a-f]{8,16}:)(?P<plain>.*)"),),

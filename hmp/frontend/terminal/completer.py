@@ -11,6 +11,7 @@ from prompt_toolkit.lexers import Lexer, PygmentsLexer
 
 from hmp.monitor import Monitor
 from hmp.reading import read_line
+from hmp.settings import Settings
 from hmp.suggestions import suggest
 
 _FAULT = "class:fault"
@@ -21,19 +22,21 @@ class MonitorCompleter(Completer):
 
     Args:
         monitor: whose commands, on whose machine.
-        aliases: words of the user's own, and what stands for each.
+        settings: have words of the user's own, and the line that each stands for.
     """
 
-    def __init__(self, monitor: Monitor, aliases: dict[str, str]) -> None:
+    def __init__(self, monitor: Monitor, settings: Settings) -> None:
         self._monitor = monitor
-        self._aliases = aliases
+        self._settings = settings
 
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
         """The suggestions for what is left of the cursor."""
         before = document.text_before_cursor
-        for suggestion in suggest(self._monitor, before):
+        meant = self._settings.without_alias(before, self._monitor.commands)
+        # Of a word that is an alias as it stands, nothing but its end is still to come.
+        for suggestion in suggest(self._monitor, meant if before[-1:].isspace() else before):
             yield Completion(
                 suggestion.text,
                 start_position=-suggestion.typed,
@@ -41,8 +44,8 @@ class MonitorCompleter(Completer):
                 display_meta=suggestion.note,
             )
         word = before.lstrip()
-        for alias, line in self._aliases.items():
-            if alias.startswith(word):
+        for alias, line in self._settings.aliases.items():
+            if alias.startswith(word) and self._monitor.commands.find(alias) is None:
                 yield Completion(alias, start_position=-len(word), display_meta=f"alias: {line}")
 
 
@@ -51,12 +54,12 @@ class LineLexer(Lexer):
 
     Args:
         monitor: that would.
-        marks: whether there are marks at all.
+        settings: say whether there are marks at all, and what the user's own words mean.
     """
 
-    def __init__(self, monitor: Monitor, *, marks: bool) -> None:
+    def __init__(self, monitor: Monitor, settings: Settings) -> None:
         self._monitor = monitor
-        self._marks = marks
+        self._settings = settings
         self._colours: Lexer | None = None
 
     def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
@@ -74,10 +77,13 @@ class LineLexer(Lexer):
         return lambda line: _marked(line_of(line), start)
 
     def _fault_start(self, line: str) -> int | None:
-        if not self._marks:
+        if not self._settings["marks"]:
             return None
-        reading = read_line(self._monitor, line)
-        return reading.fault_start if reading.fault and not reading.is_unfinished else None
+        meant = self._settings.without_alias(line, self._monitor.commands)
+        reading = read_line(self._monitor, meant)
+        if not reading.fault or reading.is_unfinished:
+            return None
+        return max(0, reading.fault_start - len(meant) + len(line))
 
 
 def _marked(fragments: StyleAndTextTuples, start: int) -> StyleAndTextTuples:

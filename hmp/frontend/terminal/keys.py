@@ -31,12 +31,12 @@ def make_keys(target: KeyTarget) -> KeyBindings:
     """The bindings; they go before prompt_toolkit's own."""
     keys = KeyBindings()
 
-    @keys.add("c-c")
+    @keys.add("c-c", filter=has_focus(DEFAULT_BUFFER))  # a search has its own way out
     def _clear(event: KeyPressEvent) -> None:
         """Drop the line, as a shell does."""
         event.current_buffer.reset()
 
-    @keys.add("c-d", filter=Condition(_line_is_empty))
+    @keys.add("c-d", filter=has_focus(DEFAULT_BUFFER) & Condition(_line_is_empty))
     def _quit(event: KeyPressEvent) -> None:
         target.ask_to_quit()
 

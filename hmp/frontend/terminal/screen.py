@@ -12,6 +12,7 @@ from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.screen import Char
 from prompt_toolkit.output import Output
+from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.utils import get_cwidth
 
@@ -56,11 +57,18 @@ class Screen:
             EOFError: no keys will come any more, or `dismiss` was called.
         """
         self.release()
+        # prompt_toolkit would print a warning, and wait for an answer after each line.
+        app.renderer.cpr_not_supported_callback = self._ask_no_position
         self._active = app
         try:
             return await run()
         finally:
             self._active = None
+
+    def _ask_no_position(self) -> None:
+        """The terminal doesn't say where its cursor is; never ask again."""
+        if isinstance(self.output, Vt100_Output):
+            self.output.enable_cpr = False
 
     def dismiss(self) -> None:
         """Take the terminal back from the application that has it; it ends with an EOFError."""

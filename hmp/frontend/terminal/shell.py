@@ -85,15 +85,15 @@ class Shell:
         self._draft = ""  # what was pasted behind the last of them
         self._answer: list[str] = []  # what the running command has said so far
         self._is_running = False  # a command is
-        self._seconds = 0.0  # that the last command took
+        self._seconds = 0.0  # that the last command took; 0 without one
         self._session = self._make_session()
 
     def _make_session(self) -> PromptSession[str]:
         settings, theme = self._settings, self._screen.theme
         session: PromptSession[str] = PromptSession(
             list(_PROMPT),
-            lexer=LineLexer(self._monitor, marks=bool(settings["marks"])),
-            completer=MonitorCompleter(self._monitor, settings.aliases),
+            lexer=LineLexer(self._monitor, settings),
+            completer=MonitorCompleter(self._monitor, settings),
             complete_while_typing=settings["menu"] == "typing",
             auto_suggest=AutoSuggestFromHistory() if settings["suggest"] else None,
             history=self._history,
@@ -193,7 +193,7 @@ class Shell:
     # --- a command
 
     async def _run_line(self, line: str) -> None:
-        line = self._without_alias(line)
+        line = self._settings.without_alias(line, self._monitor.commands)
         remember(self._lines, line)
         reading = read_line(self._monitor, line)
         question = question_before(self._machine, reading, self._settings)
@@ -213,13 +213,6 @@ class Shell:
         self._seconds = time.monotonic() - started
         await self._show_answer(reading)
         screen.release()
-
-    def _without_alias(self, line: str) -> str:
-        """The line that is meant where the first word is one of the user's own."""
-        word, blank, rest = line.strip().partition(" ")
-        if word in self._settings.aliases and self._monitor.commands.find(word) is None:
-            return self._settings.aliases[word] + blank + rest
-        return line
 
     async def _drain(self, work: Iterator[object], progress: Progress) -> None:
         """Step a command to its end; with Ctrl-C it, and what was pasted, is given up."""
@@ -306,7 +299,7 @@ class Shell:
         return list(bar(self._machine, self._screen.columns, mode))
 
     def _right_prompt(self) -> StyleAndTextTuples:
-        if self._seconds * 1000 < self._settings.number("slow_ms"):
+        if not self._seconds or self._seconds * 1000 < self._settings.number("slow_ms"):
             return []
         return [("class:note", f"{self._seconds:.2f} s")]
 

@@ -23,6 +23,7 @@ _COLOURS: dict[str, tuple[str, str]] = {
     "pygments.name.function": ("ansibrightcyan", "ansiblue"),
     "pygments.name.class": ("ansibrightgreen", "ansigreen"),
     "pygments.name.attribute": ("ansibrightyellow", "ansimagenta"),
+    "pygments.name.decorator": ("ansibrightmagenta", "ansimagenta"),
     "pygments.name.constant": ("ansibrightgreen", "ansigreen"),
     "pygments.keyword": ("ansibrightmagenta", "ansimagenta"),
     "pygments.literal.number": ("ansibrightmagenta", "ansimagenta"),

@@ -1,0 +1,55 @@
+"""The lab: words that begin with `%`, which show what snapshots are made of.
+
+QEMU knows none of them.  They are found where the lab is on, and `help` doesn't list them.
+"""
+
+from __future__ import annotations
+
+from hmp.command import Command
+from hmp.commands import COMMANDS
+from hmp.lab.explain import explain
+from hmp.lab.map import map_
+from hmp.lab.why import why
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hmp.monitor import Monitor
+
+
+def help_(monitor: Monitor) -> None:
+    for command in LAB:
+        monitor.print_line(command.help_line())
+
+
+LAB = (
+    Command(
+        name="%explain",
+        args_type="command:S",
+        params="command",
+        help="say what savevm, loadvm or delvm would do now, without doing it",
+        run=explain,
+    ),
+    Command(
+        name="%map",
+        args_type="device:B",
+        params="device",
+        help="draw whose each cluster of a disk's image is, and what deleting snapshots frees",
+        run=map_,
+    ),
+    Command(
+        name="%why",
+        args_type="",
+        params="",
+        help="say what stands behind the last error: what was looked for, and what to try",
+        run=why,
+    ),
+    Command(
+        name="%help",
+        args_type="",
+        params="",
+        help="list the words of the lab",
+        run=help_,
+    ),
+)
+
+COMMANDS_WITH_LAB = COMMANDS.with_aside(LAB)
