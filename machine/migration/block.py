@@ -53,6 +53,7 @@ class UnsentPieces(DirtyBitmap):
         if index < 0:
             return None
         self._marks[index] = 0
+        self.count -= 1
         return index * PIECE_SIZE
 
 

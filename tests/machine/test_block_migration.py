@@ -10,7 +10,7 @@ import pytest
 from blockdev.backend import Backend
 from blockdev.graph import Graph
 from blockdev.node import CacheMode
-from machine.migration.block import DATA, EOS, PIECE_SIZE, PROGRESS, ZERO, BlockState
+from machine.migration.block import DATA, EOS, PIECE_SIZE, PROGRESS, ZERO, BlockState, UnsentPieces
 from machine.migration.qemufile import QEMUFileReader, StreamError
 from machine.runstate import RunState
 from tests.machine.machines import MIB, Bytes, Collecting, Dripping, SavedMachine
@@ -61,6 +61,17 @@ def records(stream):
     places = [be64(piece * PIECE_SIZE | DATA) + b"\2d0" for piece in range(4)]
     zeros = [be64(piece * PIECE_SIZE | DATA | ZERO) + b"\2d0" for piece in range(4)]
     return [sum(map(stream.count, each)) for each in (places, zeros)]
+
+
+def test_pieces_are_taken_one_by_one_until_none_is_left():
+    unsent = UnsentPieces(SIZE)
+    assert unsent.take() is None
+    unsent.mark(MIB - 1, 2)
+    unsent.mark(SIZE - 1, 1)
+    left = []
+    while (offset := unsent.take()) is not None:
+        left.append((offset, unsent.count))
+    assert left == [(0, 2), (MIB, 1), (3 * MIB, 0)]
 
 
 def test_without_disks_the_stream_is_as_ever(drive):
