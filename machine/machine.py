@@ -227,6 +227,11 @@ class Machine:
         return self._network
 
     @property
+    def has_network(self) -> bool:
+        """Whether somebody asked for `network` already."""
+        return self._network is not None
+
+    @property
     def objects(self) -> Objects:
         """The objects beside the machine."""
         if self._objects is None:

@@ -70,7 +70,8 @@ def announce_self(monitor: Monitor, *, interfaces: str | None, id: str | None) -
     from machine.migration.announce import AnnounceParameters, announce
 
     names = None if interfaces is None else interfaces.split(",")
-    announce(monitor.machine, AnnounceParameters(), names, id or "")
+    machine = monitor.machine
+    announce(machine, AnnounceParameters.of(machine.migration.parameters), names, id or "")
 
 
 def info_network(monitor: Monitor) -> None:

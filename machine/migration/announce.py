@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from machine.loop import Timer
     from machine.machine import Machine
+    from machine.migration.parameters import Parameters
 
 FRAME_SIZE = 60  # bytes: the least that Ethernet carries, without the checksum
 _BROADCAST = b"\xff" * 6
@@ -42,6 +43,17 @@ class AnnounceParameters:
         self.max = max
         self.rounds = rounds
         self.step = step
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> AnnounceParameters:
+        """What the user has set them to."""
+        number = parameters.number
+        return cls(
+            initial=number("announce-initial"),
+            max=number("announce-max"),
+            rounds=number("announce-rounds"),
+            step=number("announce-step"),
+        )
 
     def pauses_ns(self) -> list[int]:
         """The pauses between the rounds."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from blockdev.errors import QemuError
+from machine.migration.announce import AnnounceParameters, announce
 from machine.migration.qemufile import QEMUFileReader, StreamError
 from machine.migration.status import ACTIVE, COMPLETED, FAILED, NONE, MigrationStatus, follow
 from machine.migration.stream import load_state
@@ -97,6 +98,8 @@ class Incoming:
                 self._complain(str(error))
                 runs = False
         self.status = follow(self.status, COMPLETED)
+        if machine.has_network:
+            announce(machine, AnnounceParameters.of(machine.migration.parameters))
         if wanted not in TRANSITIONS[machine.runstate]:
             # No machine migrates out of such a state, and QEMU ends itself over it.
             before = machine.runstate.name

@@ -149,3 +149,38 @@ def test_frames_wait_while_the_machine_is_stopped(machine: Machine) -> None:
     assert ear.heard == []
     machine.cont()
     assert len(ear.heard) == 2
+
+
+def test_the_parameters_of_migration_count(hmp: str, tmp_path: Path) -> None:
+    argv = [hmp, *PC, "-device", "e1000,netdev=h0"]
+    argv += ["-object", "filter-dump,id=f,netdev=u,file=a.pcap"]
+    session = Session(argv, tmp_path)
+    for name, value in (("rounds", 3), ("initial", 20), ("step", 200), ("max", 100)):
+        assert session(f"migrate_set_parameter announce-{name} {value}") == ""
+    session("announce_self")
+    time.sleep(0.4)
+    assert session.quit() == 0
+    assert gaps_ms(read_pcap(tmp_path / "a.pcap")) == pytest.approx([20, 100], abs=30)
+
+
+def test_a_machine_that_came_in_announces_itself_and_one_that_went_back_does_not(
+    hmp: str, qemu_img: str, tmp_path: Path
+) -> None:
+    subprocess.run([qemu_img, "create", "-q", "-f", "qcow2", "d.qcow2", "16M"], cwd=tmp_path)
+    drive = ["-drive", "if=none,id=d0,file=d.qcow2"]
+    argv = [hmp, *PC, *drive, "-device", "e1000,netdev=h0"]
+    dump = "filter-dump,id=f,netdev=u,file={}"
+    came = Session(
+        [*argv, "-object", dump.format("came.pcap"), "-incoming", "unix:m.sock"], tmp_path
+    )
+    went = Session([*argv, "-object", dump.format("went.pcap")], tmp_path)
+    assert went("savevm a") == ""
+    assert went("loadvm a") == ""
+    assert went("migrate unix:m.sock") == ""
+    time.sleep(1.0)
+    assert came("info status") == "VM status: running\n"
+    assert came.quit() == went.quit() == 0
+    frames = read_pcap(tmp_path / "came.pcap")
+    assert [frame.data for frame in frames] == [FRAME] * 5
+    assert gaps_ms(frames) == pytest.approx(GAPS, abs=30)
+    assert read_pcap(tmp_path / "went.pcap") == []
