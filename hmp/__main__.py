@@ -9,14 +9,16 @@ from blockdev.errors import QemuError
 from hmp import __version__
 from hmp.frontend.choice import RICH, choose_front_end
 from hmp.frontend.descriptors import fill_gaps
+from hmp.option_values import Blame, HelpAnswer
 from hmp.options import Option, parse
-from hmp.startup import Blame, Startup
+from hmp.startup import Startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hmp.settings import Settings
+    from machine.chardev import Chardev
     from machine.machine import Machine
 
 PROGRAM = "hmp"
@@ -31,6 +33,9 @@ def main() -> int:
     fill_gaps()
     try:
         return run(sys.argv[1:])
+    except HelpAnswer as answer:
+        _tell(str(answer))
+        return 0
     except QemuError as error:
         _complain(f"{PROGRAM}: {error}")
         return 1
@@ -58,7 +63,9 @@ def run(arguments: Sequence[str]) -> int:
     front_end = choose_front_end(options)
     if names <= _OPTIONS_OF_THE_FRONT_END:
         return _demonstrate(options, front_end)
-    return _serve(Startup(options, program=PROGRAM, complain=_complain), options, front_end)
+    return _serve(
+        Startup(options, program=PROGRAM, complain=_complain, tell=_tell), options, front_end
+    )
 
 
 def _demonstrate(options: Sequence[Option], front_end: str) -> int:
@@ -72,7 +79,7 @@ def _demonstrate(options: Sequence[Option], front_end: str) -> int:
         create_image(disk, 64 << 20)
         drive = ["-drive", f"if=none,id=disk0,format=qcow2,file={disk.replace(',', ',,')}"]
         machine_options = parse([*_DEMONSTRATION, *drive, "-device", _TICKING_GUEST])
-        startup = Startup(machine_options, program=PROGRAM, complain=_complain)
+        startup = Startup(machine_options, program=PROGRAM, complain=_complain, tell=_tell)
         return _serve(startup, options, front_end)
 
 
@@ -90,6 +97,7 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
     monitors = startup.monitors
     machine = startup.make_machine()
     watch: SignalWatch | None = None
+    monitor_devices: list[Chardev] = []
     try:
         if settings is None and not monitors:
             stdio = parse_legacy("stdio", "compat_monitor0", machine.report)
@@ -100,6 +108,7 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
                 with Blame(text):
                     device = open_chardev(place, machine.loop, machine.report, _tell)
                 machine.chardevs.append(device)
+                monitor_devices.append(device)
         machine.location = ""
         startup.open_drives(machine)
         watch = SignalWatch(machine, ctrl_c_is_a_key=settings is not None)
@@ -111,7 +120,7 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
         def make_monitor(machine: Machine, write: Callable[[str], object]) -> Monitor:
             return Monitor(machine, write, formats=formats)
 
-        for device in machine.chardevs:
+        for device in monitor_devices:
             PlainFrontend(machine, make_monitor, device)
         startup.build_machine(machine)
         _launch(machine, startup)

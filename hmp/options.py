@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 # Options of QEMU 7.2 that take a value, by what becomes of them here.
 _USED_WITH_VALUE = frozenset(
     "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
-    "global accel smp rtc cpu display ui config incoming".split()
+    "global accel smp rtc cpu display ui config incoming "
+    "netdev nic net object chardev serial".split()
 )
 _IGNORED_WITH_VALUE = frozenset(
-    "vga k boot serial parallel bios L echr D d seed compat msg sandbox overcommit "
-    "action watchdog-action nic net pidfile trace".split()
+    "vga k boot parallel bios L echr D d seed compat msg sandbox overcommit "
+    "action watchdog-action pidfile trace".split()
 )
 _MISSING_WITH_VALUE = frozenset(
     "numa add-fd set mem-path audiodev audio mtdblock sd pflash fsdev virtfs iscsi usbdevice "
-    "spice rotate vnc acpitable smbios netdev chardev tpmdev kernel append initrd dtb fw_cfg qmp "
+    "spice rotate vnc acpitable smbios tpmdev kernel append initrd dtb fw_cfg qmp "
     "qmp-pretty mon debugcon gdb dfilter xen-domid option-rom icount chroot runas "
-    "readconfig plugin async-teardown dump-vmstate object".split()
+    "readconfig plugin async-teardown dump-vmstate".split()
 )
 _USED_ALONE = frozenset(
     "S snapshot nodefaults nographic only-migratable h help version ui-help yes".split()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
+from hmp.option_values import Blame, about, from_json, on_off, read_date
 from hmp.options import Option
+from hmp.plug_options import PlugOptions
 from hmp.scanner import Scanner
 from hmp.size import SIZE_HINT, read_size
 from machine.boards import BOARDS, Board, find_board
@@ -42,6 +44,7 @@ class Startup:
         options: the options in order.
         program: what begins a message on stderr.
         complain: takes a line for stderr, such as a warning.
+        tell: takes a line for stdout; None gives them to `complain`.
 
     Attributes:
         monitors: the text and the device of each ``-monitor``; None for one that is to have none.
@@ -55,7 +58,12 @@ class Startup:
     """
 
     def __init__(
-        self, options: Sequence[Option], *, program: str, complain: Callable[[str], object]
+        self,
+        options: Sequence[Option],
+        *,
+        program: str,
+        complain: Callable[[str], object],
+        tell: Callable[[str], object] | None = None,
     ) -> None:
         self.program = program
         self._complain = complain
@@ -73,9 +81,12 @@ class Startup:
         self.snapshot = False
         self.switches: dict[str, bool] = {}
         self._migration_globals: list[tuple[str, str]] = []
+        self._rtc_base: int | None = None
+        self._rtc_is_local = False
+        self._rtc_follows_guest = False
         self._nodes: list[tuple[dict[str, str], str]] = []
         self._drives: list[tuple[dict[str, str], str]] = []
-        self._devices: list[tuple[dict[str, str], str]] = []
+        self._plugs = PlugOptions(program, complain, tell or complain)
         take = {
             "M": self._take_machine,
             "machine": self._take_machine,
@@ -85,11 +96,11 @@ class Startup:
             "uuid": self._take_uuid,
             "drive": self._take_drive,
             "blockdev": self._take_node,
-            "device": self._take_device,
             "global": self._take_global,
             "accel": self._take_accelerator,
             "display": self._take_display,
             "rtc": self._take_rtc,
+            **self._plugs.takers,
         }
         for option in options:
             if option.name in take:
@@ -115,7 +126,7 @@ class Startup:
         if ids:
             found["id"] = ids[0]  # of ids the first counts
         if "id" in found and not is_identifier(found["id"]):
-            raise _about(option, BadIdentifier())
+            raise about(option, BadIdentifier())
         return found
 
     def _take_simple(self, option: Option) -> None:
@@ -157,7 +168,7 @@ class Startup:
         board = self.board or _default_board()
         for name, value in options.items():
             if name == "suppress-vmdesc":
-                self.switches[name] = _on_off(name, value)
+                self.switches[name] = on_off(name, value)
             elif name not in ("accel", "usb", "graphics", "vmport", "smm", "hpet", "acpi"):
                 kind = board.name
                 raise QemuError(f"Property '{kind}-machine.{name}' not found")
@@ -171,7 +182,7 @@ class Startup:
         size = read_size(scanner, "M")
         bare_fraction = "." in text and text[-1:].isdigit()
         if size is None or not scanner.at_end or bare_fraction:
-            raise _about(option, QemuError(f"Parameter 'size' {SIZE_HINT}"))
+            raise about(option, QemuError(f"Parameter 'size' {SIZE_HINT}"))
         if size.value >= _MAX_RAM:
             raise QemuError("Parameter 'memory.size' expects size")
         self.ram_size = size.value
@@ -187,14 +198,14 @@ class Startup:
             if key == "guest":
                 self.name = value
             elif key not in ("process", "debug-threads"):
-                raise _about(option, QemuError(f"Invalid parameter '{key}'"))
+                raise about(option, QemuError(f"Invalid parameter '{key}'"))
 
     def _take_uuid(self, option: Option) -> None:
         digits = option.value.lower()
         groups = digits.split("-")
         hexadecimal = all(c in "0123456789abcdef-" for c in digits)
         if [len(group) for group in groups] != [8, 4, 4, 4, 12] or not hexadecimal:
-            raise _about(option, QemuError("failed to parse UUID string: wrong format"))
+            raise about(option, QemuError("failed to parse UUID string: wrong format"))
         self.uuid = digits
 
     def _take_drive(self, option: Option) -> None:
@@ -210,7 +221,7 @@ class Startup:
 
     def _take_node(self, option: Option) -> None:
         if option.value.startswith("{"):
-            options = _from_json(option)
+            options = from_json(option)
         else:
             options = self._options(option, "driver")
         if options.get("backing") == "":
@@ -221,18 +232,6 @@ class Startup:
             options["backing"] = NO_NODE
         self._nodes.append((options, option.text))
 
-    def _take_device(self, option: Option) -> None:
-        if option.value.startswith("{"):
-            options = _from_json(option)
-        else:
-            options = self._options(option, "driver")
-        id = options.get("id")
-        if id and any(other.get("id") == id for other, _ in self._devices):
-            raise _about(option, QemuError(f"Duplicate ID '{id}' for device"))
-        if "driver" not in options:
-            raise _about(option, QemuError("Parameter 'driver' is missing"))
-        self._devices.append((options, option.text))
-
     def _take_global(self, option: Option) -> None:
         head, equals, value = option.value.partition("=")
         driver, dot, name = head.partition(".")
@@ -240,7 +239,7 @@ class Startup:
             found = self._options(option)
             if {"driver", "property", "value"} - set(found):
                 unknown = next(iter(found), "")
-                raise _about(option, QemuError(f"Invalid parameter '{unknown}'"))
+                raise about(option, QemuError(f"Invalid parameter '{unknown}'"))
             driver, name, value = found["driver"], found["property"], found["value"]
         if driver != "migration":
             return  # settings of devices that aren't simulated
@@ -249,28 +248,33 @@ class Startup:
     def _take_accelerator(self, option: Option) -> None:
         kind = self._options(option, "accel").get("accel", "tcg")
         if kind not in ("tcg", "kvm", "xen", "hax", "hvf", "nvmm", "whpx"):
-            raise _about(option, QemuError(f"invalid accelerator {kind}"))
+            raise about(option, QemuError(f"invalid accelerator {kind}"))
 
     def _take_display(self, option: Option) -> None:
         kind = option.value.split(",")[0]
         known = "default none gtk sdl egl-headless curses dbus cocoa spice-app vnc".split()
         if kind not in known and not kind.startswith("vnc="):
             text = f"Parameter 'type' does not accept value '{kind}'"
-            raise _about(option, QemuError(text))
+            raise about(option, QemuError(text))
 
     def _take_rtc(self, option: Option) -> None:
         for key, value in self._options(option).items():
             if key == "base":
-                if value not in ("utc", "localtime") and not _is_datetime(value):
-                    raise QemuError(
-                        "invalid datetime format\n"
-                        "valid formats: '2006-06-17T16:01:21' or '2006-06-17'"
-                    )
+                self._rtc_is_local = value == "localtime"
+                self._rtc_base = None
+                if value not in ("utc", "localtime"):
+                    self._rtc_base = read_date(value)
+                    if self._rtc_base is None:
+                        raise QemuError(
+                            "invalid datetime format\n"
+                            "valid formats: '2006-06-17T16:01:21' or '2006-06-17'"
+                        )
             elif key == "clock":
                 if value not in ("host", "rt", "vm"):
                     raise QemuError(f"invalid option value '{value}'")
+                self._rtc_follows_guest = value == "vm"
             elif key != "driftfix":
-                raise _about(option, QemuError(f"Invalid parameter '{key}'"))
+                raise about(option, QemuError(f"Invalid parameter '{key}'"))
 
     # --- the machine, in three steps
 
@@ -300,10 +304,15 @@ class Startup:
 
             for name, value in self._migration_globals:
                 apply(machine, name, value)
+        machine.set_rtc(
+            base=self._rtc_base,
+            is_local=self._rtc_is_local,
+            follows_guest=self._rtc_follows_guest,
+        )
         return machine
 
     def open_drives(self, machine: Machine) -> None:
-        """Nodes and drives, before the monitor greets.
+        """Nodes, drives and other back ends, before the monitor greets.
 
         Raises:
             QemuError: one can't be opened.
@@ -312,6 +321,7 @@ class Startup:
             machine.set_runstate(RunState.INMIGRATE)
             machine.graph.opens_inactive = True
         machine.autostart = not self.is_paused
+        self._plugs.open_back_ends(machine)
         for options, text in self._nodes:
             with Blame(text):
                 machine.drives.add_node(options)
@@ -319,9 +329,11 @@ class Startup:
             with Blame(text):
                 machine.drives.add(options, text=text, snapshot=self.snapshot)
         if self.has_defaults:
-            machine.add_default_drives(options["driver"] for options, _ in self._devices)
+            devices = self._plugs.device_options
+            machine.add_default_drives(options["driver"] for options, _ in devices)
         if any(node.has_snapshots for node in machine.graph.nodes.values()):
             _load_what_saves()
+        self._plugs.connect_network(machine, has_defaults=self.has_defaults)
 
     def build_machine(self, machine: Machine) -> None:
         """Memory, processors and devices, after the monitor has greeted.
@@ -329,44 +341,10 @@ class Startup:
         Raises:
             QemuError: the board can't be made, or a device doesn't fit.
         """
-        from machine.devices import guest, loader, storage
-
-        if self.cpu_model and machine.board.has_cpu is False:
-            pass  # a board without processors doesn't look at their model
+        self._plugs.open_serials(machine, has_defaults=self.has_defaults)
         machine.build()
-        machine.plug_board_drives()
-        for options, text in self._devices:
-            driver = storage.ALIASES.get(options["driver"], options["driver"])
-            if driver == "loader":
-                with Blame(text):
-                    loader.realize(machine, options)
-            elif driver == guest.DRIVER:
-                path = machine.next_device_path(options.get("id", ""))
-                with Blame(text):
-                    guest.realize(machine, options, path)
-            elif driver in storage.MODELS or driver in storage.CONTROLLERS:
-                path = machine.next_device_path(options.get("id", ""))
-                with Blame(text):
-                    storage.realize(machine, {**options, "driver": driver}, path)
-            else:
-                raise QemuError(f"{text}: '{driver}' is not a valid device model name")
+        self._plugs.plug(machine, has_defaults=self.has_defaults)
         machine.reset_devices()
-
-
-class Blame:
-    """Puts the text of an option before an error that it led to."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, QemuError):
-            raise QemuError(f"{self._text}: {error}", error.errno_value) from error
 
 
 def _load_what_saves() -> None:
@@ -376,55 +354,5 @@ def _load_what_saves() -> None:
     import machine.snapshot  # noqa: F401
 
 
-def _about(option: Option, error: QemuError) -> QemuError:
-    return QemuError(f"{option.text}: {error}")
-
-
 def _default_board() -> Board:
     return BOARDS[-1]
-
-
-def _on_off(name: str, value: str) -> bool:
-    if value not in ("on", "off"):
-        raise QemuError(f"Parameter '{name}' expects 'on' or 'off'")
-    return value == "on"
-
-
-def _is_datetime(text: str) -> bool:
-    from datetime import datetime
-
-    for form in ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"):
-        try:
-            datetime.strptime(text, form)
-        except ValueError:
-            continue
-        return True
-    return False
-
-
-def _from_json(option: Option) -> dict[str, str]:
-    """A JSON object as flat options: ``{"file": {"driver": ...}}`` gives ``file.driver``."""
-    import json
-
-    try:
-        value = json.loads(option.value)
-    except ValueError as error:
-        raise _about(option, QemuError("JSON parse error, invalid JSON")) from error
-    flat: dict[str, str] = {}
-
-    def flatten(prefix: str, value: object) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                flatten(f"{prefix}.{key}" if prefix else key, inner)
-        elif isinstance(value, bool):
-            flat[prefix] = "on" if value else "off"
-        elif isinstance(value, str):
-            flat[prefix] = value
-        elif value is None and prefix.endswith("backing"):
-            flat[prefix] = NO_NODE
-        else:
-            text = f"Invalid parameter type for '{prefix}', expected: string"
-            raise _about(option, QemuError(text))
-
-    flatten("", value)
-    return flat

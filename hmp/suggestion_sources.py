@@ -181,10 +181,10 @@ def _kinds(machine: Machine, command: Command) -> Iterator[Value]:
     """What may stand first in a list of options: the models, types or drivers there are."""
     name = command.names[0]
     if name == "device_add":
-        from machine.devices import storage
+        from machine.devices.models import simulated_models
 
-        for model in storage.MODELS.values():
-            yield model.name, f"for bus {model.bus}"
+        for model in simulated_models().values():
+            yield model.name, f"for bus {model.bus}" if model.bus else ""
     elif command.complete is not None:
         for text in command.complete(machine, [""]).candidates:
             yield text, ""
@@ -193,9 +193,9 @@ def _kinds(machine: Machine, command: Command) -> Iterator[Value]:
 def _properties(command: str, kind: str) -> Iterable[str]:
     """The keys that a list of options may have besides the first."""
     if command == "device_add":
-        from machine.devices import storage
+        from machine.devices.models import ALIASES, find_model
 
-        model = storage.MODELS.get(storage.ALIASES.get(kind, kind))
+        model = find_model(ALIASES.get(kind, kind))
         return sorted(model.properties - {"driver"}) if model else ("id",)
     if command == "drive_add":
         return ("if", "id", "file", "format", "media", "cache", "readonly", "snapshot", "index")

@@ -21,6 +21,8 @@ class Board:
         has_cpu: whether it has processors.
         max_cpus: how many, 1 for a board without any too.
         firmware: bytes of its BIOS; 0 for none.
+        pci_functions: (slot, function, model) of what it has on its PCI bus.
+        nic_model: of its network cards; "" where it has none.
     """
 
     __slots__ = (
@@ -33,6 +35,8 @@ class Board:
         "has_cpu",
         "max_cpus",
         "name",
+        "nic_model",
+        "pci_functions",
         "ram_name",
     )
 
@@ -49,6 +53,8 @@ class Board:
         has_cpu: bool = False,
         max_cpus: int = 1,
         firmware: int = 0,
+        pci_functions: Sequence[tuple[int, int, str]] = (),
+        nic_model: str = "",
     ) -> None:
         self.name = name
         self.aliases = aliases
@@ -60,6 +66,8 @@ class Board:
         self.has_cpu = has_cpu
         self.max_cpus = max_cpus
         self.firmware = firmware
+        self.pci_functions = pci_functions
+        self.nic_model = nic_model
 
 
 BOARDS = (
@@ -71,10 +79,12 @@ BOARDS = (
         ram_name="pc.ram",
         default_interface="ide",
         default_drives=(("ide", 2, "cdrom"), ("floppy", 0, "disk"), ("sd", 0, "disk")),
-        buses=("PCI", "IDE", "floppy-bus"),
+        buses=("PCI", "ISA", "IDE", "floppy-bus"),
         has_cpu=True,
         max_cpus=255,
         firmware=256 << 10,
+        pci_functions=((0, 0, "i440FX"), (1, 0, "PIIX3"), (1, 1, "piix3-ide"), (1, 3, "PIIX4_PM")),
+        nic_model="e1000",
     ),
 )
 

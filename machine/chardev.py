@@ -25,15 +25,24 @@ def _nothing(*_: object) -> None:
 
 
 class Chardev:
-    """A stream of bytes each way, with one other side at a time."""
+    """A stream of bytes each way, with one other side at a time.
+
+    Attributes:
+        label: its name.
+        is_open: somebody is there.
+        swap: goes over to another device; None where the user can't.
+        receive_break: tells the user that the line was held low.
+    """
 
     def __init__(self, loop: MainLoop, label: str) -> None:
         self.label = label
-        self.is_open = False  # whether somebody is there
+        self.is_open = False
         self._loop = loop
         self._opened: Callable[[], object] = _nothing
         self._receive: Callable[[bytes], object] = _nothing
         self._closed: Callable[[], object] = _nothing
+        self.swap: Callable[[Chardev], object] | None = None
+        self.receive_break: Callable[[], object] = _nothing
         self._is_attached = False
         self._is_paused = False
         self._log_fd = -1
@@ -42,6 +51,11 @@ class Chardev:
     def filename(self) -> str:
         """What ``info chardev`` shows."""
         raise NotImplementedError
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has a user already."""
+        return self._is_attached
 
     # -- what a user of the device calls
 
@@ -64,7 +78,8 @@ class Chardev:
 
     def detach(self) -> None:
         """Leave the device without a user."""
-        self._opened = self._receive = self._closed = _nothing
+        self._opened = self._receive = self._closed = self.receive_break = _nothing
+        self.swap = None
         self._is_attached = False
         self._watch_input()
 
@@ -128,9 +143,8 @@ class Chardev:
         Raises:
             QemuError: it cannot be opened.
         """
-        self._log_fd = open_file(
-            path, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
-        )
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
+        self._log_fd = open_file(path, flags, "create")
 
 
 class NullDevice(Chardev):
@@ -143,6 +157,27 @@ class NullDevice(Chardev):
     @property
     def filename(self) -> str:
         return self._kind
+
+
+class Multiplexer(Chardev):
+    """Stands before another device; switching between several users is not simulated."""
+
+    def __init__(self, loop: MainLoop, label: str, base: Chardev) -> None:
+        super().__init__(loop, label)
+        self._base = base
+        base.attach(self._come, lambda data: self._receive(data), self._leave)
+
+    @property
+    def filename(self) -> str:
+        return "mux"
+
+    @property
+    def is_busy(self) -> bool:
+        """It always has room for one more user, and never goes."""
+        return True
+
+    def _send(self, data: bytes) -> None:
+        self._base.write(data)
 
 
 class RingBuffer(Chardev):
@@ -172,8 +207,8 @@ class RingBuffer(Chardev):
         del self._data[: -self._size]
 
 
-def open_file(path: str, flags: int) -> int:
-    """Open a file or device for a character device.
+def open_file(path: str, flags: int, verb: str = "open") -> int:
+    """Open a file or device for a character device; `verb` is what can't be done with it.
 
     Raises:
         QemuError: in QEMU's words.
@@ -181,7 +216,7 @@ def open_file(path: str, flags: int) -> int:
     try:
         return os.open(path, flags | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        text = f"Could not open '{path}': {os.strerror(error.errno or 0)}"
+        text = f"Could not {verb} '{path}': {os.strerror(error.errno or 0)}"
         raise QemuError(text, error.errno or 0) from error
 
 
@@ -207,7 +242,7 @@ def open_chardev(
     """
     kind, label = options.backend, options.label
     device: Chardev
-    if kind in ("null", "vc", "testdev", "msmouse", "wctablet"):
+    if kind in ("null", "vc", "testdev", "msmouse", "wctablet", "qemu-vdagent"):
         device = NullDevice(loop, label, kind)
     elif kind in ("ringbuf", "memory"):
         device = RingBuffer(loop, label, options.size("size", 65536), kind)

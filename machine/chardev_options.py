@@ -22,11 +22,16 @@ OPTIONS = {
     "abstract": FLAG, "tight": FLAG,
 }  # fmt: skip
 
-# `parallel`, `udp`, `qemu-vdagent` and `mux` are QEMU's too, but are not simulated.
+# Older names of backends.
+_ALIASES = {"tty": "serial"}
+# Options that this build of QEMU doesn't list.
+_NOT_LISTED = frozenset(("input-path",))
+
 BACKENDS = (
-    "stdio", "ringbuf", "pipe", "null", "msmouse", "socket", "vc", "memory", "file", "serial",
-    "wctablet", "pty", "testdev",
+    "stdio", "ringbuf", "mux", "pipe", "null", "msmouse", "socket", "vc", "memory", "file",
+    "serial", "wctablet", "pty", "testdev", "qemu-vdagent",
 )  # fmt: skip
+_UNSIMULATED = ("parallel", "udp")
 SIZE_SUFFIXES = {"b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 
 
@@ -82,28 +87,70 @@ def parse_legacy(text: str, label: str, report: Callable[[str], object]) -> Char
     return ChardevOptions(backend=backend, label=label, values=values)
 
 
-def parse_chardev(text: str) -> ChardevOptions:
-    """The word after ``-chardev`` or ``chardev-add``: ``BACKEND,id=ID[,...]``.
+class ChardevSyntaxError(QemuError):
+    """The text after ``-chardev`` is no list of options that a character device can have."""
+
+
+def split_chardev(text: str, report: Callable[[str], object] | None) -> dict[str, str]:
+    """The values of the text after ``-chardev`` or `chardev-add`, each checked for its form.
+
+    Args:
+        report: takes a warning; None for nobody.
 
     Raises:
-        QemuError: it is not well-formed, or QEMU would refuse it before opening anything.
+        ChardevSyntaxError: it is not well-formed.
     """
     values: dict[str, str] = {}
-    label = ""
-    for name, value in _pairs(text, "backend", ("id",)):
-        if name == "id":
-            label = _checked_id(value)
-        else:
-            values[name] = _checked(name, value)
+    try:
+        for name, value in _pairs(text, "backend", ("id",), report):
+            if name != "id":
+                values[name] = _checked(name, value)
+            elif "id" not in values:  # of ids the first counts
+                values["id"] = _checked_id(value)
+    except QemuError as error:
+        raise ChardevSyntaxError(str(error)) from error
+    return values
+
+
+def parse_chardev(
+    text: str, report: Callable[[str], object] | None = None, label: str | None = None
+) -> ChardevOptions:
+    """The text after ``-chardev`` or `chardev-add`: ``BACKEND,id=ID[,...]``.
+
+    Args:
+        report: takes a warning; None for nobody.
+        label: the name, where the text must not have one.
+
+    Raises:
+        ChardevSyntaxError: it is not well-formed.
+        QemuError: QEMU would refuse it before opening anything.
+    """
+    values = split_chardev(text, report)
+    if label is not None and "id" in values:
+        raise QemuError("Unexpected 'id' parameter")
+    label = values.pop("id", "") if label is None else label
     backend = values.pop("backend", None)
     if backend is None:
-        raise QemuError(f'chardev: "{label}" missing backend')
-    backend = {"tty": "serial"}.get(backend, backend)
-    if backend not in BACKENDS:
-        raise QemuError(f"'{backend}' is not a valid char driver name")
+        raise QemuError(f'chardev: "{label or "(null)"}" missing backend')
     if not label:
         raise QemuError("chardev: no id specified")
+    if backend in _ALIASES:
+        name = _ALIASES[backend]
+        if report is not None:
+            report(f"warning: The alias '{backend}' is deprecated, use '{name}' instead")
+        backend = name
+    if backend in _UNSIMULATED:
+        raise QemuError(f"chardev: {backend}: not simulated yet")
+    if backend not in BACKENDS:
+        raise QemuError(f"'{backend}' is not a valid char driver name")
     return ChardevOptions(backend=backend, label=label, values=values)
+
+
+def describe_options() -> list[str]:
+    """What ``help`` in the place of an option lists: all of them with their types."""
+    kinds = {FLAG: "bool (on/off)", NUMBER: "num", SIZE: "size", TEXT: "str"}
+    known = sorted(name for name in OPTIONS if name not in _NOT_LISTED)
+    return ["chardev options:", *(f"  {name}=<{kinds[OPTIONS[name]]}>" for name in known)]
 
 
 def _parse_word(word: str, values: dict[str, str]) -> str:
@@ -141,19 +188,32 @@ def _take(text: str, values: dict[str, str], implied: str) -> None:
         values[name] = _checked(name, value)
 
 
-def _pairs(text: str, implied: str, more: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+def _pairs(
+    text: str,
+    implied: str,
+    more: tuple[str, ...] = (),
+    report: Callable[[str], object] | None = None,
+) -> list[tuple[str, str]]:
     """``name=value,flag,noflag``; a doubled comma is one in a value."""
     pairs = []
-    for index, part in enumerate(text.replace(",,", "\0").split(",")):
+    parts = text.replace(",,", "\0").split(",")
+    if not parts[-1]:
+        parts.pop()  # a comma at the end
+    for index, part in enumerate(parts):
         part = part.replace("\0", ",")
         name, equals, value = part.partition("=")
         if not equals:
             if index == 0 and implied:
                 name, value = implied, part
-            elif name.startswith("no") and name not in OPTIONS:
-                name, value = name.removeprefix("no"), "off"
             else:
-                value = "on"
+                flag, value = name, "on"
+                if name.startswith("no") and name not in OPTIONS:
+                    name, value = name.removeprefix("no"), "off"
+                if report is not None:
+                    report(
+                        f"warning: short-form boolean option '{flag}' deprecated\n"
+                        f"Please use {name}={value} instead"
+                    )
         if name not in OPTIONS and name not in more:
             raise QemuError(f"Invalid parameter '{name}'")
         pairs.append((name, value))
@@ -198,3 +258,10 @@ def _checked_id(value: str) -> str:
             "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter."
         )
     return value
+
+
+# What ``help`` in the place of a backend lists.
+HELP = (
+    "stdio ringbuf mux pipe qemu-vdagent null msmouse socket vc parallel udp memory file serial "
+    "wctablet pty testdev".split()
+)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -12,8 +14,10 @@ if TYPE_CHECKING:
 _NOTHING_ON_BARE_BOARDS = frozenset(
     "balloon hotpluggable-cpus irq mice pci pic tpm usb usernet vm-generation-id virtio".split()
 )
+MEMORY_TYPES = ("memory-backend-file", "memory-backend-memfd", "memory-backend-ram")
+_MEMORY_FLAGS = ("merge", "dump", "prealloc", "share", "reserve")
 # Topics of which no machine has anything, as nothing of the kind can be made yet.
-_NOTHING_ANYWHERE = frozenset("iothreads memory-devices network".split())
+_NOTHING_ANYWHERE = frozenset(("memory-devices",))
 
 
 def describe(machine: Machine, topic: str) -> Sequence[str] | None:
@@ -38,33 +42,89 @@ def _device_tree(machine: Machine) -> Sequence[str] | None:
 
 
 def _memory_backends(machine: Machine) -> Sequence[str]:
-    if not machine.ram_size:
+    lines: list[str] = []
+    for each in machine.objects.of_type(*MEMORY_TYPES):
+        values = each.values
+        lines += _memory_backend(
+            each.id, values["size"], {name: values[name] for name in _MEMORY_FLAGS}
+        )
+        lines.append(f"  policy: {values['policy']}")
+        lines.append(f"  host nodes: {','.join(map(str, values['host-nodes']))}")
+    if machine.ram_size:
+        flags = dict(zip(_MEMORY_FLAGS, (True, True, False, False, True), strict=True))
+        lines += _memory_backend(machine.board.ram_name, machine.ram_size, flags)
+        lines += ("  policy: default", "  host nodes: ")
+    return [*lines, ""]
+
+
+def _memory_backend(name: str, size: int, flags: dict[str, bool]) -> list[str]:
+    return [
+        f"memory backend: {name}",
+        f"  size:  {size}",
+        *(f"  {flag}: {'true' if value else 'false'}" for flag, value in flags.items()),
+    ]
+
+
+def _io_threads(machine: Machine) -> Sequence[str]:
+    lines = []
+    for each in reversed(machine.objects.of_type("iothread")):
+        lines.append(f"{each.id}:")
+        lines.append(f"  thread_id={_thread.get_native_id()}")
+        lines += (
+            f"  {name}={each.values[name]}"
+            for name in ("poll-max-ns", "poll-grow", "poll-shrink", "aio-max-batch")
+        )
+    return lines
+
+
+def _network(machine: Machine) -> Sequence[str]:
+    return list(machine.network.describe())
+
+
+def _usernet(machine: Machine) -> Sequence[str]:
+    lines = []
+    for client in machine.network.netdevs:
+        if client.kind == "user":
+            hub = getattr(client.peer, "hub_id", -1)
+            lines.append(f"Hub {hub} ({client.name}):")
+            lines.append(
+                "  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ"
+            )
+    return lines
+
+
+def _pci(machine: Machine) -> Sequence[str]:
+    if "PCI" not in machine.board.buses:
         return ()
-    return (
-        f"memory backend: {machine.board.ram_name}",
-        f"  size:  {machine.ram_size}",
-        "  merge: true",
-        "  dump: true",
-        "  prealloc: false",
-        "  share: false",
-        "  reserve: true",
-        "  policy: default",
-        "  host nodes: ",
-        "",
-    )
+    return list(machine.plugs.pci.describe())
+
+
+def _mice(machine: Machine) -> Sequence[str]:
+    return ("* Mouse #2: QEMU PS/2 Mouse",) if "ISA" in machine.board.buses else ()
 
 
 def _nodes(_machine: Machine) -> Sequence[str]:
     return ()
 
 
-def _roms(machine: Machine) -> Sequence[str] | None:
-    if machine.board.firmware:
-        return None
-    return [
+def _roms(machine: Machine) -> Sequence[str]:
+    board = machine.board
+    fixed: Sequence[str] = ()
+    tables: Sequence[str] = ()
+    if board.firmware:
+        size = board.firmware
+        fixed = ('fw=genroms/kvmvapic.bin size=0x002400 name="kvmvapic.bin"',)
+        tables = (
+            f'addr={(1 << 32) - size:016x} size=0x{size:06x} mem=rom name="bios-256k.bin"',
+            '/rom@etc/acpi/tables size=0x200000 name="etc/acpi/tables"',
+            '/rom@etc/table-loader size=0x010000 name="etc/table-loader"',
+            '/rom@etc/acpi/rsdp size=0x001000 name="etc/acpi/rsdp"',
+        )
+    loaded = [
         f'addr={rom.address:016x} size=0x{len(rom.data):06x} mem=ram name="{rom.name}"'
         for rom in sorted(machine.roms, key=lambda rom: rom.address)
     ]
+    return [*fixed, *loaded, *tables]
 
 
 def _ram_blocks(machine: Machine) -> Sequence[str] | None:
@@ -81,9 +141,14 @@ def _ram_blocks(machine: Machine) -> Sequence[str] | None:
 
 
 _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
+    "iothreads": _io_threads,
     "memdev": _memory_backends,
+    "mice": _mice,
+    "network": _network,
     "numa": _nodes,
+    "pci": _pci,
     "qtree": _device_tree,
     "ramblock": _ram_blocks,
     "roms": _roms,
+    "usernet": _usernet,
 }

@@ -10,6 +10,7 @@ from blockdev.errors import QemuError
 from blockdev.graph import Graph
 from machine.boards import BOARDS, REPLACED_DRIVES, Board, firmware_image
 from machine.clock import VirtualClock
+from machine.devices.bus import board_buses
 from machine.drives import Drive, Drives
 from machine.events import Events
 from machine.loop import MainLoop
@@ -18,17 +19,28 @@ from machine.runstate import RunState, follow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
 
+    from blockdev.backend import Backend
     from blockdev.node import BlockNode
     from machine.chardev import Chardev
     from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
     from machine.devices.loader import Rom
+    from machine.devices.qdev import Plugs
     from machine.head import Head
+    from machine.migration.announce import Announcement
     from machine.migration.incoming import Incoming
     from machine.migration.migrate import Migration
     from machine.migration.savevm import SavedState
+    from machine.net import Network
+    from machine.qom.objects import Objects
+    from machine.rtc import RtcClock
+    from machine.vmstate.blockers import Blockers
+    from machine.vmstate.description import VMStateDescription
+
+    RtcOptions = tuple[int | None, bool, bool]
 
 _GIB = 1 << 30
 _LOW_RAM_LIMIT = 0xE0000000  # a PC's RAM from here on lies above 4 GiB
@@ -88,19 +100,26 @@ class Machine:
         self.cpus: list[X86Cpu] = []
         self.guest: GuestSlices | None = None
         self.roms: list[Rom] = []
-        self.buses = set(board.buses)
+        self.buses = board_buses(board.buses)
         self.ide_units_used = 0
+        self.serial_count = 0
+        self.serials: list[Chardev | None] = []
         self.chardevs: list[Chardev] = []
-        self.netdevs: list[object] = []
+        self.announcements: dict[str, Announcement] = {}
+        self.board_states: list[tuple[VMStateDescription, Any]] = []
         self.switches: dict[str, bool] = {}
         self.is_single_stepping = False
         self.shutdown_requested = False
         self.exit_status = 0
         self._cpu_count = cpus if board.has_cpu else 0
-        self._devices = 0
-        self._device_ids: list[str] = []
+        self._rtc_options: RtcOptions = (None, False, False)
+        self._rtc_clock: RtcClock | None = None
+        self._network: Network | None = None
+        self._objects: Objects | None = None
+        self._plugs: Plugs | None = None
         self.head: Head | None = None
         self._saved_state: SavedState | None = None
+        self._blockers: Blockers | None = None
         self._migration: Migration | None = None
         self._incoming: Incoming | None = None
 
@@ -125,6 +144,19 @@ class Machine:
             from machine.cpu.x86 import X86Cpu
 
             self.cpus = [X86Cpu(index, self.memory) for index in range(self._cpu_count)]
+        if "ISA" in board.buses:
+            self._build_isa()
+
+    def _build_isa(self) -> None:
+        """The clock, and the serial ports that the user asked for."""
+        from machine.devices.mc146818rtc import MC146818RTC, Mc146818Rtc
+        from machine.devices.serial import PORT_COUNT, SERIAL, Serial16550
+
+        self.board_states.append((MC146818RTC, Mc146818Rtc(self.rtc_clock)))
+        for chardev in self.serials[:PORT_COUNT]:
+            if chardev is not None:
+                self.board_states.append((SERIAL, Serial16550(chardev)))
+                self.serial_count += 1
 
     def _map_ram(self, board: Board) -> None:
         try:
@@ -161,22 +193,20 @@ class Machine:
             QemuError: of the first drive whose place the board doesn't have; its option's
                 text stands before QEMU's words.
         """
-        from machine.devices import storage
-
+        kinds = self.board.buses
         for drive in sorted(self.drives.drives, key=_board_order):
             place = (drive.interface, drive.bus, drive.unit)
             path = self._unattached_path(drive)
             if drive.interface == "virtio":
                 try:
-                    options = {"driver": "virtio-blk-pci", "drive": drive.backend.name}
-                    storage.realize(self, options, self.next_device_path(""))
+                    self.plugs.plug({"driver": "virtio-blk-pci", "drive": drive.backend.name})
                 except QemuError as error:
                     raise QemuError(f"{drive.text}: {error}") from error
-            elif drive.interface == "ide" and "IDE" in self.buses and drive.bus < 2:
+            elif drive.interface == "ide" and "IDE" in kinds and drive.bus < 2:
                 self.ide_units_used += 1
                 is_cd = drive.media == "cdrom"
                 drive.backend.attach(path, removable=is_cd, has_tray=is_cd)
-            elif drive.interface == "floppy" and "floppy-bus" in self.buses and drive.unit < 2:
+            elif drive.interface == "floppy" and "floppy-bus" in kinds and drive.unit < 2:
                 drive.backend.attach(path, removable=True)
             elif drive.interface not in ("none", "sd") or (drive.interface == "sd" and drive.text):
                 where = "if={},bus={},unit={}".format(*place)
@@ -186,14 +216,70 @@ class Machine:
         first = 23 if drive.interface == "ide" else 16
         return f"/machine/unattached/device[{first + 2 * drive.bus + drive.unit}]"
 
-    def next_device_path(self, id: str) -> str:
-        """The place of a new device in the object tree."""
-        if id:
-            self._device_ids.append(id)
-            return f"/machine/peripheral/{id}"
-        path = f"/machine/peripheral-anon/device[{self._devices}]"
-        self._devices += 1
-        return path
+    # --- rooms that are made when they are first asked for
+
+    @property
+    def network(self) -> Network:
+        """Network cards and back ends."""
+        if self._network is None:
+            from machine.net import Network
+
+            self._network = Network()
+            self._network.is_running = self.is_running
+        return self._network
+
+    @property
+    def objects(self) -> Objects:
+        """The objects beside the machine."""
+        if self._objects is None:
+            from machine.qom.objects import Objects
+
+            self._objects = Objects(self)
+        return self._objects
+
+    @property
+    def plugs(self) -> Plugs:
+        """The devices that were plugged in."""
+        if self._plugs is None:
+            from machine.devices.qdev import Plugs
+
+            self._plugs = Plugs(self)
+        return self._plugs
+
+    @property
+    def rtc_clock(self) -> RtcClock:
+        """The guest's wall clock."""
+        if self._rtc_clock is None:
+            from machine.rtc import RtcClock
+
+            base, is_local, follows_guest = self._rtc_options
+            self._rtc_clock = RtcClock(
+                self.wall_clock_ns,
+                self.clock,
+                base=base,
+                is_local=is_local,
+                follows_guest=follows_guest,
+            )
+        return self._rtc_clock
+
+    def set_rtc(self, *, base: int | None, is_local: bool, follows_guest: bool) -> None:
+        """Choose the date that the machine begins with; see `machine.rtc.RtcClock`."""
+        self._rtc_options = (base, is_local, follows_guest)
+        self._rtc_clock = None
+
+    @property
+    def has_saved_state(self) -> bool:
+        """Whether somebody asked for `saved_state` already."""
+        return self._saved_state is not None
+
+    @property
+    def states(self) -> Iterator[tuple[VMStateDescription, Any, str]]:
+        """What is saved of the devices: the description, who has the attributes, the bus path."""
+        for description, state in self.board_states:
+            yield description, state, ""
+        for device in self.plugs.devices if self._plugs is not None else ():
+            for description, state in device.states:
+                yield description, state, device.bus_path
 
     @property
     def saved_state(self) -> SavedState:
@@ -203,6 +289,16 @@ class Machine:
 
             self._saved_state = SavedState(self)
         return self._saved_state
+
+    @property
+    def blockers(self) -> Blockers:
+        """Reasons why the machine can't be saved."""
+        if self._blockers is None:
+            from machine.vmstate.blockers import Blockers
+
+            only_migratable = self.switches.get("only-migratable", False)
+            self._blockers = Blockers(only_migratable=only_migratable)
+        return self._blockers
 
     @property
     def migration(self) -> Migration:
@@ -247,6 +343,8 @@ class Machine:
                 self.events.emit("STOP")
         if self.guest is not None:
             self.guest.set_running(self.is_running)
+        if self._network is not None:
+            self._network.set_running(self.is_running)
 
     def stop(self, state: RunState = RunState.PAUSED) -> None:
         """Stop a running machine; one that is stopped keeps its reason."""
@@ -281,6 +379,8 @@ class Machine:
 
     def reset_devices(self) -> None:
         """Put processors and loaded images back to their first state; RAM keeps its content."""
+        if self._plugs is not None:
+            self._plugs.reset()
         for cpu in self.cpus:
             cpu.reset()
         if self.guest is not None:
@@ -305,11 +405,15 @@ class Machine:
             node.write_back()
 
     def close(self) -> None:
-        """Close all drives.
+        """Close all drives, and what else has files and sockets.
 
         Raises:
             QemuError: a drive can't be written.
         """
+        if self._objects is not None:
+            self._objects.close()
+        if self._network is not None:
+            self._network.close()
         self.graph.close()
 
     def set_head(self, tag: str, nodes: Sequence[BlockNode]) -> None:
@@ -368,25 +472,40 @@ class Machine:
 
         return describe(self, topic)
 
+    def find_chardev(self, label: str) -> Chardev | None:
+        """The character device of this name."""
+        return next((each for each in self.chardevs if each.label == label), None)
+
+    def drop_drive(self, backend: Backend) -> None:
+        """The device of a drive is gone, and takes the drive with it."""
+        backend.device = None
+        self.drives.backends.remove(backend)
+        self.drives.drives = [each for each in self.drives.drives if each.backend is not backend]
+        node = backend.remove()
+        if node is not None and not node.monitor_owned:
+            self.graph.remove(node)
+
     def option_ids(self, group: str) -> list[str]:
         """The ids that options of a group have taken."""
-        return list(self.device_ids()) if group == "device" else []
+        return self.netdev_ids() if group == "netdev" else []
 
     def device_ids(self) -> list[str]:
         """The ids of the devices that were plugged in."""
-        return list(self._device_ids)
+        if self._plugs is None:
+            return []
+        return [device.id for device in self._plugs.devices if device.id]
 
     def object_ids(self) -> list[str]:
-        """The ids of the objects; none can be made yet."""
-        return []
+        """The ids of the objects."""
+        return [] if self._objects is None else [each.id for each in self._objects]
 
     def netdev_ids(self) -> list[str]:
-        """The ids of the network back ends; none can be made yet."""
-        return []
+        """The ids of the network back ends."""
+        return [] if self._network is None else [each.name for each in self._network.netdevs]
 
     def link_names(self) -> list[str]:
         """What ``set_link`` takes: back ends and network devices."""
-        return []
+        return [] if self._network is None else [each.name for each in self._network.clients]
 
     def block_device_names(self) -> list[str]:
         """The ids of all drives."""

@@ -67,6 +67,11 @@ class OutputQueue:
     def is_empty(self) -> bool:
         return not self._waiting
 
+    @property
+    def waiting_size(self) -> int:
+        """Bytes that are not gone yet."""
+        return len(self._waiting)
+
     def write(self, data: bytes) -> None:
         if self._is_broken:
             return

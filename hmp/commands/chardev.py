@@ -6,7 +6,19 @@ import os
 
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
-from hmp.commands.unavailable import unavailable
+from machine.chardev_options import (
+    HELP,
+    ChardevOptions,
+    ChardevSyntaxError,
+    describe_options,
+    parse_chardev,
+)
+from machine.chardev_plug import (
+    add_chardev,
+    change_chardev,
+    find_ring_buffer,
+    remove_chardev,
+)
 from machine.child_order import children_in_order
 
 TYPE_CHECKING = False
@@ -53,27 +65,92 @@ def info_chardev(monitor: Monitor) -> None:
         monitor.print_line(f"{label}: filename={shown[label]}")
 
 
+def chardev_add(monitor: Monitor, *, args: str) -> None:
+    options = _options(monitor, args)
+    if options is not None:
+        add_chardev(monitor.machine, options, monitor.print_line)
+
+
+def chardev_change(monitor: Monitor, *, id: str, args: str) -> None:
+    options = _options(monitor, args, label=id)
+    if options is not None:
+        change_chardev(monitor.machine, options, monitor.print_line)
+
+
+def chardev_remove(monitor: Monitor, *, id: str) -> None:
+    remove_chardev(monitor.machine, id)
+
+
+def chardev_send_break(monitor: Monitor, *, id: str) -> None:
+    device = monitor.machine.find_chardev(id)
+    if device is None:
+        raise QemuError(f"Chardev '{id}' not found")
+    device.receive_break()
+
+
+def ringbuf_write(monitor: Monitor, *, device: str, data: str) -> None:
+    """The text as it is typed, in the terminal's encoding."""
+    found = find_ring_buffer(monitor.machine, device)
+    found.write(data.encode("utf-8", "surrogateescape"))
+
+
+def ringbuf_read(monitor: Monitor, *, device: str, size: int) -> None:
+    """What can't be printed comes in octal, a backslash twice."""
+    found = find_ring_buffer(monitor.machine, device)
+    if not size:
+        raise QemuError("size must be greater than zero")
+    text = found.read(size).decode("utf-8", "replace")
+    shown = [
+        "\\\\" if c == "\\" else f"\\{ord(c):03o}" if (c < " " and c != "\n") or c == "\x7f" else c
+        for c in text
+    ]
+    monitor.print_line("".join(shown))
+
+
+def _options(monitor: Monitor, text: str, label: str | None = None) -> ChardevOptions | None:
+    """What a text asks for; None where it asked for help, which it got.
+
+    Raises:
+        QemuError: it can't be.
+    """
+    for each in text.split(","):
+        if each in ("help", "?"):
+            if text in ("help", "?"):
+                monitor.print_line("Available chardev backend types: ")
+                for name in HELP:
+                    monitor.print_line(f"  {name}")
+                return None
+            for line in describe_options():
+                monitor.print_line(line)
+            raise QemuError("Parsing chardev args failed")
+    try:
+        return parse_chardev(text, monitor.machine.report, label)
+    except ChardevSyntaxError as error:
+        monitor.print_line(str(error))
+        raise QemuError("Parsing chardev args failed") from error
+
+
 COMMANDS = (
     Command(
         name="chardev-add",
         args_type="args:s",
         params="args",
         help="add chardev",
-        run=unavailable,
+        run=chardev_add,
     ),
     Command(
         name="chardev-change",
         args_type="id:s,args:s",
         params="id args",
         help="change chardev",
-        run=unavailable,
+        run=chardev_change,
     ),
     Command(
         name="chardev-remove",
         args_type="id:s",
         params="id",
         help="remove chardev",
-        run=unavailable,
+        run=chardev_remove,
         complete=complete_chardev,
     ),
     Command(
@@ -81,7 +158,7 @@ COMMANDS = (
         args_type="id:s",
         params="id",
         help="send a break on chardev",
-        run=unavailable,
+        run=chardev_send_break,
         complete=complete_chardev,
     ),
     Command(
@@ -89,7 +166,7 @@ COMMANDS = (
         args_type="device:s,data:s",
         params="device data",
         help="Write to a ring buffer character device",
-        run=unavailable,
+        run=ringbuf_write,
         complete=complete_ring_buffer,
     ),
     Command(
@@ -97,7 +174,7 @@ COMMANDS = (
         args_type="device:s,size:i",
         params="device size",
         help="Read from a ring buffer character device",
-        run=unavailable,
+        run=ringbuf_read,
         complete=complete_ring_buffer,
     ),
     Command(

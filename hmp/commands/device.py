@@ -19,6 +19,14 @@ def complete_device(machine: Machine, words: Sequence[str]) -> Completion:
     return Completion.of(words[-1], machine.device_ids() if len(words) == 1 else ())
 
 
+def device_add(monitor: Monitor, *, device: dict[str, str]) -> None:
+    monitor.machine.plugs.plug(device, is_hotplug=True)
+
+
+def device_del(monitor: Monitor, *, id: str) -> None:
+    monitor.machine.plugs.unplug(id)
+
+
 def pcie_aer_inject_error(
     monitor: Monitor,
     *,
@@ -94,14 +102,14 @@ COMMANDS = (
         args_type="device:O",
         params="driver[,prop=value][,...]",
         help="add device, like -device on the command line",
-        run=unavailable,
+        run=device_add,
     ),
     Command(
         name="device_del",
         args_type="id:s",
         params="device",
         help="remove device",
-        run=unavailable,
+        run=device_del,
         complete=complete_device,
     ),
     Command(

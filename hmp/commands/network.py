@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
-from hmp.commands.description import has_none, print_description
+from hmp.commands.description import print_description
 from hmp.commands.unavailable import unavailable
 
 TYPE_CHECKING = False
@@ -26,10 +26,52 @@ def complete_link(machine: Machine, words: Sequence[str]) -> Completion:
     return Completion.of(words[-1], ("on", "off") if len(words) == 2 else ())
 
 
-def announce_self(monitor: Monitor, *, interfaces: str | None, id: str | None) -> None:
-    """Without a network card there is nobody to announce."""
-    if not has_none(monitor, "network"):
+def netdev_add(monitor: Monitor, *, netdev: dict[str, str]) -> None:
+    from machine.net_options import HELP, add_netdev
+
+    if netdev.get("type") in ("help", "?"):
+        monitor.print_line("Available netdev backend types:")
+        for name in HELP:
+            monitor.print_line(name)
+        return
+    add_netdev(monitor.machine, netdev)
+
+
+def netdev_del(monitor: Monitor, *, id: str) -> None:
+    from machine.net_options import delete_netdev
+
+    delete_netdev(monitor.machine, id)
+
+
+def set_link(monitor: Monitor, *, name: str, up: bool) -> None:
+    monitor.machine.network.set_link(name, up)
+
+
+def hostfwd_add(monitor: Monitor, *, arg1: str, arg2: str | None) -> None:
+    _forward(monitor, arg1, arg2)
+
+
+def hostfwd_remove(monitor: Monitor, *, arg1: str, arg2: str | None) -> None:
+    _forward(monitor, arg1, arg2)
+
+
+def _forward(monitor: Monitor, arg1: str, arg2: str | None) -> None:
+    """Nobody answers behind a `user` back end, so there is nowhere to forward to."""
+    users = [each.name for each in monitor.machine.network.netdevs if each.kind == "user"]
+    if arg2 is not None and arg1 not in users:
+        monitor.print_line(f"unrecognized netdev id '{arg1}'")
+    elif not users:
+        monitor.print_line("user mode network stack not in use")
+    else:
         unavailable(monitor)
+
+
+def announce_self(monitor: Monitor, *, interfaces: str | None, id: str | None) -> None:
+    from machine.migration.announce import announce
+
+    names = None if interfaces is None else interfaces.split(",")
+    parameters = monitor.machine.migration.announce_parameters
+    announce(monitor.machine, parameters, names, id or "")
 
 
 def info_network(monitor: Monitor) -> None:
@@ -67,14 +109,14 @@ COMMANDS = (
         args_type="netdev:O",
         params="[user|tap|socket|stream|dgram|vde|bridge|hubport|netmap|vhost-user],id=str[,prop=value][,...]",
         help="add host network device",
-        run=unavailable,
+        run=netdev_add,
     ),
     Command(
         name="netdev_del",
         args_type="id:s",
         params="id",
         help="remove host network device",
-        run=unavailable,
+        run=netdev_del,
         complete=complete_netdev,
     ),
     Command(
@@ -82,7 +124,7 @@ COMMANDS = (
         args_type="name:s,up:b",
         params="name on|off",
         help="change the link status of a network adapter",
-        run=unavailable,
+        run=set_link,
         complete=complete_link,
     ),
     Command(
@@ -90,14 +132,14 @@ COMMANDS = (
         args_type="arg1:s,arg2:s?",
         params="[netdev_id] [tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport",
         help="redirect TCP or UDP connections from host to guest (requires -net user)",
-        run=unavailable,
+        run=hostfwd_add,
     ),
     Command(
         name="hostfwd_remove",
         args_type="arg1:s,arg2:s?",
         params="[netdev_id] [tcp|udp]:[hostaddr]:hostport",
         help="remove host-to-guest TCP or UDP redirection",
-        run=unavailable,
+        run=hostfwd_remove,
     ),
     Command(
         name="announce_self",

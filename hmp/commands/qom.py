@@ -14,8 +14,64 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 
+_HELP_WORDS = ("help", "?")
+
+
 def complete_object(machine: Machine, words: Sequence[str]) -> Completion:
     return Completion.of(words[-1], machine.object_ids() if len(words) == 1 else ())
+
+
+def object_add(monitor: Monitor, *, object: str) -> None:
+    from machine.keyval import parse_json, parse_keyval
+    from machine.qom.objects import source_of
+    from machine.qom.types import TYPES
+
+    objects = monitor.machine.objects
+    first, comma, rest = object.partition(",")
+    kind = first.removeprefix("qom-type=")
+    if first in _HELP_WORDS:
+        monitor.print_line("List of user creatable objects:")
+        _print_lines(monitor, objects.describe_types())
+    elif comma and kind in TYPES and set(rest.split(",")) & set(_HELP_WORDS):
+        lines = objects.describe_type(kind)
+        none = f"There are no options for {kind}."
+        monitor.print_line(f"{kind} options:" if lines else none)
+        _print_lines(monitor, lines)
+    elif object.startswith("{"):
+        objects.add(parse_json(object), source_of(object))
+    else:
+        objects.add(parse_keyval(object, "qom-type"), source_of(object))
+
+
+def object_del(monitor: Monitor, *, id: str) -> None:
+    monitor.machine.objects.delete(id)
+
+
+def _print_lines(monitor: Monitor, lines: Sequence[str]) -> None:
+    for line in lines:
+        monitor.print_line(line)
+
+
+def qom_list(monitor: Monitor, *, path: str | None) -> None:
+    """The properties at a path; without one, where the tree begins."""
+    from machine.qom.tree import list_properties
+
+    if path is None:
+        monitor.print_line("/")
+    else:
+        _print_lines(monitor, list_properties(monitor.machine, path))
+
+
+def qom_get(monitor: Monitor, *, path: str, property: str) -> None:
+    from machine.qom.tree import get_property, to_json
+
+    monitor.print_line(to_json(get_property(monitor.machine, path, property)))
+
+
+def qom_set(monitor: Monitor, *, json: bool, path: str, property: str, value: str) -> None:
+    from machine.qom.tree import set_property
+
+    set_property(monitor.machine, path, property, value, is_json=json)
 
 
 def info_iothreads(monitor: Monitor) -> None:
@@ -28,14 +84,14 @@ COMMANDS = (
         args_type="object:S",
         params="[qom-type=]type,id=str[,prop=value][,...]",
         help="create QOM object",
-        run=unavailable,
+        run=object_add,
     ),
     Command(
         name="object_del",
         args_type="id:s",
         params="id",
         help="destroy QOM object",
-        run=unavailable,
+        run=object_del,
         complete=complete_object,
     ),
     Command(
@@ -43,21 +99,21 @@ COMMANDS = (
         args_type="path:s?",
         params="path",
         help="list QOM properties",
-        run=unavailable,
+        run=qom_list,
     ),
     Command(
         name="qom-get",
         args_type="path:s,property:s",
         params="path property",
         help="print QOM property",
-        run=unavailable,
+        run=qom_get,
     ),
     Command(
         name="qom-set",
         args_type="json:-j,path:s,property:s,value:S",
         params="[-j] path property value",
         help=("set QOM property.\n\t\t\t-j: the value is specified in json format."),
-        run=unavailable,
+        run=qom_set,
     ),
 )
 

@@ -7,6 +7,7 @@ import errno
 from blockdev.errors import QemuError
 from machine.cpu.scripted import BLOCK_SIZE, ScriptedCpu
 from machine.cpu.slices import GuestSlices
+from machine.devices.qdev import DeviceModel
 from machine.memory import PAGE_SIZE
 from machine.runstate import RunState
 
@@ -15,38 +16,33 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from blockdev.backend import Backend
+    from machine.devices.qdev import Device
     from machine.machine import Machine
     from machine.memory import Region
 
 DRIVER = "hmp-guest"
 _NUMBERS = frozenset("base size pages-rate disk-rate disk-size".split())
-_PROPERTIES = _NUMBERS | {"driver", "id", "disk"}
 _ADDRESS_BITS = 64
 
 
-def realize(machine: Machine, options: Mapping[str, str], path: str) -> ScriptedCpu:
+def realize(machine: Machine, device: Device) -> None:
     """Plug it in; it begins when the machine runs.
 
-    Args:
-        options: as in ``-device``.  `base` and `size` name a part of RAM, all of it if missing;
-            `pages-rate` is in pages a second and `disk-rate` in bytes, 0 for as fast as it can;
-            without `pages-rate` no pages are written, and without `disk`, a drive's id, no
-            blocks.
-        path: the device's place in the object tree.
+    Its properties `base` and `size` name a part of RAM, all of it if missing; `pages-rate` is in
+    pages a second and `disk-rate` in bytes, 0 for as fast as it can; without `pages-rate` no
+    pages are written, and without `disk`, a drive's id, no blocks.
 
     Raises:
         QemuError: there is one already, or it can't have what it is to write to.
     """
-    for name in options:
-        if name not in _PROPERTIES:
-            raise QemuError(f"Property '{DRIVER}.{name}' not found")
+    options = device.options
     numbers = {name: _number(name, options[name]) for name in _NUMBERS if name in options}
     if machine.guest is not None:
         raise QemuError(f"at most one {DRIVER} device is permitted")
     base, size = _part_of_ram(machine, numbers)
     disk = _disk(machine, options["disk"]) if "disk" in options else None
     if disk is not None and disk.device is None:
-        disk.attach(path, removable=False)
+        disk.attach(device.path, removable=False)
 
     def disk_failed(error: QemuError) -> bool:
         # QEMU's ``werror=enospc``: the user can make room; the guest hears of all the rest.
@@ -73,7 +69,6 @@ def realize(machine: Machine, options: Mapping[str, str], path: str) -> Scripted
     )
     machine.guest = GuestSlices(machine.loop, machine.clock, cpu, failed=slice_failed)
     machine.guest.set_running(machine.is_running)
-    return cpu
 
 
 def _number(name: str, text: str) -> int:
@@ -118,3 +113,6 @@ def _disk(machine: Machine, name: str) -> Backend:
     if backend.node.size < BLOCK_SIZE:
         raise QemuError(f"the disk has less than {BLOCK_SIZE} bytes")
     return backend
+
+
+MODELS = {DRIVER: DeviceModel(DRIVER, "", "disk " + " ".join(_NUMBERS), realize)}

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 
 from blockdev.errors import QemuError
+from machine.devices.qdev import DeviceModel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from machine.devices.qdev import Device
     from machine.machine import Machine
     from machine.memory import Memory
 
-_PROPERTIES = frozenset("driver id file addr force-raw data data-len data-be cpu-num".split())
+_PROPERTIES = "file addr force-raw data data-len data-be cpu-num"
 
 
 class Rom:
@@ -41,15 +43,13 @@ class Rom:
                 region.block.write(region.offset + start - region.base, data)
 
 
-def realize(machine: Machine, options: Mapping[str, str]) -> None:
+def realize(machine: Machine, device: Device) -> None:
     """Read the file and keep its bytes for the resets to come, the first of which is near.
 
     Raises:
         QemuError: in QEMU's words, as its device looks at its properties.
     """
-    for name in options:
-        if name not in _PROPERTIES:
-            raise QemuError(f"Property 'loader.{name}' not found")
+    options = device.options
     is_raw = options.get("force-raw", "off")
     if is_raw not in ("on", "off"):
         raise QemuError("Parameter 'force-raw' expects 'on' or 'off'")
@@ -86,3 +86,6 @@ def _read(filename: str, *, limit: int) -> bytes:
     except OSError:
         pass  # QEMU has one sentence for all that can be wrong here
     raise QemuError(f"Cannot load specified image {filename}")
+
+
+MODELS = {"loader": DeviceModel("loader", "", _PROPERTIES, realize)}

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 from blockdev.backend import Backend
 from blockdev.errors import QemuError
+from machine.devices.bus import Bus
+from machine.devices.qdev import DeviceModel
 from machine.vmstate.description import VMStateDescription
 from machine.vmstate.fields import Bool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from machine.devices.qdev import Device
     from machine.machine import Machine
 
 # The state of a drive's tray, which the drive's own section will hold one day.
 TRAY = VMStateDescription(name="tray", fields=(Bool("tray_open"), Bool("is_locked")))
 
-_COMMON = frozenset("driver id bus drive".split())
 
-
-class StorageModel:
+class StorageModel(DeviceModel):
     """A device model that holds a medium.
 
     Args:
@@ -37,15 +36,7 @@ class StorageModel:
         properties: further properties that are accepted.
     """
 
-    __slots__ = (
-        "bus",
-        "child",
-        "name",
-        "properties",
-        "removable",
-        "takes_read_only",
-        "without_drive",
-    )
+    __slots__ = ("child", "removable", "takes_read_only", "without_drive")
 
     def __init__(
         self,
@@ -58,17 +49,66 @@ class StorageModel:
         takes_read_only: bool = True,
         properties: str = "",
     ) -> None:
-        self.name = name
-        self.bus = bus
+        super().__init__(name, bus, f"drive {_DISK} {properties}", self.plug_in)
         self.removable = removable
         self.without_drive = without_drive
         self.child = child
         self.takes_read_only = takes_read_only
-        self.properties = _COMMON | frozenset(properties.split())
+
+    def plug_in(self, machine: Machine, device: Device) -> None:
+        """Attach the drive that the options name.
+
+        Raises:
+            QemuError: there is no such drive, or it can't be used; QEMU's words.
+        """
+        if self.bus == "IDE":
+            if machine.ide_units_used >= _UNITS_ON_IDE_BUSES:
+                raise QemuError("IDE unit 1 is in use")
+            machine.ide_units_used += 1
+        path = device.path
+        shown = f"{path}/{self.child}" if self.child else device.id or path
+        backend = self._backend(machine, device.options.get("drive"))
+        if backend is None:
+            backend = Backend("", None)
+        elif not self.removable:
+            if backend.node is None:
+                raise QemuError("Device needs media, but drive is empty")
+            if backend.is_read_only and not self.takes_read_only:
+                raise QemuError("Block node is read-only")
+        has_tray = self.removable and self.bus != "floppy-bus"
+        backend.attach(shown, removable=self.removable, has_tray=has_tray)
+        if backend not in machine.drives.backends:
+            machine.drives.backends.append(backend)
+        device.undo.append(lambda: machine.drop_drive(backend))
+
+    def _backend(self, machine: Machine, name: str | None) -> Backend | None:
+        if not name:
+            if self.without_drive:
+                raise QemuError(self.without_drive)
+            return None
+        backend = machine.drives.backend(name)
+        if backend is None:
+            node = machine.graph.find(name)
+            if node is None:
+                owner = "virtio-blk-device" if self.child else self.name
+                raise QemuError(f"Property '{owner}.drive' can't find value '{name}'")
+            # A node given by name gets a backend without one of its own.
+            backend = Backend("", node)
+        return backend
 
 
-_DISK = "logical_block_size physical_block_size serial bootindex share-rw write-cache"
-MODELS = {
+def _plug_controller(machine: Machine, device: Device) -> None:
+    """It brings a bus of its own."""
+    scsi = sum(bus.kind == "SCSI" for bus in machine.buses)
+    bus = Bus(f"{device.id}.0" if device.id else f"scsi.{scsi}", "SCSI", device)
+    machine.buses.append(bus)
+    device.undo.append(lambda: machine.buses.remove(bus))
+
+
+_DISK = "bootindex logical_block_size physical_block_size serial share-rw write-cache"
+_UNITS_ON_IDE_BUSES = 4
+_CONTROLLER = "iothread num_queues max_sectors cmd_per_lun disable-legacy disable-modern"
+MODELS: dict[str, DeviceModel] = {
     model.name: model
     for model in (
         StorageModel(
@@ -76,96 +116,27 @@ MODELS = {
             "PCI",
             without_drive="drive property not set",
             child="virtio-backend",
-            properties=_DISK + " addr scsi num-queues iothread disable-legacy disable-modern",
+            properties="scsi num-queues iothread disable-legacy disable-modern",
         ),
         StorageModel(
             "ide-hd",
             "IDE",
             without_drive="No drive specified",
             takes_read_only=False,
-            properties=_DISK + " unit model ver wwn",
+            properties="unit model ver wwn",
         ),
-        StorageModel("ide-cd", "IDE", removable=True, properties=_DISK + " unit model ver wwn"),
+        StorageModel("ide-cd", "IDE", removable=True, properties="unit model ver wwn"),
         StorageModel(
             "scsi-hd",
             "SCSI",
             without_drive="drive property not set",
-            properties=_DISK + " scsi-id lun channel vendor product",
+            properties="scsi-id lun channel vendor product",
         ),
-        StorageModel("scsi-cd", "SCSI", removable=True, properties=_DISK + " scsi-id lun channel"),
-        StorageModel("floppy", "floppy-bus", removable=True, properties=_DISK + " unit drive-type"),
+        StorageModel("scsi-cd", "SCSI", removable=True, properties="scsi-id lun channel"),
+        StorageModel("floppy", "floppy-bus", removable=True, properties="unit drive-type"),
+        *(
+            DeviceModel(name, "PCI", _CONTROLLER, _plug_controller)
+            for name in ("lsi53c895a", "lsi53c810", "virtio-scsi-pci")
+        ),
     )
 }
-
-# Other names of models.
-ALIASES = {
-    "lsi": "lsi53c895a",
-    "virtio-blk": "virtio-blk-pci",
-    "virtio-scsi": "virtio-scsi-pci",
-}
-
-# Controllers that bring a bus of their own.
-CONTROLLERS = {"lsi53c895a": "SCSI", "lsi53c810": "SCSI", "virtio-scsi-pci": "SCSI"}
-
-_UNITS_ON_IDE_BUSES = 4
-
-
-def realize(machine: Machine, options: Mapping[str, str], path: str) -> None:
-    """Plug a storage device in.
-
-    Args:
-        options: as in ``-device``; "driver" is one of `MODELS` or `CONTROLLERS`.
-        path: the device's place in the object tree.
-
-    Raises:
-        QemuError: no such bus, drive or property, or the drive can't be used; QEMU's words.
-    """
-    driver = options["driver"]
-    if driver in CONTROLLERS:
-        _check_bus(machine, "PCI", driver)
-        machine.buses.add(CONTROLLERS[driver])
-        return
-    model = MODELS[driver]
-    _check_bus(machine, model.bus, driver)
-    for name in options:
-        if name not in model.properties:
-            raise QemuError(f"Property '{driver}.{name}' not found")
-    if model.bus == "IDE":
-        if machine.ide_units_used >= _UNITS_ON_IDE_BUSES:
-            raise QemuError("IDE unit 1 is in use")
-        machine.ide_units_used += 1
-    shown = f"{path}/{model.child}" if model.child else options.get("id", path)
-    backend = _drive(machine, model, options)
-    if backend is None:
-        backend = Backend("", None)
-        machine.drives.backends.append(backend)
-    elif not model.removable:
-        if backend.node is None:
-            raise QemuError("Device needs media, but drive is empty")
-        if backend.is_read_only and not model.takes_read_only:
-            raise QemuError("Block node is read-only")
-    has_tray = model.removable and model.bus != "floppy-bus"
-    backend.attach(shown, removable=model.removable, has_tray=has_tray)
-
-
-def _check_bus(machine: Machine, bus: str, driver: str) -> None:
-    if bus not in machine.buses:
-        raise QemuError(f"No '{bus}' bus found for device '{driver}'")
-
-
-def _drive(machine: Machine, model: StorageModel, options: Mapping[str, str]) -> Backend | None:
-    name = options.get("drive")
-    if not name:
-        if model.without_drive:
-            raise QemuError(model.without_drive)
-        return None
-    backend = machine.drives.backend(name)
-    if backend is None:
-        node = machine.graph.find(name)
-        if node is None:
-            owner = "virtio-blk-device" if model.child else model.name
-            raise QemuError(f"Property '{owner}.drive' can't find value '{name}'")
-        # A node given by name gets a backend without one of its own.
-        backend = Backend("", node)
-        machine.drives.backends.append(backend)
-    return backend

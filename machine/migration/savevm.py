@@ -43,13 +43,15 @@ class SavedState:
             suppress_vmdesc=options.get("suppress-vmdesc", False),
         )
         self.global_state = GlobalState(always_stored=self.switches.store_global_state)
-        self.registry = Registry(only_migratable=options.get("only-migratable", False))
+        self.registry = Registry(blockers=machine.blockers)
         self.ram = RamState(machine.memory, lambda: machine.is_running)
         self.registry.register(TIMER, TimerState(machine.clock), section_id=_TIMER_SECTION)
         self.registry.register_live("ram", 4, self.ram, section_id=_RAM_SECTION)
         for backend in machine.drives.backends:
             if backend.has_tray:
                 self.registry.register(TRAY, backend)
+        for description, state, path in machine.states:
+            self.registry.register(description, state, path=path)
         self.registry.register(GLOBALSTATE, self.global_state, section_id=_GLOBALSTATE_SECTION)
 
 

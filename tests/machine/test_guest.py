@@ -15,7 +15,6 @@ from blockdev.errors import QemuError
 from machine.boards import BOARDS
 from machine.clock import VirtualClock
 from machine.cpu.scripted import BLOCK_SIZE, MAGIC
-from machine.devices import guest
 from machine.machine import Machine
 from machine.memory import PAGE_SIZE
 from machine.runstate import RunState
@@ -37,7 +36,7 @@ def make(tmp_path: Path | None = None, **options: str) -> Machine:
             {"if": "none", "id": "d0", "file": str(tmp_path / "disk.raw"), "format": "raw"}
         )
     named = {name.replace("_", "-"): value for name, value in options.items()}
-    guest.realize(machine, {"driver": "hmp-guest", **named}, "/machine/peripheral/g")
+    machine.plugs.plug({"driver": "hmp-guest", "id": "g", **named})
     machine.reset_devices()
     machine.cont()
     advance(machine, 0)

@@ -1,0 +1,374 @@
+"""What is plugged into the machine: objects, network, character devices, devices.
+
+QEMU checks the options while it takes the command line apart, makes back ends before its monitor
+greets, and devices after that.
+"""
+
+from __future__ import annotations
+
+import os
+
+from blockdev.errors import QemuError
+from hmp.option_list import BadIdentifier, is_identifier, parse_options
+from hmp.option_values import Blame, HelpAnswer, about, from_json
+from hmp.options import Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from machine.chardev import Chardev
+    from machine.chardev_options import ChardevOptions
+    from machine.machine import Machine
+    from machine.qom.object_type import ObjectType
+
+_HELP_WORDS = ("help", "?")
+# What needs other back ends, and so is made after them.
+_LATE_OBJECTS = ("filter-", "memory-backend-", "rng-egd", "colo-compare", "cryptodev-vhost-user")
+_NIC_KEYS = ("model", "mac", "macaddr", "addr", "vectors")
+_NIC_MODELS = (
+    "e1000 e1000-82544gc e1000-82545em e1000e i82550 i82551 i82557a i82557b i82557c i82558a "
+    "i82558b i82559a i82559b i82559c i82559er i82562 i82801 ne2k_pci pcnet pvrdma rtl8139 tulip "
+    "virtio-net-pci virtio-net-pci-non-transitional virtio-net-pci-transitional vmxnet3"
+).split()
+
+
+class Nic:
+    """A network card of the board that ``-nic`` or ``-net nic`` asks for.
+
+    Attributes:
+        netdev: what it is plugged into; "" for nothing.
+        mac: empty for the next free address.
+        name: in a warning.
+    """
+
+    __slots__ = ("mac", "model", "name", "netdev")
+
+    def __init__(self, options: Mapping[str, str], netdev: str, name: str) -> None:
+        self.model = options.get("model", "")
+        self.mac = options.get("mac", options.get("macaddr", ""))
+        self.netdev = netdev
+        self.name = name
+
+
+class PlugOptions:
+    """The options of one command line, in order.
+
+    Args:
+        program: what begins a message on stderr.
+        complain: takes a line for stderr.
+        tell: takes a line for stdout.
+
+    Attributes:
+        device_options: of each ``-device``, with its text.
+    """
+
+    def __init__(
+        self, program: str, complain: Callable[[str], object], tell: Callable[[str], object]
+    ) -> None:
+        self._program = program
+        self._complain = complain
+        self._tell = tell
+        self.device_options: list[tuple[dict[str, str], str]] = []
+        self._objects: list[tuple[ObjectType, str, dict[str, Any]]] = []
+        self._chardevs: list[tuple[ChardevOptions, str]] = []
+        self._serials: list[tuple[str, str]] = []
+        self._netdevs: list[tuple[dict[str, str], str]] = []
+        self._nic_options: list[tuple[dict[str, str], str]] = []
+        self._net_options: list[tuple[dict[str, str], str]] = []
+        self._nics: list[Nic] = []
+        self._has_net = False
+        self._names_made = 0
+        self.takers: dict[str, Callable[[Option], None]] = {
+            "chardev": self._take_chardev,
+            "device": self._take_device,
+            "net": self._take_net,
+            "netdev": self._take_netdev,
+            "nic": self._take_nic,
+            "object": self._take_object,
+            "serial": self._take_serial,
+        }
+
+    # --- options, one by one
+
+    def _options(self, option: Option, first: str) -> dict[str, str]:
+        """An option's list of values; of one given twice the later counts, of ids the first."""
+
+        def warn(text: str) -> None:
+            self._complain(f"{self._program}: {option.text}: warning: {text}")
+
+        pairs = parse_options(option.value, first, warn)
+        found = dict(pairs)
+        ids = [value for key, value in pairs if key == "id"]
+        if ids:
+            found["id"] = ids[0]
+            if not is_identifier(ids[0]):
+                raise about(option, BadIdentifier())
+        return found
+
+    def _take_device(self, option: Option) -> None:
+        is_json = option.value.startswith("{")
+        options = from_json(option) if is_json else self._options(option, "driver")
+        id = options.get("id")
+        if id and any(other.get("id") == id for other, _ in self.device_options):
+            raise about(option, QemuError(f"Duplicate ID '{id}' for device"))
+        if "driver" not in options:
+            raise about(option, QemuError("Parameter 'driver' is missing"))
+        self.device_options.append((options, option.text))
+
+    def _take_object(self, option: Option) -> None:
+        from machine.keyval import parse_json
+        from machine.qom.objects import Objects
+        from machine.qom.types import TYPES
+        from machine.schema import JSON, OPTIONS
+
+        if option.value in _HELP_WORDS:
+            lines = Objects.describe_types()
+            raise HelpAnswer("\n".join(["List of user creatable objects:", *lines]))
+        kind, _, rest = option.value.partition(",")
+        if kind in TYPES and set(rest.split(",")) & set(_HELP_WORDS):
+            lines = Objects.describe_type(kind)
+            head = f"{kind} options:" if lines else f"There are no options for {kind}."
+            raise HelpAnswer("\n".join([head, *lines]))
+        with Blame(option.text):
+            if option.value.startswith("{"):
+                made = Objects.read(parse_json(option.value), JSON)
+            else:
+                made = Objects.read(self._options_unblamed(option, "qom-type"), OPTIONS)
+            if any(other[1] == made[1] for other in self._objects):
+                raise QemuError(f"Duplicate ID '{made[1]}' for object")
+        self._objects.append(made)
+
+    def _options_unblamed(self, option: Option, first: str) -> dict[str, str]:
+        """`_options` for use inside a `Blame` of the same option."""
+        bare = Option(option.name, option.value, option.text)
+        try:
+            return self._options(bare, first)
+        except QemuError as error:
+            raise QemuError(str(error).removeprefix(f"{option.text}: ")) from error
+
+    def _take_chardev(self, option: Option) -> None:
+        from machine.chardev_options import HELP, parse_chardev
+
+        if option.value in _HELP_WORDS:
+            lines = [f"  {name}" for name in HELP]
+            raise HelpAnswer("\n".join(["Available chardev backend types: ", *lines]))
+
+        def report(text: str) -> None:
+            self._complain(f"{self._program}: {option.text}: {text}")
+
+        with Blame(option.text):
+            options = parse_chardev(option.value, report)
+            if any(other.label == options.label for other, _ in self._chardevs):
+                raise QemuError(f"Duplicate ID '{options.label}' for chardev")
+        self._chardevs.append((options, option.text))
+
+    def _take_serial(self, option: Option) -> None:
+        self._serials.append((option.value, option.text))
+
+    def _take_netdev(self, option: Option) -> None:
+        from machine.net_options import HELP, check_netdev
+
+        self._has_net = True
+        if option.value in _HELP_WORDS:
+            raise HelpAnswer("\n".join(["Available netdev backend types:", *HELP]))
+        is_json = option.value.startswith("{")
+        options = from_json(option) if is_json else self._options(option, "type")
+        with Blame(option.text):
+            check_netdev(options)
+            if any(other["id"] == options["id"] for other, _ in self._netdevs):
+                raise QemuError(f"Duplicate ID '{options['id']}' for netdev")
+        self._netdevs.append((options, option.text))
+
+    def _take_nic(self, option: Option) -> None:
+        self._has_net = True
+        if option.value == "none":
+            return
+        options = self._options(option, "type")
+        if "type" not in options:
+            options["type"] = "user"
+        if options.get("model") in _HELP_WORDS:
+            raise HelpAnswer("\n".join(["Supported NIC models:", *_NIC_MODELS]))
+        self._nic_options.append((options, option.text))
+
+    def _take_net(self, option: Option) -> None:
+        self._has_net = True
+        options = self._options(option, "type")
+        if options.get("type") != "none":
+            self._net_options.append((options, option.text))
+
+    # --- back ends, before the monitor greets
+
+    def open_back_ends(self, machine: Machine) -> None:
+        """Objects that need nothing, and character devices.
+
+        Raises:
+            QemuError: one can't be made.
+        """
+        from machine.chardev_plug import add_chardev
+
+        for type, id, values in self._objects:
+            if not type.name.startswith(_LATE_OBJECTS):
+                machine.objects.create(type, id, values)
+        for options, text in self._chardevs:
+            with Blame(text):
+                add_chardev(machine, options, self._tell)
+
+    def connect_network(self, machine: Machine, *, has_defaults: bool) -> None:
+        """The network, and the objects that look at it.
+
+        Raises:
+            QemuError: a back end can't be made.
+        """
+        from machine.net_options import add_netdev
+
+        for options, text in self._netdevs:
+            with Blame(text):
+                add_netdev(machine, options)
+        for options, text in self._nic_options:
+            with Blame(text):
+                self._add_nic(machine, options)
+        if has_defaults and not self._has_net:
+            self._net_options = [({"type": "nic"}, ""), ({"type": "user"}, "")]
+        for options, text in self._net_options:
+            with Blame(text):
+                self._add_to_hub(machine, options)
+        for type, id, values in self._objects:
+            if type.name.startswith(_LATE_OBJECTS):
+                machine.objects.create(type, id, values)
+
+    def _add_nic(self, machine: Machine, options: dict[str, str]) -> None:
+        """A back end, and a card that is plugged into it."""
+        from machine.net_options import add_netdev
+
+        _check_mac(options)
+        back_end = {key: value for key, value in options.items() if key not in _NIC_KEYS}
+        back_end.setdefault("id", self._next_name())
+        add_netdev(machine, back_end)
+        self._nics.append(Nic(options, back_end["id"], "anonymous"))
+
+    def _add_to_hub(self, machine: Machine, options: dict[str, str]) -> None:
+        """A card, or a back end, on the first hub: what ``-net`` means."""
+        from machine.net_hub import add_port
+        from machine.net_options import add_netdev, check_netdev
+
+        name = options.get("id") or self._next_name()
+        named = {**options, "id": name}
+        check_netdev(named)
+        if options["type"] != "nic":
+            peer = add_netdev(machine, named)
+            add_port(machine.network, 0, "", peer)
+            return
+        _check_mac(options)
+        netdev = options.get("netdev", "")
+        if not netdev:
+            netdev = add_port(machine.network, 0, "", None).name
+        elif machine.network.find_netdev(netdev) is None:
+            raise QemuError(f"netdev '{netdev}' not found")
+        self._nics.append(Nic(options, netdev, name))
+
+    def _next_name(self) -> str:
+        """A name for a back end that nobody named, as QEMU makes them: a number, two digits."""
+        self._names_made += 1
+        return f"#net{self._names_made - 1}{os.urandom(1)[0] % 100:02}"
+
+    # --- devices, after it
+
+    def open_serials(self, machine: Machine, *, has_defaults: bool) -> None:
+        """The character devices of the board's serial ports.
+
+        Raises:
+            QemuError: one can't be opened.
+        """
+        from machine.chardev_options import ChardevOptions
+        from machine.chardev_plug import add_chardev
+
+        for index, (value, text) in enumerate(self._serials):
+            machine.serials.append(self._open_serial(machine, index, value, text))
+        if has_defaults and "ISA" in machine.board.buses:
+            labels = ["parallel0"] if self._serials else ["parallel0", "serial0"]
+            for label in labels:
+                options = ChardevOptions(backend="vc", label=label, values={})
+                device = add_chardev(machine, options, self._tell)
+                if label == "serial0":
+                    machine.serials.append(device)
+
+    def _open_serial(self, machine: Machine, index: int, value: str, text: str) -> Chardev | None:
+        from machine.chardev_options import parse_legacy
+        from machine.chardev_plug import add_chardev
+
+        def report(line: str) -> None:
+            self._complain(f"{self._program}: {text}: {line}")
+
+        device: Chardev | None = None
+        try:
+            if value.startswith("chardev:"):
+                device = machine.find_chardev(value.removeprefix("chardev:"))
+            else:
+                options = parse_legacy(value, f"serial{index}", report)
+                if options is None:
+                    return None
+                try:
+                    device = add_chardev(machine, options, self._tell)
+                except QemuError as error:
+                    report(str(error))
+        except QemuError:
+            device = None
+        if device is None:
+            raise QemuError(
+                f"{text}: could not connect serial device to character backend '{value}'"
+            )
+        return device
+
+    def plug(self, machine: Machine, *, has_defaults: bool) -> None:
+        """Network cards of the board, and the user's devices.
+
+        Raises:
+            QemuError: one doesn't fit.
+        """
+        for nic in self._nics:
+            self._plug_nic(machine, nic)
+        machine.plug_board_drives()
+        for options, text in self.device_options:
+            with Blame(text):
+                machine.plugs.plug(options)
+        if self._has_net or self._net_options or self.device_options:
+            self._warn_of_network(machine, has_defaults=has_defaults)
+
+    def _plug_nic(self, machine: Machine, nic: Nic) -> None:
+        from machine.devices.models import ALIASES
+        from machine.devices.nic import SHORT_NAMES
+
+        if not machine.board.nic_model:
+            return
+        model = nic.model or machine.board.nic_model
+        model = SHORT_NAMES.get(model, ALIASES.get(model, model))
+        if model not in _NIC_MODELS:
+            raise QemuError(f"Unsupported NIC model: {model}")
+        options = {"driver": model, "netdev": nic.netdev}
+        if nic.mac:
+            options["mac"] = nic.mac
+        machine.plugs.plug(options, is_of_board=True)
+
+    def _warn_of_network(self, machine: Machine, *, has_defaults: bool) -> None:
+        """What QEMU says of cards and back ends that are alone; not of those it made itself."""
+        if has_defaults and not self._has_net:
+            return
+        lines = list(machine.network.warnings())
+        if not machine.board.nic_model:
+            lines += [
+                f"requested NIC ({nic.name}, model {nic.model or 'unspecified'}) "
+                "was not created (not supported by this machine?)"
+                for nic in self._nics
+            ]
+        for line in lines:
+            self._complain(f"{self._program}: warning: {line}")
+
+
+def _check_mac(options: Mapping[str, str]) -> None:
+    from machine.net import parse_mac
+
+    mac = options.get("mac", options.get("macaddr"))
+    if mac is not None and parse_mac(mac) is None:
+        raise QemuError("invalid syntax for ethernet address")

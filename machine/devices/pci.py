@@ -1,0 +1,150 @@
+"""The PCI bus as far as it can be looked at: slots, and what ``info pci`` tells of each."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SLOTS = 32
+FUNCTIONS = 8
+_UNMAPPED = "0xffffffffffffffff"  # no firmware of ours gives addresses to anybody
+_SPACES = {
+    "io": "I/O",
+    "mem": "32 bit memory",
+    "mem64": "64 bit memory",
+    "pref": "32 bit prefetchable memory",
+    "pref64": "64 bit prefetchable memory",
+}
+
+
+class PciModel:
+    """What a model shows of itself.
+
+    Args:
+        kind: the class, in words.
+        ids: ``vendor:device`` and the subsystem's.
+        bars: ``number:space:size``, the size in hexadecimal; bar 6 is the ROM.
+        has_pin: it uses interrupt pin A.
+    """
+
+    __slots__ = ("bars", "has_pin", "ids", "kind", "subsystem")
+
+    def __init__(
+        self,
+        kind: str,
+        ids: str,
+        subsystem: str = "1af4:1100",
+        bars: str = "",
+        *,
+        has_pin: bool = True,
+    ) -> None:
+        self.kind = kind
+        self.ids = ids
+        self.subsystem = subsystem
+        self.bars = [tuple(bar.split(":")) for bar in bars.split()]
+        self.has_pin = has_pin
+
+
+_VIRTIO = "1:mem:1000 4:pref64:4000"
+_ROM = "6:mem:40000"
+_ETHERNET, _STORAGE = "Ethernet controller", "SCSI controller"
+MODELS = {
+    "i440FX": PciModel("Host bridge", "8086:1237", has_pin=False),
+    "PIIX3": PciModel("ISA bridge", "8086:7000", has_pin=False),
+    "piix3-ide": PciModel("IDE controller", "8086:7010", bars="4:io:10", has_pin=False),
+    "PIIX4_PM": PciModel("Bridge", "8086:7113"),
+    "VGA": PciModel(
+        "VGA controller", "1234:1111", bars="0:pref:1000000 2:mem:1000 6:mem:10000", has_pin=False
+    ),
+    "e1000": PciModel(_ETHERNET, "8086:100e", bars=f"0:mem:20000 1:io:40 {_ROM}"),
+    "e1000e": PciModel(
+        _ETHERNET, "8086:10d3", "8086:0000", f"0:mem:20000 1:mem:20000 2:io:20 3:mem:4000 {_ROM}"
+    ),
+    "ne2k_pci": PciModel(_ETHERNET, "10ec:8029", bars=f"0:io:100 {_ROM}"),
+    "pcnet": PciModel(_ETHERNET, "1022:2000", "0000:0000", f"0:io:20 1:mem:20 {_ROM}"),
+    "rtl8139": PciModel(_ETHERNET, "10ec:8139", bars=f"0:io:100 1:mem:100 {_ROM}"),
+    "virtio-net-pci": PciModel(_ETHERNET, "1af4:1000", "1af4:0001", f"0:io:20 {_VIRTIO} {_ROM}"),
+    "vmxnet3": PciModel(
+        _ETHERNET, "15ad:07b0", "15ad:07b0", f"0:mem:1000 1:mem:1000 2:mem:2000 {_ROM}"
+    ),
+    "virtio-blk-pci": PciModel(_STORAGE, "1af4:1001", "1af4:0002", f"0:io:80 {_VIRTIO}"),
+    "virtio-scsi-pci": PciModel(_STORAGE, "1af4:1004", "1af4:0008", f"0:io:40 {_VIRTIO}"),
+    "lsi53c895a": PciModel(_STORAGE, "1000:0012", "0000:1000", "0:io:100 1:mem:400 2:mem:2000"),
+    "lsi53c810": PciModel(_STORAGE, "1000:0001", "0000:1000", "0:io:100 1:mem:400 2:mem:2000"),
+    "nvme": PciModel("Class 0264", "1b36:0010", bars="0:mem64:4000"),
+    # The second area is as large as the memory; this is for one of 1 MiB.
+    "ivshmem-plain": PciModel(
+        "RAM controller", "1af4:1110", bars="0:mem:100 2:pref64:100000", has_pin=False
+    ),
+}
+
+
+class PciSlots:
+    """Who is where on the first PCI bus: model and id by slot and function."""
+
+    def __init__(self, taken: Sequence[tuple[int, int, str]] = ()) -> None:
+        self._taken: dict[tuple[int, int], tuple[str, str]] = {
+            (slot, function): (model, "") for slot, function, model in taken
+        }
+
+    def take(self, model: str, id: str, wanted: tuple[int, int] | None) -> tuple[int, int]:
+        """A place for a device.
+
+        Args:
+            wanted: slot and function; None for the first slot that is empty.
+
+        Raises:
+            QemuError: it is taken, or all are.
+        """
+        if wanted is None:
+            slots = {slot for slot, _ in self._taken}
+            free = next((slot for slot in range(SLOTS) if slot not in slots), None)
+            if free is None:
+                raise QemuError(
+                    f"PCI: no slot/function available for {model}, all in use or reserved"
+                )
+            wanted = free, 0
+        slot, function = wanted
+        if wanted in self._taken:
+            other, other_id = self._taken[wanted]
+            raise QemuError(
+                f"PCI: slot {slot} function {function} not available for {model}, "
+                f"in use by {other},id={other_id or '(null)'}"
+            )
+        self._taken[wanted] = model, id
+        return wanted
+
+    def give_back(self, place: tuple[int, int]) -> None:
+        del self._taken[place]
+
+    def describe(self) -> Iterator[str]:
+        """The lines of ``info pci``."""
+        for (slot, function), (name, id) in sorted(self._taken.items()):
+            model = MODELS[name]
+            yield f"  Bus  0, device {slot:3}, function {function}:"
+            yield f"    {model.kind}: PCI device {model.ids}"
+            yield f"      PCI subsystem {model.subsystem}"
+            if model.has_pin:
+                yield "      IRQ 0, pin A"
+            for number, space, size in model.bars:
+                # QEMU takes an unmapped bar's last byte from its size minus one.
+                end = int(size, 16) - 2
+                width = 4 if space == "io" else 8
+                yield f"      BAR{number}: {_SPACES[space]} at {_UNMAPPED} [0x{end:0{width}x}]."
+            yield f'      id "{id}"'
+
+
+def parse_address(text: str) -> tuple[int, int] | None:
+    """``SLOT`` or ``SLOT.FUNCTION``, hexadecimal; None for anything else."""
+    slot_text, dot, function_text = text.partition(".")
+    try:
+        slot = int(slot_text, 16)
+        function = int(function_text, 16) if dot else 0
+    except ValueError:
+        return None
+    if not (0 <= slot < SLOTS and 0 <= function < FUNCTIONS):
+        return None
+    return slot, function

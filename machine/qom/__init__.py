@@ -1,0 +1,1 @@
+"""QEMU's object model, as far as objects stand beside the machine."""
