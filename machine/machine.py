@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from machine.net import Network
     from machine.qom.objects import Objects
     from machine.rtc import RtcClock
+    from machine.vmstate.blockers import Blockers
     from machine.vmstate.description import VMStateDescription
 
     RtcOptions = tuple[int | None, bool, bool]
@@ -118,6 +119,7 @@ class Machine:
         self._plugs: Plugs | None = None
         self.head: Head | None = None
         self._saved_state: SavedState | None = None
+        self._blockers: Blockers | None = None
         self._migration: Migration | None = None
         self._incoming: Incoming | None = None
 
@@ -292,6 +294,16 @@ class Machine:
 
             self._saved_state = SavedState(self)
         return self._saved_state
+
+    @property
+    def blockers(self) -> Blockers:
+        """Reasons why the machine can't be saved."""
+        if self._blockers is None:
+            from machine.vmstate.blockers import Blockers
+
+            only_migratable = self.switches.get("only-migratable", False)
+            self._blockers = Blockers(only_migratable=only_migratable)
+        return self._blockers
 
     @property
     def migration(self) -> Migration:

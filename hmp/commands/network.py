@@ -67,11 +67,11 @@ def _forward(monitor: Monitor, arg1: str, arg2: str | None) -> None:
 
 
 def announce_self(monitor: Monitor, *, interfaces: str | None, id: str | None) -> None:
-    from machine.migration.announce import AnnounceParameters, announce
+    from machine.migration.announce import announce
 
     names = None if interfaces is None else interfaces.split(",")
-    machine = monitor.machine
-    announce(machine, AnnounceParameters.of(machine.migration.parameters), names, id or "")
+    parameters = monitor.machine.migration.announce_parameters
+    announce(monitor.machine, parameters, names, id or "")
 
 
 def info_network(monitor: Monitor) -> None:

@@ -153,7 +153,7 @@ def find_model(name: str) -> DeviceModel | None:
 
 def simulated_models() -> dict[str, DeviceModel]:
     """The models that are simulated, by name."""
-    from machine.devices import guest, loader, nic, serial, storage
+    from machine.devices import guest, loader, nic, serial, storage, unmigratable
 
     return {
         **storage.MODELS,
@@ -161,4 +161,5 @@ def simulated_models() -> dict[str, DeviceModel]:
         **serial.MODELS,
         **loader.MODELS,
         **guest.MODELS,
+        **unmigratable.MODELS,
     }

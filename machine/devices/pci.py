@@ -14,6 +14,7 @@ _UNMAPPED = "0xffffffffffffffff"  # no firmware of ours gives addresses to anybo
 _SPACES = {
     "io": "I/O",
     "mem": "32 bit memory",
+    "mem64": "64 bit memory",
     "pref": "32 bit prefetchable memory",
     "pref64": "64 bit prefetchable memory",
 }
@@ -73,6 +74,11 @@ MODELS = {
     "virtio-scsi-pci": PciModel(_STORAGE, "1af4:1004", "1af4:0008", f"0:io:40 {_VIRTIO}"),
     "lsi53c895a": PciModel(_STORAGE, "1000:0012", "0000:1000", "0:io:100 1:mem:400 2:mem:2000"),
     "lsi53c810": PciModel(_STORAGE, "1000:0001", "0000:1000", "0:io:100 1:mem:400 2:mem:2000"),
+    "nvme": PciModel("Class 0264", "1b36:0010", bars="0:mem64:4000"),
+    # The second area is as large as the memory; this is for one of 1 MiB.
+    "ivshmem-plain": PciModel(
+        "RAM controller", "1af4:1110", bars="0:mem:100 2:pref64:100000", has_pin=False
+    ),
 }
 
 

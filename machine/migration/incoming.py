@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from blockdev.errors import QemuError
-from machine.migration.announce import AnnounceParameters, announce
+from machine.migration.announce import announce
 from machine.migration.qemufile import QEMUFileReader, StreamError
 from machine.migration.status import ACTIVE, COMPLETED, FAILED, NONE, MigrationStatus, follow
 from machine.migration.stream import load_state
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from machine.migration.transport import TakeDescriptor
 
 DEFER = "defer"  # instead of an address: it is told later
+_ANNOUNCEMENT = "\0"  # an id that no command can give
 
 
 class Incoming:
@@ -98,8 +99,7 @@ class Incoming:
                 self._complain(str(error))
                 runs = False
         self.status = follow(self.status, COMPLETED)
-        if machine.has_network:
-            announce(machine, AnnounceParameters.of(machine.migration.parameters))
+        announce(machine, machine.migration.announce_parameters, id=_ANNOUNCEMENT)
         if wanted not in TRANSITIONS[machine.runstate]:
             # No machine migrates out of such a state, and QEMU ends itself over it.
             before = machine.runstate.name

@@ -20,6 +20,7 @@ from machine.runstate import TRANSITIONS, RunState
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from machine.machine import Machine
+    from machine.migration.announce import AnnounceParameters
     from machine.migration.outgoing import OutgoingJob
     from machine.migration.statistics import RamStatistics
     from machine.migration.transport import TakeDescriptor
@@ -55,6 +56,18 @@ class Migration:
     def pending(self) -> int:
         """Bytes of memory that are known to be unsent."""
         return self._machine.saved_state.ram.save_pending()
+
+    @property
+    def announce_parameters(self) -> AnnounceParameters:
+        """How a machine that has arrived, or is told to, makes itself known."""
+        from machine.migration.announce import AnnounceParameters
+
+        return AnnounceParameters(
+            initial=self.parameters.number("announce-initial"),
+            max=self.parameters.number("announce-max"),
+            rounds=self.parameters.number("announce-rounds"),
+            step=self.parameters.number("announce-step"),
+        )
 
     # --- what commands do
 

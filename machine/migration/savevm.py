@@ -44,7 +44,7 @@ class SavedState:
             suppress_vmdesc=options.get("suppress-vmdesc", False),
         )
         self.global_state = GlobalState(always_stored=self.switches.store_global_state)
-        self.registry = Registry(only_migratable=options.get("only-migratable", False))
+        self.registry = Registry(blockers=machine.blockers)
         self.ram = RamState(machine.memory, lambda: machine.is_running)
         self.registry.register(TIMER, TimerState(machine.clock), section_id=_TIMER_SECTION)
         block = BlockState(

@@ -83,9 +83,9 @@ class Registry:
         blockers: why the machine can't be saved, besides entries that can't.
     """
 
-    def __init__(self, *, only_migratable: bool = False) -> None:
+    def __init__(self, *, blockers: Blockers | None = None) -> None:
         self.entries: list[SaveStateEntry] = []
-        self.blockers = Blockers(only_migratable=only_migratable)
+        self.blockers = blockers or Blockers()
         self._next_section_id = 0
 
     def register(

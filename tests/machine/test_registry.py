@@ -6,6 +6,7 @@ import pytest
 from blockdev.errors import QemuError
 from machine.devices.timer import TIMER
 from machine.migration.qemufile import StreamError
+from machine.vmstate.blockers import Blockers
 from machine.vmstate.description import VMStateDescription
 from machine.vmstate.entry import OldStyleState
 from machine.vmstate.fields import UInt8
@@ -252,7 +253,7 @@ def test_a_device_that_goes_takes_its_blockers_along():
 
 
 def test_a_machine_that_must_stay_migratable_accepts_no_blocker():
-    registry = Registry(only_migratable=True)
+    registry = Registry(blockers=Blockers(only_migratable=True))
     with pytest.raises(QemuError) as refused:
         registry.blockers.add(IVSHMEM)
     assert str(refused.value) == (
