@@ -231,7 +231,9 @@ class Storyteller:
         name = self._named(act.which)
         if name is None or (by_real and self.geometry.counts_fill_up):
             return
-        if by_real:
+        # Going to another size, the real program leaks state that is behind the disk.
+        is_resize = len(self.kept[name].disk) != len(self.disk)
+        if by_real and not (is_resize and self._has_state_behind_the_disk()):
             run("qemu-img", "snapshot", "-a", name, str(self.path))
         else:
             try:
