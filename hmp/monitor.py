@@ -88,6 +88,9 @@ class Monitor:
     def execute(self, line: str) -> Iterator[object]:
         """Run one line; a generator, of which each step may take a while.
 
+        A step says how far the work is: done and total, bytes.  None is for work that can't go
+        on before something outside happens.
+
         Nothing a line can hold makes this raise. What it has to say goes to ``write``.
         """
         try:

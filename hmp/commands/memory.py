@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from hmp.monitor import Monitor
 
+    Share = tuple[int, int]  # done and total, bytes
+
     class Readable(Protocol):
         """Physical memory, or memory as a CPU sees it."""
 
@@ -52,7 +54,7 @@ def _character(value: int) -> str:
     return "'" + (_ESCAPES.get(letter, letter) or f"\\x{code:02x}") + "'"
 
 
-def x(monitor: Monitor, *, fmt: Format, addr: int) -> Iterator[None] | None:
+def x(monitor: Monitor, *, fmt: Format, addr: int) -> Iterator[Share] | None:
     cpu = monitor.current_cpu
     if cpu is None:
         monitor.print_line("Can not dump without CPU")
@@ -60,19 +62,19 @@ def x(monitor: Monitor, *, fmt: Format, addr: int) -> Iterator[None] | None:
     return _dump(monitor, fmt, addr, cpu)
 
 
-def xp(monitor: Monitor, *, fmt: Format, addr: int) -> Iterator[None] | None:
+def xp(monitor: Monitor, *, fmt: Format, addr: int) -> Iterator[Share] | None:
     if fmt.letter == "i" and monitor.current_cpu is None:
         monitor.print_line("Can not dump without CPU")
         return None
     return _dump(monitor, fmt, addr, monitor.machine.memory)
 
 
-def _dump(monitor: Monitor, fmt: Format, start: int, source: Readable) -> Iterator[None]:
+def _dump(monitor: Monitor, fmt: Format, start: int, source: Readable) -> Iterator[Share]:
     """Print memory, a line for 8 or 16 bytes; it ends at a line that has an unmapped byte."""
     if fmt.letter == "i":
         monitor.print_line(f"{monitor.running_name}: disassembly is not simulated yet")
         return
-    remaining = _signed32(fmt.size * fmt.count)
+    remaining = total = _signed32(fmt.size * fmt.count)
     line_size = 8 if fmt.size == 1 else 16
     address = start % _ADDRESS_END
     printed = 0
@@ -90,7 +92,7 @@ def _dump(monitor: Monitor, fmt: Format, start: int, source: Readable) -> Iterat
         remaining -= size
         printed += 1
         if printed % _LINES_PER_STEP == 0:
-            yield
+            yield total - remaining, total
 
 
 def _values(data: bytes, fmt: Format) -> Iterator[str]:
@@ -112,7 +114,7 @@ def _values(data: bytes, fmt: Format) -> Iterator[str]:
             yield f" 0x{value:0{bits // 4}x}"
 
 
-def sum_(monitor: Monitor, *, start: int, size: int) -> Iterator[None]:
+def sum_(monitor: Monitor, *, start: int, size: int) -> Iterator[Share]:
     """The checksum that BSD's `sum` prints, over physical memory; unmapped bytes are zero."""
     checksum = 0
     address = start & 0xFFFFFFFF
@@ -122,7 +124,7 @@ def sum_(monitor: Monitor, *, start: int, size: int) -> Iterator[None]:
         count = min(end - address, _STRIDE)
         checksum = _bsd_checksum(checksum, _read_or_zero(monitor.machine.memory, address, count))
         address += count
-        yield
+        yield size - (end - address), size
     monitor.print_line(f"{checksum:05}")
 
 
@@ -135,12 +137,12 @@ def _bsd_checksum(checksum: int, data: bytes) -> int:
     return checksum
 
 
-def memsave(monitor: Monitor, *, val: int, size: int, filename: str) -> Iterator[None] | None:
+def memsave(monitor: Monitor, *, val: int, size: int, filename: str) -> Iterator[Share] | None:
     cpu = monitor.current_cpu
     if cpu is None:
         monitor.print_line("No CPU available")
         return None
-    return _save(filename, _cpu_chunks(cpu, val % _ADDRESS_END, size))
+    return _save(filename, size, _cpu_chunks(cpu, val % _ADDRESS_END, size))
 
 
 def _cpu_chunks(source: Readable, start: int, size: int) -> Iterator[bytes]:
@@ -152,8 +154,8 @@ def _cpu_chunks(source: Readable, start: int, size: int) -> Iterator[bytes]:
             raise QemuError(f"Invalid addr 0x{start:016x}/size {size} specified") from fault
 
 
-def pmemsave(monitor: Monitor, *, val: int, size: int, filename: str) -> Iterator[None]:
-    return _save(filename, _physical_chunks(monitor.machine.memory, val % _ADDRESS_END, size))
+def pmemsave(monitor: Monitor, *, val: int, size: int, filename: str) -> Iterator[Share]:
+    return _save(filename, size, _physical_chunks(monitor.machine.memory, val % _ADDRESS_END, size))
 
 
 def _physical_chunks(memory: Readable, start: int, size: int) -> Iterator[bytes]:
@@ -161,8 +163,9 @@ def _physical_chunks(memory: Readable, start: int, size: int) -> Iterator[bytes]
         yield _read_or_zero(memory, (start + done) % _ADDRESS_END, min(size - done, _STRIDE))
 
 
-def _save(filename: str, chunks: Iterator[bytes]) -> Iterator[None]:
+def _save(filename: str, size: int, chunks: Iterator[bytes]) -> Iterator[Share]:
     """Write memory into a new file, a step for each chunk."""
+    done = 0
     try:
         file = open(filename, "wb")  # noqa: SIM115 - errors of opening and writing differ
     except OSError as error:
@@ -170,8 +173,8 @@ def _save(filename: str, chunks: Iterator[bytes]) -> Iterator[None]:
     try:
         with file:
             for chunk in chunks:
-                file.write(chunk)
-                yield
+                done += file.write(chunk)
+                yield done, size
     except OSError as error:
         raise QemuError("An IO error has occurred") from error
 
