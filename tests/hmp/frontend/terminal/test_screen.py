@@ -237,6 +237,7 @@ def test_stopping_the_program_and_going_on(hmp: str, tmp_path: Path) -> None:
         terminal.wait(terminal.is_at_prompt)
         terminal.type("info na\x1a")
         terminal.wait_for("Stopped")
+        terminal.wait(lambda: terminal.lines()[terminal.screen.cursor.y] == "$", "its prompt")
         terminal.type("stty -a | grep -o -w -e -*icanon -e -*echo -e -*isig\r")
         terminal.wait(lambda: {"icanon", "echo", "isig"} <= set(terminal.lines()))
         terminal.type("fg\r")
