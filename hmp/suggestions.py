@@ -6,7 +6,7 @@ goes by what the command's row says.  What a value may be is in `hmp.suggestion_
 
 from __future__ import annotations
 
-from hmp.arguments import Argument, Flag, FormatArgument, Rest
+from hmp.arguments import Argument, FileName, Flag, FormatArgument, Rest
 from hmp.scanner import BLANKS
 
 TYPE_CHECKING = False
@@ -186,15 +186,23 @@ def _values(
     found = [each for each in candidates if each[0].startswith(typed) and "\0" not in each[0]]
     if is_rest:
         return [Suggestion(text, len(typed), note) for text, note in found]
-    return list(_quoted(found, word[: len(word) - len(typed)], current))
+    may_go_on = isinstance(parameter, FileName) or typed != word
+    return list(_quoted(found, word[: len(word) - len(typed)], current, may_go_on=may_go_on))
 
 
-def _quoted(candidates: Iterable[Value], before: str, current: _Word) -> Iterator[Suggestion]:
-    """Suggestions for the end of a word, after what stands `before` it."""
+def _quoted(
+    candidates: Iterable[Value], before: str, current: _Word, *, may_go_on: bool
+) -> Iterator[Suggestion]:
+    """Suggestions for the end of a word, after what stands `before` it.
+
+    Quotes stay open where the word is to go on: after a folder, or a key.
+    """
     for text, note in candidates:
         whole = before + text
         if current.raw[:1] == '"' or _needs_quotes(whole):
-            yield Suggestion(_in_quotes(whole), len(current.raw), note, shown=text)
+            is_open = may_go_on and whole.endswith(("/", "="))
+            quoted = _in_quotes(whole)[: -1 if is_open else None]
+            yield Suggestion(quoted, len(current.raw), note, shown=text)
         else:
             yield Suggestion(text, len(current.meaning) - len(before), note)
 
@@ -204,10 +212,9 @@ def _needs_quotes(text: str) -> bool:
 
 
 def _in_quotes(text: str) -> str:
-    """The word in quotes, which stay open where it is to go on: after a folder, or a key."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     escaped = escaped.replace("\n", "\\n").replace("\r", "\\r")
-    return f'"{escaped}' + '"' * (not text.endswith(("/", "=")))
+    return f'"{escaped}"'
 
 
 def _words(line: str) -> Iterator[_Word]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hmp.trial import RealSession, Session
+from tests.hmp.trial import RealSession, Session, TriedMachine
 
 ADDRESS = 0x1000
 BYTES = bytes.fromhex("8877665544332211 00275c0a0d7f80ff")
@@ -165,3 +165,25 @@ def test_disassembly_is_not_there_and_says_so(filled):
 )
 def test_without_cpu(line, answer, ask):
     assert ask(line) == answer
+
+
+@pytest.mark.parametrize(
+    ("line", "total"),
+    [
+        ("x /4000xb 0", 4000),
+        ("xp /70000xw 0", 280_000),
+        ("sum 0 0x100000", 1 << 20),
+        ('pmemsave 0 0x100000 "{file}"', 1 << 20),
+        ('memsave 0 0x1000 "{file}"', 0x1000),
+    ],
+)
+def test_work_on_memory_says_how_far_it_is(
+    pc: TriedMachine, tmp_path: Path, line: str, total: int
+) -> None:
+    """A step of None would tell the shell to wait for something outside."""
+    session = Session(pc)
+    steps = list(session.monitor.execute(line.format(file=tmp_path / "file")))
+    assert steps
+    assert steps == sorted(steps)
+    assert {step[1] for step in steps} == {total}
+    assert steps[-1][0] <= total

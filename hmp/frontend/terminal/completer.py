@@ -35,8 +35,9 @@ class MonitorCompleter(Completer):
         """The suggestions for what is left of the cursor."""
         before = document.text_before_cursor
         meant = self._settings.without_alias(before, self._monitor.commands)
-        # Of a word that is an alias as it stands, nothing but its end is still to come.
-        for suggestion in suggest(self._monitor, meant if before[-1:].isspace() else before):
+        if len(before.split()) == 1 and not before[-1].isspace():
+            meant = before  # the word may still become a longer one
+        for suggestion in suggest(self._monitor, meant):
             yield Completion(
                 suggestion.text,
                 start_position=-suggestion.typed,
@@ -79,6 +80,8 @@ class LineLexer(Lexer):
     def _fault_start(self, line: str) -> int | None:
         if not self._settings["marks"]:
             return None
+        if any(alias.startswith(line.strip()) for alias in self._settings.aliases):
+            return None  # it may become one
         meant = self._settings.without_alias(line, self._monitor.commands)
         reading = read_line(self._monitor, meant)
         if not reading.fault or reading.is_unfinished:

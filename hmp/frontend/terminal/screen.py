@@ -108,11 +108,6 @@ class Screen:
             )
         )
 
-    def write_plain(self, text: str) -> None:
-        """Write much text quickly."""
-        self.output.write(text.translate(_CONTROLS).replace("\n", "\r\n"))
-        self._draw(self.output.flush)
-
     def erase_line(self) -> None:
         """Empty the line that the cursor is in, and go to its start."""
         self.output.write_raw("\r")

@@ -257,10 +257,7 @@ class Shell:
             return
         if not text.endswith("\n"):
             text += "\n"
-        if len(text) > _COLOURED and not self._settings["pager"]:
-            screen.write_plain(text)
-            return
-        fragments = paint(reading.name, text)
+        fragments = paint(reading.name, text) if len(text) <= _COLOURED else [("", text)]
         if not self._settings["pager"] or self._pending or screen.has_room_for(text):
             screen.write(fragments)
             return

@@ -219,6 +219,35 @@ def test_a_megabyte_of_one_line_is_cut_as_the_monitor_cuts_it(start: Start) -> N
     assert "VM status: running" in terminal.text()
 
 
+def test_a_paste_that_the_terminal_does_not_mark_is_one_too(start: Start) -> None:
+    terminal = start()
+    terminal.type("print 1" + " " * (MIB // 8) + "\rinfo name\r" + "info status\r" * 30)
+    terminal.wait_for("VM status: running")
+    terminal.wait(terminal.is_at_prompt)
+    terminal.run("info version")
+    assert "7.2" in terminal.text()
+
+
+def test_stopping_the_program_and_going_on(hmp: str, tmp_path: Path) -> None:
+    """Ctrl-Z gives the shell that started it its terminal back; fg brings the line back."""
+    terminal = Terminal(["sh", "-i"], tmp_path, environment={"PS1": "$ ", "ENV": ""})
+    try:
+        terminal.wait_for("$")
+        terminal.type(f"{hmp} -M none\r")
+        terminal.wait(terminal.is_at_prompt)
+        terminal.type("info na\x1a")
+        terminal.wait_for("Stopped")
+        terminal.wait(lambda: terminal.lines()[terminal.screen.cursor.y] == "$", "its prompt")
+        terminal.type("stty -a | grep -o -w -e -*icanon -e -*echo -e -*isig\r")
+        terminal.wait(lambda: {"icanon", "echo", "isig"} <= set(terminal.lines()))
+        terminal.type("fg\r")
+        terminal.wait_for("(qemu) info na")
+        terminal.type("me\r")
+        terminal.wait(terminal.is_at_prompt)
+    finally:
+        terminal.close()
+
+
 def test_a_megabyte_of_lines_can_be_given_up(start: Start) -> None:
     terminal = start()
     terminal.paste("info status\n" * (MIB // 12))
@@ -447,6 +476,33 @@ def test_a_closed_terminal_ends_the_program_and_loses_nothing(
     assert "No errors were found" in check.stdout
     listing = subprocess.run([qemu_img, "snapshot", "-l", disk], capture_output=True, check=True)
     assert b"kept" in listing.stdout
+    log = tmp_path / "state" / "hmp" / "errors.log"
+    assert not log.exists(), log.read_text()
+
+
+@pytest.mark.parametrize("where", ["pager", "question", "savevm"])
+def test_a_terminal_may_be_closed_at_any_time(
+    start: Start, tmp_path: Path, qemu_img: str, where: str
+) -> None:
+    terminal = start(*fill_memory(tmp_path, 512 if where == "savevm" else 16))
+    terminal.run('qemu-io d0 "write -P 7 0 1M"')
+    terminal.run("savevm kept")
+    if where == "pager":
+        terminal.type("help\r")
+        terminal.wait_for("of 172 lines")
+    elif where == "question":
+        terminal.type("delvm kept\r")
+        terminal.wait_for("[y/N]")
+    else:
+        terminal.type("savevm big\r")
+        terminal.wait_for("Ctrl-C cancels")
+    assert terminal.hang_up() == 0
+    disk = tmp_path / "disk.qcow2"
+    check = subprocess.run([qemu_img, "check", disk], capture_output=True, text=True, check=False)
+    assert "No errors were found" in check.stdout
+    listing = subprocess.run([qemu_img, "snapshot", "-l", disk], capture_output=True, check=True)
+    assert b"kept" in listing.stdout
+    assert (b"big" in listing.stdout) == (where == "savevm")
     log = tmp_path / "state" / "hmp" / "errors.log"
     assert not log.exists(), log.read_text()
 
