@@ -115,14 +115,8 @@ class Monitor:
     def execute(self, line: str) -> Iterator[object]:
         """Run one line; a generator, of which each step may take a while.
 
-        <<<<<<< HEAD
-                After a step that isn't a `Wakeup` nobody else may touch the machine before the next one.
-        =======
-                A step says how far the work is: done and total, bytes.  None is for work that can't go
-                on before something outside happens.
-
-        >>>>>>> shell-review
-                Nothing a line can hold makes this raise. What it has to say goes to ``write``.
+        After a step that isn't a `Wakeup` nobody else may touch the machine before the next one.
+        Nothing a line can hold makes this raise. What it has to say goes to ``write``.
         """
         try:
             yield from self._execute(line)

@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
     from hmp.monitor import Monitor
 
-<<<<<<< HEAD
     Progress = tuple[int, int]  # done, total: bytes
-=======
-    Share = tuple[int, int]  # done and total, bytes
->>>>>>> shell-review
 
     class Readable(Protocol):
         """Physical memory, or memory as a CPU sees it."""
@@ -58,11 +54,7 @@ def _character(value: int) -> str:
     return "'" + (_ESCAPES.get(letter, letter) or f"\\x{code:02x}") + "'"
 
 
-<<<<<<< HEAD
 def x(monitor: Monitor, *, fmt: Format, addr: int) -> Iterator[Progress] | None:
-=======
-def x(monitor: Monitor, *, fmt: Format, addr: int) -> Iterator[Share] | None:
->>>>>>> shell-review
     cpu = monitor.current_cpu
     if cpu is None:
         monitor.print_line("Can not dump without CPU")
@@ -70,22 +62,14 @@ def x(monitor: Monitor, *, fmt: Format, addr: int) -> Iterator[Share] | None:
     return _dump(monitor, fmt, addr, cpu)
 
 
-<<<<<<< HEAD
 def xp(monitor: Monitor, *, fmt: Format, addr: int) -> Iterator[Progress] | None:
-=======
-def xp(monitor: Monitor, *, fmt: Format, addr: int) -> Iterator[Share] | None:
->>>>>>> shell-review
     if fmt.letter == "i" and monitor.current_cpu is None:
         monitor.print_line("Can not dump without CPU")
         return None
     return _dump(monitor, fmt, addr, monitor.machine.memory)
 
 
-<<<<<<< HEAD
 def _dump(monitor: Monitor, fmt: Format, start: int, source: Readable) -> Iterator[Progress]:
-=======
-def _dump(monitor: Monitor, fmt: Format, start: int, source: Readable) -> Iterator[Share]:
->>>>>>> shell-review
     """Print memory, a line for 8 or 16 bytes; it ends at a line that has an unmapped byte."""
     if fmt.letter == "i":
         monitor.print_line(f"{monitor.running_name}: disassembly is not simulated yet")
@@ -130,11 +114,7 @@ def _values(data: bytes, fmt: Format) -> Iterator[str]:
             yield f" 0x{value:0{bits // 4}x}"
 
 
-<<<<<<< HEAD
 def sum_(monitor: Monitor, *, start: int, size: int) -> Iterator[Progress]:
-=======
-def sum_(monitor: Monitor, *, start: int, size: int) -> Iterator[Share]:
->>>>>>> shell-review
     """The checksum that BSD's `sum` prints, over physical memory; unmapped bytes are zero."""
     checksum = 0
     address = start & 0xFFFFFFFF
@@ -144,11 +124,7 @@ def sum_(monitor: Monitor, *, start: int, size: int) -> Iterator[Share]:
         count = min(end - address, _STRIDE)
         checksum = _bsd_checksum(checksum, _read_or_zero(monitor.machine.memory, address, count))
         address += count
-<<<<<<< HEAD
         yield address - end + size, size
-=======
-        yield size - (end - address), size
->>>>>>> shell-review
     monitor.print_line(f"{checksum:05}")
 
 
@@ -161,11 +137,7 @@ def _bsd_checksum(checksum: int, data: bytes) -> int:
     return checksum
 
 
-<<<<<<< HEAD
 def memsave(monitor: Monitor, *, val: int, size: int, filename: str) -> Iterator[Progress] | None:
-=======
-def memsave(monitor: Monitor, *, val: int, size: int, filename: str) -> Iterator[Share] | None:
->>>>>>> shell-review
     cpu = monitor.current_cpu
     if cpu is None:
         monitor.print_line("No CPU available")
@@ -182,14 +154,9 @@ def _cpu_chunks(source: Readable, start: int, size: int) -> Iterator[bytes]:
             raise QemuError(f"Invalid addr 0x{start:016x}/size {size} specified") from fault
 
 
-<<<<<<< HEAD
 def pmemsave(monitor: Monitor, *, val: int, size: int, filename: str) -> Iterator[Progress]:
     chunks = _physical_chunks(monitor.machine.memory, val % _ADDRESS_END, size)
     return _save(filename, size, chunks)
-=======
-def pmemsave(monitor: Monitor, *, val: int, size: int, filename: str) -> Iterator[Share]:
-    return _save(filename, size, _physical_chunks(monitor.machine.memory, val % _ADDRESS_END, size))
->>>>>>> shell-review
 
 
 def _physical_chunks(memory: Readable, start: int, size: int) -> Iterator[bytes]:
@@ -197,11 +164,7 @@ def _physical_chunks(memory: Readable, start: int, size: int) -> Iterator[bytes]
         yield _read_or_zero(memory, (start + done) % _ADDRESS_END, min(size - done, _STRIDE))
 
 
-<<<<<<< HEAD
 def _save(filename: str, size: int, chunks: Iterator[bytes]) -> Iterator[Progress]:
-=======
-def _save(filename: str, size: int, chunks: Iterator[bytes]) -> Iterator[Share]:
->>>>>>> shell-review
     """Write memory into a new file, a step for each chunk."""
     done = 0
     try:
@@ -211,12 +174,8 @@ def _save(filename: str, size: int, chunks: Iterator[bytes]) -> Iterator[Share]:
     try:
         with file:
             for chunk in chunks:
-<<<<<<< HEAD
                 file.write(chunk)
                 done += len(chunk)
-=======
-                done += file.write(chunk)
->>>>>>> shell-review
                 yield done, size
     except OSError as error:
         raise QemuError("An IO error has occurred") from error
