@@ -175,7 +175,18 @@ def listen(address: UnixAddress | InetAddress) -> Socket:
     """
     if isinstance(address, UnixAddress):
         return _listen_unix(address)
-    return _listen_inet(address)
+    return _listen_inet(address)[0]
+
+
+def listen_everywhere(address: UnixAddress | InetAddress) -> list[Socket]:
+    """As `listen`, on each of the places that a name stands for.
+
+    Raises:
+        QemuError: none of them can be had.
+    """
+    if isinstance(address, UnixAddress):
+        return [_listen_unix(address)]
+    return _listen_inet(address, everywhere=True)
 
 
 def connect(address: UnixAddress | InetAddress) -> Socket:
@@ -330,18 +341,23 @@ def _listen_unix(address: UnixAddress) -> Socket:
     return listener
 
 
-def _listen_inet(address: InetAddress) -> Socket:
-    """Bind the first place that can be had, port by port up to ``to``."""
+def _listen_inet(address: InetAddress, *, everywhere: bool = False) -> list[Socket]:
+    """Bind the first place that can be had, or all there are, port by port up to ``to``."""
     import socket
 
+    listeners: list[Socket] = []
     failure: OSError | None = None
     for family, place in address.resolve(address.port, socket.AI_PASSIVE):
+        if listeners and not everywhere:
+            break
         first_port = place[1]
         assert isinstance(first_port, int)
         for port in range(first_port, max(address.to or 0, first_port) + 1):
             listener = socket.socket(family, socket.SOCK_STREAM)
             try:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if everywhere and family == socket.AF_INET6:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 listener.bind((place[0], port, *place[2:]))
                 listener.listen(BACKLOG)
             except OSError as error:
@@ -351,7 +367,10 @@ def _listen_inet(address: InetAddress) -> Socket:
                     break
             else:
                 listener.setblocking(False)
-                return listener
+                listeners.append(listener)
+                break
+    if listeners:
+        return listeners
     assert failure is not None, "an address stands for one place at least"
     taken = failure.errno == errno.EADDRINUSE
     raise _worded(

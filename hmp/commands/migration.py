@@ -38,14 +38,15 @@ def migrate(
     job = migration.start(uri, monitor.take_descriptor, block=blk, incremental=inc, resume=resume)
     if detach:
         return
-    wakeup = Wakeup()
-    job.when_finished(wakeup.wake)
-    try:
-        while not wakeup.is_awake:
-            yield wakeup
-    except Canceled:
-        migration.cancel()
-        raise
+    if job is not None:
+        wakeup = Wakeup()
+        job.when_finished(wakeup.wake)
+        try:
+            while not wakeup.is_awake:
+                yield wakeup
+        except Canceled:
+            migration.cancel()
+            raise
     if migration.error:
         machine.complain(f"{machine.program}: {migration.error}")
 
@@ -59,7 +60,14 @@ def migrate_continue(monitor: Monitor, *, state: str) -> None:
 
 
 def migrate_incoming(monitor: Monitor, *, uri: str) -> None:
-    monitor.machine.incoming.start(uri, monitor.take_descriptor)
+    from machine.migration.transport import numbered_descriptor
+
+    def take_descriptor(text: str) -> int:
+        if text[:1].isdecimal():
+            return numbered_descriptor(text)
+        return monitor.take_descriptor(text)
+
+    monitor.machine.incoming.start(uri, take_descriptor)
 
 
 def migrate_recover(monitor: Monitor, *, uri: str) -> None:

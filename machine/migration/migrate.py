@@ -79,7 +79,7 @@ class Migration:
         block: bool = False,
         incremental: bool = False,
         resume: bool = False,
-    ) -> OutgoingJob:
+    ) -> OutgoingJob | None:
         """Begin to migrate; the job goes on by itself.
 
         Args:
@@ -88,14 +88,19 @@ class Migration:
             block: with the disks' content; `incremental` without what backing files have.
             resume: go on with one that was paused.
 
+        Returns:
+            The job; None for one that failed at once, after a report.
+
         Raises:
             QemuError: it can't begin.
         """
         from machine.migration.outgoing import OutgoingJob
-        from machine.migration.transport import UnknownProtocol, outgoing
+        from machine.migration.transport import ONE_CHANNEL, UnknownProtocol, outgoing
 
-        self._check_start(block=block or incremental, resume=resume)
+        self._check_start(uri, block=block or incremental, resume=resume)
         self.begin()
+        if uri.startswith(ONE_CHANNEL) and self._refuse_channel():
+            return None
         try:
             opening = outgoing(uri, self._machine.loop, take_descriptor)
         except UnknownProtocol as error:
@@ -107,11 +112,26 @@ class Migration:
         self._job = OutgoingJob(self._machine, self, opening)
         return self._job
 
-    def _check_start(self, *, block: bool, resume: bool) -> None:
+    def _refuse_channel(self) -> bool:
+        """Whether a channel that is there at once won't do, which is reported then."""
+        if self.capabilities["multifd"]:
+            self._machine.report("multifd is not supported by current protocol")
+            self.fail("")
+        elif creds := self.parameters.tls_creds:
+            # TLS isn't simulated, so there are none.
+            self.fail(f"No TLS credentials with id '{creds}'")
+            self._machine.report(self.error)
+        else:
+            return False
+        return True
+
+    def _check_start(self, uri: str, *, block: bool, resume: bool) -> None:
         if resume:
             raise QemuError("Cannot resume if there is no paused migration")
         if self.status.is_under_way:
             raise QemuError("There's a migration process in progress")
+        from machine.migration.transport import ONE_CHANNEL
+
         runstate = self._machine.runstate
         if runstate is RunState.INMIGRATE:
             raise QemuError("Guest is waiting for an incoming migration")
@@ -127,7 +147,9 @@ class Migration:
                 )
             raise QemuError("Migration of the disks' content is not simulated")
         for name in NOT_SIMULATED:
-            if self.capabilities[name]:
+            if self.capabilities[name] and not (
+                name == "multifd" and uri.startswith(ONE_CHANNEL)  # QEMU refuses that itself
+            ):
                 raise QemuError(f"Migration with the capability '{name}' is not simulated")
         self.check_runstate()
 

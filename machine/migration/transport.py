@@ -11,8 +11,9 @@ import os
 import select
 import time
 
-from blockdev.address import Connecting, InetAddress, UnixAddress, listen, parse_address
+from blockdev.address import Connecting, InetAddress, UnixAddress, listen_everywhere, parse_address
 from blockdev.errors import QemuError
+from machine.loop import Wakeup
 from machine.migration.channel import Channel, run_command, use_descriptor
 
 TYPE_CHECKING = False
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from blockdev.address import Socket
-    from machine.loop import MainLoop, Wakeup
+    from machine.loop import MainLoop
 
     TakeDescriptor = Callable[[str], int]  # a descriptor by name, which it hasn't any more then
     Opening = Generator[Wakeup, None, Channel]
 
+ONE_CHANNEL = ("exec:", "fd:")  # there at once, and there can't be a second one
 RETRY_NS = 10_000_000  # how soon a full backlog is tried again
 
 
@@ -46,6 +48,8 @@ def outgoing(uri: str, loop: MainLoop, take_descriptor: TakeDescriptor) -> Openi
         return _ready(use_descriptor(take_descriptor(rest)))
     if uri.startswith(("tcp:", "unix:")):
         return _connected(_address(uri), loop)
+    if uri.startswith("rdma:"):
+        raise QemuError("RDMA ERROR: could not create CM channel")
     raise _not_ours(uri, protocol)
 
 
@@ -128,28 +132,33 @@ class IncomingTransport:
         raise AssertionError("never is over")
 
     def _never(self) -> Iterator[Wakeup]:
-        from machine.loop import Wakeup
-
         while True:
             yield Wakeup()
 
     def _accepted(self, address: UnixAddress | InetAddress) -> Opening:
         """Listen at once; the first one who comes is the one."""
-        listener = listen(address)
-        self.places = [_shown(address, listener)]
-        return self._accept(address, listener)
+        listeners = listen_everywhere(address)
+        self.places = [_shown(address, listener) for listener in reversed(listeners)]
+        return self._accept(address, listeners)
 
-    def _accept(self, address: UnixAddress | InetAddress, listener: Socket) -> Opening:
+    def _accept(self, address: UnixAddress | InetAddress, listeners: list[Socket]) -> Opening:
+        wakeup = Wakeup()
         try:
             while True:
-                yield from self._loop.readable(listener.fileno())
-                try:
-                    client, _ = listener.accept()
-                except OSError:  # it left again already
-                    continue
-                return use_descriptor(client.detach())
+                for listener in listeners:
+                    self._loop.add_reader(listener.fileno(), wakeup.wake)
+                yield wakeup
+                wakeup = Wakeup()
+                for listener in listeners:
+                    try:
+                        client, _ = listener.accept()
+                    except OSError:  # nobody there, or it left again already
+                        continue
+                    return use_descriptor(client.detach())
         finally:
-            listener.close()
+            for listener in listeners:
+                self._loop.remove_reader(listener.fileno())
+                listener.close()
             if isinstance(address, UnixAddress):
                 address.unlink()
 
