@@ -431,8 +431,11 @@ class Machine:
         self.head = Head(tag, nodes, self.memory.blocks)
 
     def job_names(self) -> list[str]:
-        """What goes on beside the guest; nothing does yet."""
-        return []
+        """What goes on beside the guest, such as ``migrate (active)``."""
+        migration = self._migration
+        if migration is None or not migration.status.is_under_way:
+            return []
+        return [f"migrate ({migration.status.name})"]
 
     # --- saying
 

@@ -213,6 +213,7 @@ class Migration:
 
     def follow(self, wanted: MigrationStatus) -> None:
         self.status = status_module.follow(self.status, wanted)
+        self._machine.events.emit("MIGRATION", status=self.status.name)
 
     def begin(self) -> None:
         """Count anew."""
