@@ -267,7 +267,8 @@ def test_a_peer_that_dies_is_one_error_in_qemus_words(
     reason = r"Unable to write to socket: (Broken pipe|Connection reset by peer)"
     for shown, said in words.values():
         assert re.fullmatch(rf"failed \({reason}\)", shown)
-        assert re.fullmatch(reason, said)
+        # Two threads of QEMU may complain at once, their lines' beginnings mixed up.
+        assert re.search(rf"(^|[ :]){reason}$", said)
 
 
 def test_a_stalled_migration_is_ended_by_cancelling(start: Programs, ram: bytes) -> None:

@@ -91,6 +91,6 @@ def test_a_machine_says_when_it_stops_and_goes_on(session: Session) -> None:
     session.machine.events.listen(lambda event: names.append(event.name))
     for line in ("cont", "cont", "stop", "stop", "cont", "savevm a", "loadvm a", "stop"):
         session(line)
-    stops_and_resumes = ["RESUME", "STOP"]
-    assert names == stops_and_resumes * (len(names) // 2)
-    assert len(names) >= 4
+    # The state is saved as a migration would send it, and its steps are told too.
+    names = [name for name in names if name != "MIGRATION"]
+    assert names == ["RESUME", "STOP"] * 4
