@@ -143,6 +143,18 @@ class ByteFile:
             offset += done
             rest = rest[done:]
 
+    def extent(self, offset: int, size: int) -> tuple[bool, int]:
+        """Whether there is data at an offset, or a hole, and for how many of `size` bytes."""
+        try:
+            start = os.lseek(self._descriptor, offset, os.SEEK_DATA)
+            if start > offset:
+                return False, min(size, start - offset)
+            end = os.lseek(self._descriptor, offset, os.SEEK_HOLE)
+        except OSError as error:
+            # Nothing but a hole up to the end; or the file can't tell.
+            return error.errno != errno.ENXIO, size
+        return True, min(size, end - offset) or size
+
     def flush(self) -> None:
         """A barrier: what was written before it is on the disk before anything written after it."""
         if not self._needs_flush:

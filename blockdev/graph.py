@@ -75,12 +75,14 @@ class Graph:
         node_name: str | None = None,
         locking: bool = True,
         is_literal: bool = False,
+        open_backing: Callable[[], BlockNode | None] | None = None,
         depth: int = 0,
     ) -> BlockNode:
         """Open a disk file with a format node over it.
 
         Args:
             driver: the format; None looks at the file, and warns when it can only be raw.
+            open_backing: as for `open_format`.
             is_literal: the name is a file's, without a protocol before it.
             depth: how many overlays stand above this image.
         """
@@ -89,9 +91,15 @@ class Graph:
         file = self.open_file(filename, read_only=read_only, cache=cache, locking=locking)
         try:
             if driver is None:
-                driver = self._probe(file, read_only=read_only)
+                driver = self.probe(file, read_only=read_only)
             return self.open_format(
-                driver, file, read_only=read_only, cache=cache, node_name=node_name, depth=depth
+                driver,
+                file,
+                read_only=read_only,
+                cache=cache,
+                node_name=node_name,
+                open_backing=open_backing,
+                depth=depth,
             )
         except QemuError:
             self._discard(file)
@@ -143,7 +151,11 @@ class Graph:
             if open_backing is not None:
                 self._put_under(node, open_backing())
             elif node.backing_name:
-                self._put_under(node, self._open_backing(node.backing_name, node, depth + 1))
+                backing_format = getattr(node, "backing_format", "")
+                backing = self.open_backing(
+                    node.backing_name, node.filename, backing_format, cache=cache, depth=depth + 1
+                )
+                self._put_under(node, backing)
                 node.has_own_backing = True
         except QemuError:
             self._discard(node)
@@ -157,21 +169,40 @@ class Graph:
         if backing is not None:
             backing.parents += 1
 
-    def _open_backing(self, name: str, overlay: BlockNode, depth: int) -> BlockNode:
+    def open_backing(
+        self,
+        name: str,
+        overlay: str,
+        driver: str,
+        *,
+        cache: CacheMode | None = None,
+        depth: int = 1,
+    ) -> BlockNode:
+        """Open the backing file that an image names.
+
+        Args:
+            name: as the image has it.
+            overlay: the image's own name, beside which a relative one is looked for.
+            driver: "" looks at the file.
+        """
         if depth > _MAX_BACKING_DEPTH:
             raise QemuError("Could not open backing file: the chain is too long", errno.ELOOP)
         if not os.path.isabs(name) and protocol_of(name) is None:
-            name = os.path.join(os.path.dirname(overlay.filename), name)
-        driver = getattr(overlay, "backing_format", "") or None
+            name = os.path.join(os.path.dirname(overlay), name)
         try:
             return self.open_image(
-                name, driver=driver, read_only=True, cache=overlay.cache, depth=depth
+                name,
+                driver=driver or None,
+                read_only=True,
+                cache=cache or CacheMode(),
+                depth=depth,
             )
         except QemuError as error:
             text = f"Could not open backing file: {error}"
             raise QemuError(text, error.errno_value) from error
 
-    def _probe(self, file: FileNode, *, read_only: bool) -> str:
+    def probe(self, file: BlockNode, *, read_only: bool) -> str:
+        """The driver that a file asks for; a warning where it can only be raw."""
         head = file.read(0, 8)
         if head[:4] == b"QFI\xfb" and int.from_bytes(head[4:], "big") >= 2:
             return "qcow2"

@@ -68,9 +68,9 @@ def has_other_backing(node: BlockNode) -> bool:
 
 
 def _tree(node: BlockNode) -> str:
-    parts = {"driver": _quoted(node.driver)}
+    parts = {"driver": quoted(node.driver)}
     if node.file is None:
-        parts["filename"] = _quoted(node.filename)
+        parts["filename"] = quoted(node.filename)
     else:
         parts["file"] = _tree(node.file)
     if has_other_backing(node):
@@ -78,7 +78,7 @@ def _tree(node: BlockNode) -> str:
     return "{" + ", ".join(f'"{key}": {parts[key]}' for key in sorted(parts)) + "}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A JSON string in ASCII; a byte that isn't UTF-8 becomes the replacement character."""
     readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return '"' + "".join(map(_escaped, readable)) + '"'

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from blockdev.dirty_bitmap import DirtyBitmap
     from blockdev.file import Buffer
     from blockdev.snapshot import Snapshot
+    from blockdev.status import BlockStatus
 
 
 _ZEROS_AT_ONCE = 1 << 20  # bytes
@@ -182,6 +183,16 @@ class BlockNode:
             size: how many bytes are asked about; the answer is of no more.
         """
         raise QemuError("Operation not supported", errno.ENOTSUP)
+
+    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+        """What this driver alone knows of some bytes, all inside the node; see `blockdev.status`.
+
+        Args:
+            wants_zeros: holes are to be found.
+        """
+        from blockdev.status import ALLOCATED, DATA, BlockStatus
+
+        return BlockStatus(DATA | ALLOCATED, size)
 
     def mark_dirty(self, offset: int, size: int) -> None:
         """Note that these bytes were written; to be called by whoever writes them here."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from blockdev.file import Buffer
     from blockdev.snapshot import Snapshot
+    from blockdev.status import BlockStatus
 
 
 class FileNode(BlockNode):
@@ -42,6 +43,14 @@ class FileNode(BlockNode):
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return True, size
+
+    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+        from blockdev.status import DATA, OFFSET_VALID, ZERO, BlockStatus
+
+        is_data = True
+        if wants_zeros:
+            is_data, size = self.bytes.extent(offset, size)
+        return BlockStatus((DATA if is_data else ZERO) | OFFSET_VALID, size, offset, self)
 
     def flush(self) -> None:
         if not self.cache.no_flush:
@@ -113,6 +122,11 @@ class RawNode(BlockNode):
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return self.file.allocation(offset, size)
+
+    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+        from blockdev.status import OFFSET_VALID, RAW, BlockStatus
+
+        return BlockStatus(RAW | OFFSET_VALID, size, offset, self.file)
 
     # A raw node over one that keeps snapshots hands them on, as in QEMU.
 

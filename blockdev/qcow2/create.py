@@ -239,7 +239,8 @@ def create_image(
         plan.write(file)
         _preallocate(name, file, plan.data_runs, shape)
         # Last, so that a file cut short isn't taken for an image.
-        file.write(0, [header])
+        # A whole cluster, as QEMU does, so that the file takes the same room on the host.
+        file.write(0, [header.ljust(cluster_size, b"\0")])
     finally:
         file.close()
 
@@ -271,12 +272,12 @@ class _Plan:
         l1_end = self.l1_cluster * cluster_size + 8 * shape.l1_entries
         last = max([*layout.blocks.values(), *(first + n - 1 for first, n in self.data_runs)])
         file.truncate(max(l1_end, (last + 1) * cluster_size))
-        table = array("Q", bytes(layout.table_clusters * cluster_size))
+        refcount_table = array("Q", bytes(layout.table_clusters * cluster_size))
         for index, cluster in layout.blocks.items():
-            table[index] = cluster * cluster_size
+            refcount_table[index] = cluster * cluster_size
             block = layout.block(index, shape.refcount_order, cluster_size)
             file.write(cluster * cluster_size, [block])
-        file.write(cluster_size, [big_endian(table)])
+        file.write(cluster_size, [big_endian(refcount_table)])
         for cluster, (first, count) in zip(self.l2_clusters, self.data_runs, strict=True):
             entries = straight_entries(first * cluster_size, count, cluster_size)
             if shape.extended_l2:
@@ -284,8 +285,10 @@ class _Plan:
                 words = array("Q", bytes(16 * count))
                 words[::2] = entries
                 entries = words
-            file.write(cluster * cluster_size, [big_endian(entries)])
+            table = big_endian(entries)
+            file.write(cluster * cluster_size, [table.ljust(cluster_size, b"\0")])
         l1 = array("Q", [cluster * cluster_size | 1 << 63 for cluster in self.l2_clusters])
+        l1.extend([0] * (shape.l1_entries - len(l1)))
         if l1:
             file.write(self.l1_cluster * cluster_size, [big_endian(l1)])
 

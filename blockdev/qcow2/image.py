@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from blockdev.qcow2.entries import EntryLayout
     from blockdev.qcow2.snapshots import SnapshotEntry
     from blockdev.snapshot import Snapshot
+    from blockdev.status import BlockStatus
 
 _START_BYTES = 64 << 10  # the header, and names of unknown features in most images
 
@@ -66,6 +67,7 @@ class Image(BlockNode):
         self.file: BlockNode = file
         self.report = report
         self.is_inactive = is_inactive
+        self._is_preallocated: bool | None = None
         self.claim(attached=False)
         self._load()
 
@@ -88,8 +90,8 @@ class Image(BlockNode):
             report=self.report,
             read_below=self._read_backing,
         )
-        self._bitmaps = Bitmaps(metadata, extensions)
-        known = header.autoclear_features & (BITMAPS if self._bitmaps.are_true else 0)
+        self.bitmaps = Bitmaps(metadata, extensions)
+        known = header.autoclear_features & (BITMAPS if self.bitmaps.are_true else 0)
         if not read_only and header.autoclear_features != known:
             # What nobody here keeps up to date must not be taken for true after our first write.
             name = "autoclear_features"
@@ -146,6 +148,11 @@ class Image(BlockNode):
         return self.metadata.cluster_size
 
     @property
+    def compression_type(self) -> int:
+        """Of the clusters that are written compressed."""
+        return self.metadata.compression_type
+
+    @property
     def is_inserted(self) -> bool:
         return not self.metadata.is_corrupt
 
@@ -190,6 +197,20 @@ class Image(BlockNode):
         """Whether this image itself has the byte at `offset`, and for how many that holds."""
         return self.metadata.active.run(offset, size)
 
+    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+        from blockdev.qcow2.status import own_status
+
+        return own_status(self, offset, size)
+
+    @property
+    def is_preallocated(self) -> bool:
+        """Whether most clusters may be holes of the file; looked at once."""
+        if self._is_preallocated is None:
+            from blockdev.qcow2.status import looks_preallocated
+
+            self._is_preallocated = looks_preallocated(self)
+        return self._is_preallocated
+
     def truncate(self, size: int) -> None:
         """Give the disk another size; bytes that come read as zeros.
 
@@ -203,7 +224,7 @@ class Image(BlockNode):
         """See that the disk may be changed, and that nothing says that it wasn't."""
         self._check_usable()
         self.check_active()
-        bitmaps = self._bitmaps
+        bitmaps = self.bitmaps
         if bitmaps.are_recording or (of_size and bitmaps.are_true):
             bitmaps.invalidate(disabled=of_size)
 

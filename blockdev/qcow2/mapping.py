@@ -98,7 +98,7 @@ class Mapping(Lookup):
         """Write as far as clusters are ours alone and lie in a row; how many bytes that were."""
         in_cluster = guest_offset & (self._cluster_size - 1)
         words = table.words
-        host = self._data_offset(table, l2_index, guest_offset=guest_offset - in_cluster)
+        host = self.data_offset(table, l2_index, guest_offset=guest_offset - in_cluster)
         count = 1
         while (count << self._cluster_bits) - in_cluster < cursor.remaining:
             index = l2_index + count
@@ -121,7 +121,7 @@ class Mapping(Lookup):
         """
         in_cluster = guest_offset & (self._cluster_size - 1)
         start = guest_offset - in_cluster
-        host = self._data_offset(table, l2_index, guest_offset=start)
+        host = self.data_offset(table, l2_index, guest_offset=start)
         length = min(cursor.remaining, self._cluster_size - in_cluster)
         size = 1 << self._subcluster_bits
         first = in_cluster >> self._subcluster_bits
@@ -192,7 +192,7 @@ class Mapping(Lookup):
         entry = table.words[l2_index * self._words]
         if entry & COMPRESSED:
             return l2_index, self._layout.compressed_clusters(entry)
-        offset = self._data_offset(table, l2_index, guest_offset=guest_offset)
+        offset = self.data_offset(table, l2_index, guest_offset=guest_offset)
         return (l2_index, (offset >> self._cluster_bits, 1)) if offset else None
 
     def _old_bytes(self, guest_offset: int, size: int) -> memoryview:

@@ -194,6 +194,16 @@ class Refcounts:
         if change < 0 and clusters:
             self._hint = min(self._hint, min(clusters))
 
+    def used_clusters(self, end: int) -> int:
+        """How many clusters before the one numbered `end` have references."""
+        used = 0
+        for index in range(-(-end // self._block_entries)):
+            block = self._block(index)
+            if block is not None:
+                part = block[: end - index * self._block_entries]
+                used += len(part) - part.count(0)
+        return used
+
     def block_offsets(self) -> list[int]:
         """Where the blocks lie, host offsets."""
         return [entry & _OFFSET_MASK for entry in self._table if entry]
