@@ -59,7 +59,6 @@ class _Comparison:
     def __init__(self, first: BlockNode, second: BlockNode, names: tuple[str, str]) -> None:
         self._nodes = first, second
         self._names = names
-        self._views = [memoryview(bytearray(_AT_ONCE)) for _ in range(2)]
 
     def step(self, offset: int, sizes: tuple[int, int], *, strict: bool) -> int:
         """Compare one piece; its length."""
@@ -96,15 +95,13 @@ class _Comparison:
             raise QemuError(text, error.errno_value) from error
         return found.flags, found.length
 
-    def _read(self, which: int, offset: int, length: int) -> memoryview:
-        view = self._views[which][:length]
+    def _read(self, which: int, offset: int, length: int) -> bytes:
         try:
-            self._nodes[which].read_into(offset, view)
+            return self._nodes[which].read(offset, length)
         except QemuError as error:
             reason = os.strerror(error.errno_value) if error.errno_value else str(error)
             text = f"Error while reading offset {offset} of {self._names[which]}: {reason}"
             raise QemuError(text, error.errno_value) from error
-        return view
 
     def _compare(self, offset: int, length: int) -> None:
         one, other = self._read(0, offset, length), self._read(1, offset, length)
@@ -114,17 +111,12 @@ class _Comparison:
                     raise Difference(f"Content mismatch at offset {offset + start}!")
 
     def _expect_zeros(self, which: int, offset: int, length: int) -> None:
-        view = self._read(which, offset, length)
-        first = first_data(view)
+        first = first_data(self._read(which, offset, length))
         if first is not None:
             raise Difference(f"Content mismatch at offset {offset + first}!")
 
 
-def first_data(view: memoryview) -> int | None:
+def first_data(data: bytes) -> int | None:
     """Where the first sector begins that isn't all zeros; None if there is none."""
-    if not view or (view[0] == 0 and view[1:] == view[:-1]):
-        return None
-    for start in range(0, len(view), SECTOR):
-        if any(view[start : start + SECTOR]):
-            return start
-    return None
+    zeros = len(data) - len(data.lstrip(b"\0"))
+    return None if zeros == len(data) else zeros // SECTOR * SECTOR

@@ -27,6 +27,7 @@ _IOV_MAX = 1024  # Linux's limit of buffers in one vectored call
 # process, and closing another descriptor of the same file doesn't drop them.
 _F_OFD_GETLK, _F_OFD_SETLK = 36, 37
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2  # modes of Linux's fallocate
 
 # Byte 100+n of the file: "I use permission n"; byte 200+n: "I don't let others have it".
 CONSISTENT_READ, WRITE, RESIZE = 0, 1, 3
@@ -41,6 +42,26 @@ def io_error(error: OSError | OverflowError) -> QemuError:
     """
     value = (isinstance(error, OSError) and error.errno) or errno.EIO
     return QemuError(os.strerror(value), value)
+
+
+def make_file(name: str) -> None:
+    """Make a file, or an empty one of one that there is, unless somebody uses that.
+
+    Raises:
+        QemuError: ``Could not create 'NAME': WHY``, or a lock can't be had.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        os.close(os.open(os.fsencode(name), flags, 0o644))
+    except (OSError, ValueError) as error:
+        value = getattr(error, "errno", None) or errno.EINVAL
+        raise QemuError(f"Could not create '{name}': {os.strerror(value)}", value) from error
+    file = ByteFile(name, read_only=False)
+    try:
+        file.set_permissions({WRITE, RESIZE}, {RESIZE})
+        file.truncate(0)
+    finally:
+        file.close()
 
 
 def _not_regular(name: str) -> QemuError:
@@ -172,6 +193,16 @@ class ByteFile:
             os.ftruncate(self._descriptor, size)
         except (OSError, OverflowError) as error:
             raise io_error(error) from error
+
+    def punch(self, offset: int, size: int) -> bool:
+        """Make a hole, which reads as zeros; False where the file system has none."""
+        import ctypes
+
+        self._needs_flush = True
+        offset_t = ctypes.c_int64
+        call = ctypes.CDLL(None, use_errno=True).fallocate64
+        mode = _KEEP_SIZE | _PUNCH_HOLE
+        return not call(self._descriptor, mode, offset_t(offset), offset_t(size))
 
     def close(self) -> None:
         """Close the file; its locks go with it."""

@@ -52,6 +52,13 @@ class FileNode(BlockNode):
             is_data, size = self.bytes.extent(offset, size)
         return BlockStatus((DATA if is_data else ZERO) | OFFSET_VALID, size, offset, self)
 
+    def truncate(self, size: int) -> None:
+        self.bytes.truncate(size)
+
+    def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
+        if not (may_unmap and self.bytes.punch(offset, size)):
+            super().write_zeroes(offset, size)
+
     def flush(self) -> None:
         if not self.cache.no_flush:
             self.bytes.flush()
@@ -119,6 +126,16 @@ class RawNode(BlockNode):
         self.check_active()
         self.mark_dirty(offset, sum(map(len, buffers)))
         self.file.write(offset, buffers)
+
+    def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
+        self.check_active()
+        self.mark_dirty(offset, size)
+        self.file.write_zeroes(offset, size, may_unmap=may_unmap)
+
+    def truncate(self, size: int) -> None:
+        self.check_active()
+        self.file.truncate(size)
+        self._size = self.file.size
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return self.file.allocation(offset, size)

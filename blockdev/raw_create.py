@@ -6,6 +6,7 @@ import errno
 import os
 
 from blockdev.errors import QemuError
+from blockdev.file import make_file
 
 _PREALLOCATIONS = ("off", "metadata", "falloc", "full")
 _ZEROS_AT_ONCE = 1 << 20
@@ -26,12 +27,8 @@ def create_raw(name: str, size: int, *, preallocation: str = "off") -> None:
     if preallocation not in _PREALLOCATIONS:
         raise QemuError(f"invalid parameter value: {preallocation}", errno.EINVAL)
     size = -(-size // 512) * 512
-    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    try:
-        descriptor = os.open(os.fsencode(name), flags, 0o644)
-    except (OSError, ValueError) as error:
-        value = getattr(error, "errno", None) or errno.EINVAL
-        raise QemuError(f"Could not create '{name}': {os.strerror(value)}", value) from error
+    make_file(name)
+    descriptor = os.open(os.fsencode(name), os.O_RDWR | os.O_CLOEXEC)
     try:
         if preallocation == "metadata":
             raise QemuError("Unsupported preallocation mode 'metadata'", errno.ENOTSUP)

@@ -32,6 +32,9 @@ class EntryLayout:
     Args:
         cluster_bits: log2 of the cluster size.
         is_extended: whether an entry takes two words.
+
+    Attributes:
+        size_shift: where in a compressed cluster's entry the number of its sectors begins.
     """
 
     def __init__(self, cluster_bits: int, *, is_extended: bool) -> None:
@@ -41,12 +44,12 @@ class EntryLayout:
         self.words = 2 if is_extended else 1
         self.l2_bits = cluster_bits - (4 if is_extended else 3)  # log2 of a table's entries
         self.span_bits = cluster_bits + self.l2_bits  # log2 of the disk that a table maps
-        self._size_shift = 62 - (cluster_bits - 8)
+        self.size_shift = 62 - (cluster_bits - 8)
 
     def compressed_range(self, entry: int) -> tuple[int, int]:
         """Where a compressed cluster's bytes may lie: host offset and length."""
-        offset = entry & ((1 << self._size_shift) - 1)
-        sectors = (entry >> self._size_shift & ((1 << (self.cluster_bits - 8)) - 1)) + 1
+        offset = entry & ((1 << self.size_shift) - 1)
+        sectors = (entry >> self.size_shift & ((1 << (self.cluster_bits - 8)) - 1)) + 1
         return offset, sectors * _SECTOR - (offset & (_SECTOR - 1))
 
     def compressed_clusters(self, entry: int) -> tuple[int, int]:

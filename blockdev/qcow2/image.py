@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from blockdev.file import Buffer
+    from blockdev.qcow2.compression import CompressedWriter
     from blockdev.qcow2.entries import EntryLayout
     from blockdev.qcow2.snapshots import SnapshotEntry
     from blockdev.snapshot import Snapshot
@@ -68,6 +69,7 @@ class Image(BlockNode):
         self.report = report
         self.is_inactive = is_inactive
         self._is_preallocated: bool | None = None
+        self._compressed_writer: CompressedWriter | None = None
         self.claim(attached=False)
         self._load()
 
@@ -175,20 +177,20 @@ class Image(BlockNode):
         view[inside:] = bytes(len(view) - inside)
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
-        self._begin_change()
+        self.begin_change()
         size = sum(map(len, buffers))
         self._check_inside(offset, size)
         self.mark_dirty(offset, size)
         self.metadata.active.write(offset, buffers)
 
     def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
-        self._begin_change()
+        self.begin_change()
         self._check_inside(offset, size)
         self.mark_dirty(offset, size)
         zeros.write_zeroes(self, offset, size, may_unmap=may_unmap)
 
     def discard(self, offset: int, size: int) -> None:
-        self._begin_change()
+        self.begin_change()
         self._check_inside(offset, size)
         self.mark_dirty(offset, size)
         zeros.discard(self, offset, size)
@@ -217,10 +219,50 @@ class Image(BlockNode):
         Raises:
             QemuError: the size can't be, or the image's version doesn't allow it.
         """
-        self._begin_change(of_size=True)
+        self.begin_change(of_size=True)
         resize(self, size)
 
-    def _begin_change(self, *, of_size: bool = False) -> None:
+    @property
+    def compressed_writer(self) -> CompressedWriter:
+        """Puts compressed clusters into the image."""
+        if self._compressed_writer is None:
+            from blockdev.qcow2.compression import CompressedWriter
+
+            self._compressed_writer = CompressedWriter(self)
+        return self._compressed_writer
+
+    def write_compressed(self, offset: int, data: memoryview) -> None:
+        """Write whole clusters in compressed form.
+
+        Args:
+            offset: a multiple of the cluster size.
+            data: only the disk's end may cut the last cluster short.
+        """
+        from blockdev.qcow2.compressed import compress
+
+        size = self.cluster_size
+        self._check_usable()
+        self._check_inside(offset, len(data))
+        end = offset + len(data)
+        if offset % size or (end % size and end < self.size):
+            raise QemuError("Invalid argument", errno.EINVAL)
+        for start in range(0, len(data), size):
+            part = data[start : start + size]
+            packed = compress(bytes(part).ljust(size, b"\0"), self.compression_type)
+            self.compressed_writer.write(offset + start, part, packed)
+
+    def align_file(self) -> None:
+        """Let the file end with a whole sector, as compressed data may not."""
+        size = self.file.size
+        if size % 512:
+            self.file.truncate(-(-size // 512) * 512)
+
+    def load_snapshot(self, snapshot: Snapshot) -> None:
+        """Show a snapshot's disk in place of the active one, of an image that is only read."""
+        l1 = self.metadata.snapshot_table.read_l1(snapshot)
+        self.metadata.active = self.metadata.mapping(l1, read_below=self._read_backing)
+
+    def begin_change(self, *, of_size: bool = False) -> None:
         """See that the disk may be changed, and that nothing says that it wasn't."""
         self._check_usable()
         self.check_active()
@@ -281,7 +323,7 @@ class Image(BlockNode):
         self.metadata.conclude()
 
     def snapshot_goto(self, id_or_name: str) -> SnapshotEntry:
-        self._begin_change(of_size=True)
+        self.begin_change(of_size=True)
         snapshot = self.metadata.snapshot_table.goto(id_or_name)
         self.metadata.conclude()
         return snapshot

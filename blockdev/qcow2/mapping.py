@@ -162,7 +162,7 @@ class Mapping(Lookup):
         old = [
             reference
             for n in range(count)
-            if (reference := self._reference(table, l2_index + n, start + n * size))
+            if (reference := self.reference(table, l2_index + n, start + n * size))
         ]
         first, count = self._allocator.allocate(count, exactly=False)
         length = min(cursor.remaining, count * size - in_cluster)
@@ -185,7 +185,7 @@ class Mapping(Lookup):
                 self._allocator.free_later(replaced)
         return length
 
-    def _reference(
+    def reference(
         self, table: L2Table, l2_index: int, guest_offset: int
     ) -> tuple[int, tuple[int, int]] | None:
         """The clusters that an entry refers to, with its index; None if there are none."""
@@ -199,6 +199,11 @@ class Mapping(Lookup):
         view = memoryview(bytearray(size))
         self.read_into(guest_offset, view)
         return view
+
+    def own_entry(self, guest_offset: int) -> tuple[L2Table, int]:
+        """The table with the entry of a cluster, which is ours alone by now, and its index."""
+        l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
+        return self._own_l2_table(l1_index), l2_index
 
     # --- unmapping
 
@@ -234,7 +239,7 @@ class Mapping(Lookup):
         table = self._own_l2_table(l1_index)
         size = self._cluster_size
         start = ((l1_index << self._l2_bits) + l2_index) * size
-        old = [self._reference(table, l2_index + n, start + n * size) for n in range(count)]
+        old = [self.reference(table, l2_index + n, start + n * size) for n in range(count)]
         new = words * count
         for n, reference in enumerate(old):
             entry = table.words[(l2_index + n) * self._words]

@@ -129,7 +129,7 @@ def _checked(
     if result.leaks_fixed or result.corruptions_fixed:
         if not as_json:
             arguments.tell("The following inconsistencies were found and repaired:\n\n")
-            arguments.tell(f"    {result.leaks_fixed} leaks\n")
+            arguments.tell(f"    {result.leaks_fixed} leaked clusters\n")
             arguments.tell(f"    {result.corruptions_fixed} corruptions\n")
             arguments.tell("\nDouble checking the fixed image now...\n")
         _complain(program, list(result.findings()))
