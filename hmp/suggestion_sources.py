@@ -7,6 +7,7 @@ import time
 
 from hmp.arguments import BlockDevice, FileName, Options, Switch, file_names
 from hmp.block_info import size_text
+from machine.identifiers import netdev_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _option(
             found = _files(value.replace(",,", ","))
             return value, ((path.replace(",", ",,"), note) for path, note in found)
         if key == "netdev":
-            return value, ((each, "") for each in machine.netdev_ids())
+            return value, ((each, "") for each in netdev_ids(machine))
         if key == "chardev":
             return value, ((chardev.label, chardev.filename) for chardev in machine.chardevs)
         return value, ()
