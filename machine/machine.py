@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
+    from blockdev.jobs import Jobs
     from blockdev.node import BlockNode
     from machine.chardev import Chardev
     from machine.cpu.slices import GuestSlices
@@ -116,6 +117,7 @@ class Machine:
         self._blockers: Blockers | None = None
         self._migration: Migration | None = None
         self._incoming: Incoming | None = None
+        self._jobs: Jobs | None = None
 
     # --- rooms that are made when they are first asked for
 
@@ -234,6 +236,15 @@ class Machine:
             self._incoming = Incoming(self)
         return self._incoming
 
+    @property
+    def jobs(self) -> Jobs:
+        """Work on disks that goes on beside the guest."""
+        if self._jobs is None:
+            from machine.job_steps import jobs_of
+
+            self._jobs = jobs_of(self)
+        return self._jobs
+
     # --- running
 
     @property
@@ -331,6 +342,8 @@ class Machine:
             self._objects.close()
         if self._network is not None:
             self._network.close()
+        if self._jobs is not None:
+            self._jobs.cancel_all()
         self.graph.close()
 
     def set_head(self, tag: str, nodes: Sequence[BlockNode]) -> None:
@@ -343,10 +356,13 @@ class Machine:
 
     def job_names(self) -> list[str]:
         """What goes on beside the guest, such as ``migrate (active)``."""
+        names = []
         migration = self._migration
-        if migration is None or not migration.status.is_under_way:
-            return []
-        return [f"migrate ({migration.status.name})"]
+        if migration is not None and migration.status.is_under_way:
+            names.append(f"migrate ({migration.status.name})")
+        for job in self._jobs or ():
+            names.append(f"{job.type} {job.id} ({job.progress_text})")
+        return names
 
     # --- saying
 
