@@ -355,11 +355,12 @@ class Machine:
         self.head = Head(tag, nodes, self.memory.blocks)
 
     def job_names(self) -> list[str]:
-        """What goes on beside the guest, such as ``migrate (active)``."""
+        """What goes on beside the guest, such as ``migrate (active, 3 MiB left)``."""
         names = []
         migration = self._migration
         if migration is not None and migration.status.is_under_way:
-            names.append(f"migrate ({migration.status.name})")
+            left = f", {migration.pending >> 20} MiB left" if migration.pending else ""
+            names.append(f"migrate ({migration.status.name}{left})")
         for job in self._jobs or ():
             names.append(f"{job.type} {job.id} ({job.progress_text})")
         return names
