@@ -48,6 +48,12 @@ def local_file(name: str) -> str:
     return name if protocol_of(name) is None else f"./{name}"
 
 
+def is_identifier(text: str) -> bool:
+    """Whether a text may be an id: letters, digits and ``-._``, starting with a letter."""
+    rest = text.replace("-", "").replace(".", "").replace("_", "")
+    return text.isascii() and text[:1].isalpha() and (rest.isalnum() or not rest)
+
+
 def tree_name(node: BlockNode) -> str:
     """The name of a node that is open with all that belongs under it.
 

@@ -29,6 +29,21 @@ class CacheMode:
         self.no_flush = no_flush
 
 
+class OpBlocker:
+    """Why nobody may do something to a node: QEMU's op blockers.
+
+    Attributes:
+        reason: in QEMU's words.
+        allowed: what may be done all the same.
+    """
+
+    __slots__ = ("allowed", "reason")
+
+    def __init__(self, reason: str, allowed: frozenset[str] = frozenset()) -> None:
+        self.reason = reason
+        self.allowed = allowed
+
+
 class VMStateWriter:
     """Takes a machine's state while it is saved; nothing of it counts until a snapshot has it."""
 
@@ -67,6 +82,7 @@ class BlockNode:
         detect_zeroes: what becomes of zeros that are written: "off", "on" or "unmap"; they
             read the same.
         parents: how many nodes and backends use this one.
+        op_blockers: who keeps others off it; see `check_op`.
         dirty_bitmaps: each is told what a guest writes; see `mark_dirty`.
         monitor_owned: made by ``-blockdev``, so a root even when nothing uses it.
         is_inactive: another process may have the image for now, so that nothing is written here:
@@ -86,6 +102,7 @@ class BlockNode:
         self.has_own_backing = False
         self.detect_zeroes = "off"
         self.parents = 0
+        self.op_blockers: list[OpBlocker] = []
         self.dirty_bitmaps: list[DirtyBitmap] = []
         self.monitor_owned = False
         self.is_inactive = False
@@ -138,6 +155,20 @@ class BlockNode:
             QemuError: another process has it, or it can't be opened; it stays inactive.
         """
         self.is_inactive = False
+
+    def check_op(self, operation: str, shown: str = "") -> None:
+        """To be called before something is done that others may not bear.
+
+        Args:
+            operation: QEMU's name of it, such as `resize`.
+            shown: how messages call the node; "" for its own name.
+
+        Raises:
+            QemuError: somebody keeps others off.
+        """
+        for blocker in self.op_blockers[::-1]:
+            if operation not in blocker.allowed:
+                raise QemuError(f"Node '{shown or self.node_name}' is busy: {blocker.reason}")
 
     def check_active(self) -> None:
         """To be called before a write.

@@ -6,6 +6,7 @@ import os
 
 from blockdev.backend import Backend
 from blockdev.errors import QemuError
+from blockdev.naming import is_identifier
 from blockdev.node import BlockNode, CacheMode
 from blockdev.permissions import format_conflict
 from machine.drive_options import (
@@ -91,6 +92,15 @@ class Drives:
         for device, node in self.shown_nodes():
             if node in media or not node.parents:
                 yield device, node
+
+    def drop(self, backend: Backend) -> None:
+        """The device of a drive is gone, and takes the drive with it."""
+        backend.device = None
+        self.backends.remove(backend)
+        self.drives = [each for each in self.drives if each.backend is not backend]
+        node = backend.remove()
+        if node is not None and not node.monitor_owned:
+            self._graph.remove(node)
 
     def place(self, interface: str, bus: int, unit: int) -> Drive | None:
         """The drive at a place on the board."""
@@ -332,12 +342,6 @@ class Drives:
             raise QemuError(f"node-name={name} is conflicting with a device id")
         if self._graph.find(name) is not None:
             raise QemuError(f"Duplicate nodes with node-name='{name}'")
-
-
-def is_identifier(text: str) -> bool:
-    """Whether a text may be an id: letters, digits and ``-._``, starting with a letter."""
-    rest = text.replace("-", "").replace(".", "").replace("_", "")
-    return text.isascii() and text[:1].isalpha() and (rest.isalnum() or not rest)
 
 
 def _default_name(interface: str, bus: int, unit: int, media: str) -> str:

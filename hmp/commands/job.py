@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
+from blockdev.errors import QemuError
 from hmp.command import Command
 from hmp.commands.unavailable import unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from blockdev.block_job import BlockJob
     from hmp.monitor import Monitor
 
 
+def block_job_set_speed(monitor: Monitor, *, device: str, speed: int) -> None:
+    _job(monitor, device).set_speed(speed)
+
+
+def block_job_cancel(monitor: Monitor, *, force: bool, device: str) -> None:
+    job = _job(monitor, device)
+    if job.is_paused_by_user and not force:
+        raise QemuError(f"The block job for device '{device}' is currently paused")
+    job.cancel(force=force)
+
+
+def block_job_complete(monitor: Monitor, *, device: str) -> None:
+    _job(monitor, device).complete()
+
+
+def block_job_pause(monitor: Monitor, *, device: str) -> None:
+    _job(monitor, device).pause()
+
+
+def block_job_resume(monitor: Monitor, *, device: str) -> None:
+    _job(monitor, device).resume()
+
+
+def _job(monitor: Monitor, id: str) -> BlockJob:
+    from blockdev.block_job import find_block_job
+
+    return find_block_job(monitor.machine.jobs, id)
+
+
 def info_block_jobs(monitor: Monitor) -> None:
-    """No job can be under way: no command that begins one is there yet."""
-    monitor.print_line("No active jobs")
+    from blockdev.block_job import BlockJob
+
+    jobs = [job for job in monitor.machine.jobs if isinstance(job, BlockJob)]
+    if not jobs:
+        monitor.print_line("No active jobs")
+    for job in jobs:
+        kind = "Streaming device" if job.type == "stream" else f"Type {job.type}, device"
+        monitor.print_line(
+            f"{kind} {job.id}: Completed {job.current} of {job.total} bytes, "
+            f"speed limit {job.speed} bytes/s"
+        )
 
 
 COMMANDS = (
@@ -28,7 +68,7 @@ COMMANDS = (
         args_type="device:B,speed:o",
         params="device speed",
         help="set maximum speed for a background block operation",
-        run=unavailable,
+        run=block_job_set_speed,
     ),
     Command(
         name="block_job_cancel",
@@ -39,28 +79,28 @@ COMMANDS = (
             "\t\t\t if you want to abort the operation immediately\n"
             "\t\t\t instead of keep running until data is in sync)"
         ),
-        run=unavailable,
+        run=block_job_cancel,
     ),
     Command(
         name="block_job_complete",
         args_type="device:B",
         params="device",
         help="stop an active background block operation",
-        run=unavailable,
+        run=block_job_complete,
     ),
     Command(
         name="block_job_pause",
         args_type="device:B",
         params="device",
         help="pause an active background block operation",
-        run=unavailable,
+        run=block_job_pause,
     ),
     Command(
         name="block_job_resume",
         args_type="device:B",
         params="device",
         help="resume a paused background block operation",
-        run=unavailable,
+        run=block_job_resume,
     ),
     Command(
         name="drive_mirror",

@@ -1,0 +1,47 @@
+"""The jobs of a machine, run a step a turn of its main loop, beside the guest."""
+
+from __future__ import annotations
+
+import time
+
+from blockdev.jobs import Jobs
+from machine.loop import Wakeup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from blockdev.jobs import Job
+    from machine.loop import MainLoop
+    from machine.machine import Machine
+
+
+def jobs_of(machine: Machine, now_ns: Callable[[], int] = time.monotonic_ns) -> Jobs:
+    """An empty list of jobs that the machine's loop runs.
+
+    They go on whether the guest runs or not, as QEMU's do.
+    """
+    return Jobs(
+        lambda job: machine.loop.spawn(_steps(machine.loop, job)),
+        machine.events.emit,
+        now_ns,
+        machine.log_exception,
+    )
+
+
+def _steps(loop: MainLoop, job: Job) -> Iterator[object]:
+    for rest in job.steps:
+        if rest == 0:
+            yield None
+            continue
+        wakeup = Wakeup()
+        timer = None
+        if rest is not None:
+            timer = loop.call_at(time.monotonic_ns() + rest, wakeup.wake)
+        job.on_wake = wakeup.wake
+        try:
+            yield wakeup
+        finally:
+            job.on_wake = None
+            if timer is not None:
+                timer.cancel()
