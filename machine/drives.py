@@ -69,7 +69,7 @@ class Drives:
         self._graph = graph
         self._default_interface = default_interface
         self.drives: list[Drive] = []
-        self.backends: list[Backend] = []
+        self.backends: list[Backend] = graph.backends
 
     def backend(self, name: str) -> Backend | None:
         """The backend with this id."""
