@@ -12,6 +12,7 @@ from blockdev.errors import QemuError
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.option_values import Blame, HelpAnswer, about, from_json
 from hmp.options import Option
+from machine.assembly import plug_board_drives
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -329,7 +330,7 @@ class PlugOptions:
         """
         for nic in self._nics:
             self._plug_nic(machine, nic)
-        machine.plug_board_drives()
+        plug_board_drives(machine)
         for options, text in self.device_options:
             with Blame(text):
                 machine.plugs.plug(options)

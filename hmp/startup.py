@@ -14,6 +14,7 @@ from hmp.options import Option
 from hmp.plug_options import PlugOptions
 from hmp.scanner import Scanner
 from hmp.size import SIZE_HINT, read_size
+from machine.assembly import add_default_drives, build
 from machine.boards import BOARDS, Board, find_board
 from machine.chardev_options import ChardevOptions, parse_legacy
 from machine.drive_options import NO_NODE
@@ -329,8 +330,8 @@ class Startup:
             with Blame(text):
                 machine.drives.add(options, text=text, snapshot=self.snapshot)
         if self.has_defaults:
-            devices = self._plugs.device_options
-            machine.add_default_drives(options["driver"] for options, _ in devices)
+            models = [options["driver"] for options, _ in self._plugs.device_options]
+            add_default_drives(machine, models)
         if any(node.has_snapshots for node in machine.graph.nodes.values()):
             _load_what_saves()
         self._plugs.connect_network(machine, has_defaults=self.has_defaults)
@@ -342,7 +343,7 @@ class Startup:
             QemuError: the board can't be made, or a device doesn't fit.
         """
         self._plugs.open_serials(machine, has_defaults=self.has_defaults)
-        machine.build()
+        build(machine)
         self._plugs.plug(machine, has_defaults=self.has_defaults)
         machine.reset_devices()
 

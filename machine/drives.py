@@ -93,6 +93,15 @@ class Drives:
             if node in media or not node.parents:
                 yield device, node
 
+    def drop(self, backend: Backend) -> None:
+        """The device of a drive is gone, and takes the drive with it."""
+        backend.device = None
+        self.backends.remove(backend)
+        self.drives = [each for each in self.drives if each.backend is not backend]
+        node = backend.remove()
+        if node is not None and not node.monitor_owned:
+            self._graph.remove(node)
+
     def place(self, interface: str, bus: int, unit: int) -> Drive | None:
         """The drive at a place on the board."""
         for drive in self.drives:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 
 from blockdev.errors import QemuError
 from blockdev.graph import Graph
-from machine.boards import BOARDS, REPLACED_DRIVES, Board, firmware_image
+from machine.boards import BOARDS, Board
 from machine.clock import VirtualClock
 from machine.devices.bus import board_buses
-from machine.drives import Drive, Drives
+from machine.drives import Drives
 from machine.events import Events
 from machine.loop import MainLoop
-from machine.memory import PAGE_SIZE, Memory, RamBlock
+from machine.memory import PAGE_SIZE, Memory
 from machine.runstate import RunState, follow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from blockdev.backend import Backend
     from blockdev.jobs import Jobs
     from blockdev.node import BlockNode
     from machine.chardev import Chardev
@@ -43,13 +41,9 @@ if TYPE_CHECKING:
 
     RtcOptions = tuple[int | None, bool, bool]
 
-_GIB = 1 << 30
-_LOW_RAM_LIMIT = 0xE0000000  # a PC's RAM from here on lies above 4 GiB
-_BIOS_IN_LOW_MEMORY = 128 << 10
-
 
 class Machine:
-    """A machine, stopped until `start`.
+    """A machine, stopped until `start`; `machine.assembly` gives it its parts.
 
     Args:
         board: the machine type.
@@ -112,7 +106,7 @@ class Machine:
         self.is_single_stepping = False
         self.shutdown_requested = False
         self.exit_status = 0
-        self._cpu_count = cpus if board.has_cpu else 0
+        self.cpu_count = cpus if board.has_cpu else 0
         self._rtc_options: RtcOptions = (None, False, False)
         self._rtc_clock: RtcClock | None = None
         self._network: Network | None = None
@@ -124,99 +118,6 @@ class Machine:
         self._migration: Migration | None = None
         self._incoming: Incoming | None = None
         self._jobs: Jobs | None = None
-
-    # --- building
-
-    def build(self) -> None:
-        """Make memory, processors and the board's own devices.
-
-        Raises:
-            QemuError: the host can't give so much memory.
-        """
-        board = self.board
-        if self.ram_size:
-            self._map_ram(board)
-        if board.firmware:
-            bios = RamBlock("pc.bios", board.firmware)
-            bios.write(0, firmware_image(board.firmware))
-            self.memory.map((4 * _GIB) - board.firmware, bios, readonly=True)
-            low = min(board.firmware, _BIOS_IN_LOW_MEMORY)
-            self.memory.map((1 << 20) - low, bios, board.firmware - low, low, readonly=True)
-        if self._cpu_count:
-            from machine.cpu.x86 import X86Cpu
-
-            self.cpus = [X86Cpu(index, self.memory) for index in range(self._cpu_count)]
-        if "ISA" in board.buses:
-            self._build_isa()
-
-    def _build_isa(self) -> None:
-        """The clock, and the serial ports that the user asked for."""
-        from machine.devices.mc146818rtc import MC146818RTC, Mc146818Rtc
-        from machine.devices.serial import PORT_COUNT, SERIAL, Serial16550
-
-        self.board_states.append((MC146818RTC, Mc146818Rtc(self.rtc_clock)))
-        for chardev in self.serials[:PORT_COUNT]:
-            if chardev is not None:
-                self.board_states.append((SERIAL, Serial16550(chardev)))
-                self.serial_count += 1
-
-    def _map_ram(self, board: Board) -> None:
-        try:
-            ram = RamBlock(board.ram_name, self.ram_size)
-        except (OSError, OverflowError) as error:
-            text = os.strerror(errno.ENOMEM)
-            raise QemuError(f"cannot set up guest memory '{board.ram_name}': {text}") from error
-        if not board.has_cpu or self.ram_size <= _LOW_RAM_LIMIT:
-            self.memory.map(0, ram)
-        else:
-            self.memory.map(0, ram, 0, _LOW_RAM_LIMIT)
-            self.memory.map(4 * _GIB, ram, _LOW_RAM_LIMIT)
-
-    def add_default_drives(self, models: Iterable[str] = ()) -> None:
-        """Add the empty drives that the board has where the user put none.
-
-        Args:
-            models: of the devices that the user plugs in; some stand for a default drive.
-        """
-        replaced = {REPLACED_DRIVES.get(model) for model in models}
-        for interface, index, media in self.board.default_drives:
-            if interface in replaced:
-                continue
-            per_bus = 2 if interface == "ide" else 0
-            bus, unit = divmod(index, per_bus) if per_bus else (0, index)
-            if self.drives.place(interface, bus, unit) is None:
-                options = {"if": interface, "index": str(index), "media": media}
-                self.drives.add(options)
-
-    def plug_board_drives(self) -> None:
-        """Give each drive with an interface to a device of the board.
-
-        Raises:
-            QemuError: of the first drive whose place the board doesn't have; its option's
-                text stands before QEMU's words.
-        """
-        kinds = self.board.buses
-        for drive in sorted(self.drives.drives, key=_board_order):
-            place = (drive.interface, drive.bus, drive.unit)
-            path = self._unattached_path(drive)
-            if drive.interface == "virtio":
-                try:
-                    self.plugs.plug({"driver": "virtio-blk-pci", "drive": drive.backend.name})
-                except QemuError as error:
-                    raise QemuError(f"{drive.text}: {error}") from error
-            elif drive.interface == "ide" and "IDE" in kinds and drive.bus < 2:
-                self.ide_units_used += 1
-                is_cd = drive.media == "cdrom"
-                drive.backend.attach(path, removable=is_cd, has_tray=is_cd)
-            elif drive.interface == "floppy" and "floppy-bus" in kinds and drive.unit < 2:
-                drive.backend.attach(path, removable=True)
-            elif drive.interface not in ("none", "sd") or (drive.interface == "sd" and drive.text):
-                where = "if={},bus={},unit={}".format(*place)
-                raise QemuError(f"{drive.text}: machine type does not support {where}")
-
-    def _unattached_path(self, drive: Drive) -> str:
-        first = 23 if drive.interface == "ide" else 16
-        return f"/machine/unattached/device[{first + 2 * drive.bus + drive.unit}]"
 
     # --- rooms that are made when they are first asked for
 
@@ -245,6 +146,11 @@ class Machine:
         return self._objects
 
     @property
+    def has_objects(self) -> bool:
+        """Whether somebody asked for `objects` already."""
+        return self._objects is not None
+
+    @property
     def plugs(self) -> Plugs:
         """The devices that were plugged in."""
         if self._plugs is None:
@@ -252,6 +158,11 @@ class Machine:
 
             self._plugs = Plugs(self)
         return self._plugs
+
+    @property
+    def has_plugs(self) -> bool:
+        """Whether somebody asked for `plugs` already."""
+        return self._plugs is not None
 
     @property
     def rtc_clock(self) -> RtcClock:
@@ -501,55 +412,8 @@ class Machine:
         """The character device of this name."""
         return next((each for each in self.chardevs if each.label == label), None)
 
-    def drop_drive(self, backend: Backend) -> None:
-        """The device of a drive is gone, and takes the drive with it."""
-        backend.device = None
-        self.drives.backends.remove(backend)
-        self.drives.drives = [each for each in self.drives.drives if each.backend is not backend]
-        node = backend.remove()
-        if node is not None and not node.monitor_owned:
-            self.graph.remove(node)
-
-    def option_ids(self, group: str) -> list[str]:
-        """The ids that options of a group have taken."""
-        return self.netdev_ids() if group == "netdev" else []
-
-    def device_ids(self) -> list[str]:
-        """The ids of the devices that were plugged in."""
-        if self._plugs is None:
-            return []
-        return [device.id for device in self._plugs.devices if device.id]
-
-    def object_ids(self) -> list[str]:
-        """The ids of the objects."""
-        return [] if self._objects is None else [each.id for each in self._objects]
-
-    def netdev_ids(self) -> list[str]:
-        """The ids of the network back ends."""
-        return [] if self._network is None else [each.name for each in self._network.netdevs]
-
-    def link_names(self) -> list[str]:
-        """What ``set_link`` takes: back ends and network devices."""
-        return [] if self._network is None else [each.name for each in self._network.clients]
-
-    def block_device_names(self) -> list[str]:
-        """The ids of all drives."""
-        return [backend.name for backend in self.drives.backends if backend.name]
-
-    def snapshot_names(self) -> list[str]:
-        """Ids and tags of the snapshots of all disks."""
-        from machine.snapshot import disks
-
-        snapshots = [s for disk in disks(self) for s in disk.node.snapshots()]
-        return [s.id for s in snapshots] + [s.name for s in snapshots]
-
 
 def _rounded(size: int) -> int:
     """RAM comes in two pages or more at a time (QEMU rounds up to 8 KiB)."""
     step = 2 * PAGE_SIZE
     return -(-size // step) * step
-
-
-def _board_order(drive: Drive) -> int:
-    # PCI devices are made before the interfaces' leftovers are looked at.
-    return 0 if drive.interface in ("ide", "floppy") else 1

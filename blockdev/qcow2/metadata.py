@@ -85,6 +85,7 @@ class Metadata:
             table_clusters=header.refcount_table_clusters,
             report_corruption=self.report_corruption,
             switch_table=self._switch_refcount_table,
+            note_tables=self._note_tables,
         )
         self.allocator = Allocator(self.refcounts)
         self.tables = L2Tables(file, self.cluster_size)
@@ -196,8 +197,13 @@ class Metadata:
         first, last = "refcount_table_offset", "refcount_table_clusters"
         self.file.write(Header.offset_of(first), [header.pack(first, last)])
         self.header = header
+        self.guard.renew()
 
     # --- clusters
+
+    def _note_tables(self, first: int, count: int) -> None:
+        for cluster in range(first, first + count):
+            self.guard.add(cluster)
 
     def allocate_bytes(self, size: int, runs: list[Reference]) -> int:
         """Clusters in a row for `size` bytes, noted in `runs`; the host offset, 0 for no bytes."""

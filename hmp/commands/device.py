@@ -6,6 +6,7 @@ from blockdev.errors import QemuError
 from hmp.command import Command, Completion
 from hmp.commands.description import has_none, print_description
 from hmp.commands.unavailable import unavailable
+from machine.identifiers import device_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def complete_device(machine: Machine, words: Sequence[str]) -> Completion:
-    return Completion.of(words[-1], machine.device_ids() if len(words) == 1 else ())
+    return Completion.of(words[-1], device_ids(machine) if len(words) == 1 else ())
 
 
 def device_add(monitor: Monitor, *, device: dict[str, str]) -> None:
@@ -43,7 +44,7 @@ def pcie_aer_inject_error(
     prefix2: int | None,
     prefix3: int | None,
 ) -> None:
-    if id in monitor.machine.device_ids():
+    if id in device_ids(monitor.machine):
         unavailable(monitor)
     else:
         monitor.print_line(f"id or pci device path is invalid or device not found. {id}")

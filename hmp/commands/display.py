@@ -6,6 +6,7 @@ from blockdev.errors import QemuError
 from hmp.command import Command, Completion
 from hmp.commands.description import has_none, print_description
 from hmp.commands.unavailable import unavailable
+from machine.identifiers import device_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def screendump(
 ) -> None:
     if format not in (None, "png", "ppm"):
         raise QemuError(f"invalid parameter value: {format}")
-    if device is not None and device not in monitor.machine.device_ids():
+    if device is not None and device not in device_ids(monitor.machine):
         raise QemuError(f"Device '{device}' not found")
     if monitor.machine.cpus:
         unavailable(monitor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
 from hmp.commands.unavailable import unavailable
+from machine.identifiers import snapshot_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def info_snapshots(monitor: Monitor) -> None:
 
 
 def complete_snapshot(machine: Machine, words: Sequence[str]) -> Completion:
-    return Completion.of(words[-1], machine.snapshot_names() if len(words) == 1 else ())
+    return Completion.of(words[-1], snapshot_names(machine) if len(words) == 1 else ())
 
 
 COMMANDS = (

@@ -137,6 +137,13 @@ class Parameters:
             value = "on" if value else "off"
         return row.shown.format(value)
 
+    def typed(self, row: Parameter) -> str:
+        """A value as `migrate_set_parameter` takes it."""
+        value = self._values[row.name]
+        if row.kind == "bool":
+            return "on" if value else "off"
+        return f"{value}B" if row.kind == "bandwidth" else str(value)
+
     @property
     def is_compressed_or_encrypted(self) -> bool:
         """What becomes of the bytes of multifd's channels."""

@@ -13,6 +13,7 @@ from blockdev.node import BlockNode
 from blockdev.qcow2.create import create_image
 from blockdev.qcow2.survey import Survey
 from machine import snapshot
+from machine.assembly import build
 from machine.machine import Machine
 from machine.rehearsal import Effect, Pages, rehearse_delete, rehearse_load, rehearse_save
 
@@ -31,7 +32,7 @@ def make_machine(folder: Path, disks: list[tuple[int, int]], ram: int) -> Machin
         path = folder / f"d{number}.qcow2"
         create_image(str(path), size, cluster_size=cluster_size)
         machine.drives.add({"if": "none", "id": f"d{number}", "file": str(path)})
-    machine.build()
+    build(machine)
     return machine
 
 
