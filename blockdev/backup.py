@@ -34,7 +34,7 @@ class CopyBeforeWrite(FilterNode):
     """
 
     driver = "copy-before-write"
-    is_implicit = True
+    is_named_as_child = True
 
     def __init__(self, node_name: str, file: BlockNode, target: BlockNode, cluster: int) -> None:
         super().__init__(node_name, file)

@@ -14,7 +14,7 @@ from blockdev.chain import (
     remove_filter,
     set_backing,
 )
-from blockdev.copying import PIECE, copy_piece
+from blockdev.copying import CHUNK, PIECE, copy_piece
 from blockdev.errors import QemuError
 from blockdev.filter import JobFilter
 
@@ -36,7 +36,7 @@ def commit_now(top: BlockNode) -> Iterator[tuple[int, int]]:
         QemuError: nothing of the image is lost; the backing file may have a part of it.
     """
     backing = backing_of(top)
-    if backing is None:
+    if backing is None or top.is_filter:
         raise QemuError("Operation not supported", errno.ENOTSUP)
     try:
         top.check_op("commit-source")
@@ -138,7 +138,7 @@ class CommitJob(BlockJob):
             base.truncate(top.size)
         offset = 0
         while offset < top.size:
-            size = min(PIECE, top.size - offset)
+            size = min(CHUNK, top.size - offset)
             is_own, length = allocation_above(top, base, offset, size)
             if is_own:
                 yield from self.attempt(

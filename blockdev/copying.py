@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from blockdev.node import BlockNode
 
 PIECE = 1 << 20  # bytes: what a job does between two looks at everything else
+CHUNK = 512 << 10  # bytes that a stream or commit counts at a time, as QEMU's
 
 
 def copy_piece(source: BlockNode, target: BlockNode, offset: int, size: int) -> None:

@@ -95,6 +95,7 @@ class JobFilter(FilterNode):
     """What a job puts over a node while it works on it."""
 
     is_implicit = True
+    is_named_as_child = True
 
     def __init__(self, node_name: str, file: BlockNode, driver: str) -> None:
         super().__init__(node_name, file)

@@ -79,12 +79,14 @@ class Graph:
         node_name: str | None = None,
         locking: bool = True,
         is_literal: bool = False,
+        open_backing: Callable[[], BlockNode | None] | None = None,
         depth: int = 0,
     ) -> BlockNode:
         """Open a disk file with a format node over it.
 
         Args:
             driver: the format; None looks at the file, and warns when it can only be raw.
+            open_backing: as for `open_format`.
             is_literal: the name is a file's, without a protocol before it.
             depth: how many overlays stand above this image.
         """
@@ -95,7 +97,13 @@ class Graph:
             if driver is None:
                 driver = self._probe(file, read_only=read_only)
             return self.open_format(
-                driver, file, read_only=read_only, cache=cache, node_name=node_name, depth=depth
+                driver,
+                file,
+                read_only=read_only,
+                cache=cache,
+                node_name=node_name,
+                open_backing=open_backing,
+                depth=depth,
             )
         except QemuError:
             self._discard(file)
@@ -160,6 +168,16 @@ class Graph:
         node.backing = backing
         if backing is not None:
             backing.parents += 1
+
+    def open_backing(self, overlay: BlockNode) -> BlockNode | None:
+        """Open the backing file that an image names; None if it names none.
+
+        Raises:
+            QemuError: it can't be opened.
+        """
+        if not overlay.backing_name:
+            return None
+        return self._open_backing(overlay.backing_name, overlay, 1)
 
     def _open_backing(self, name: str, overlay: BlockNode, depth: int) -> BlockNode:
         if depth > _MAX_BACKING_DEPTH:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MIN_GRANULARITY, MAX_GRANULARITY = 4096, 65536
 _IDLE_NS = 100_000_000  # QEMU looks for new writes as often
+_BURST = 16 << 20  # bytes
 _LOOKS_AT_ONCE = 256  # how many ranges are asked about in a step
 
 # What stands under the copy in the end.
@@ -53,7 +54,6 @@ class MirrorJob(BlockJob):
 
     type = "mirror"
     can_complete = True
-    filter_driver = "mirror_top"
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class MirrorJob(BlockJob):
         auto_finalize: bool = True,
         auto_dismiss: bool = True,
     ) -> None:
-        self.top = JobFilter(filter_name or graph.new_name(), source, self.filter_driver)
+        self.top = JobFilter(filter_name or graph.new_name(), source, "mirror_top")
         super().__init__(
             jobs,
             id,
@@ -86,6 +86,7 @@ class MirrorJob(BlockJob):
             auto_finalize=auto_finalize,
             auto_dismiss=auto_dismiss,
         )
+        self.top.read_only = False  # as QEMU has it, whatever the source is
         insert_filter(graph, source, self.top)
         self.source = source
         self.target = target
@@ -153,21 +154,25 @@ class MirrorJob(BlockJob):
         self.total = self.current + self._dirty.count * self._dirty.granularity
 
     def _copy_next(self) -> Generator[Rest, None, None]:
-        run = self._dirty.take_run(PIECE)
-        assert run is not None, "somebody counted wrong"
-        offset, size = run
-        try:
-            yield from self.attempt(
-                lambda: copy_piece(self.source, self.target, offset, size),
-                on_error=self._on_target_error,
-            )
-        except QemuError:
-            self._dirty.mark(offset, size)
-            raise
-        self._count()
-        self.total += size
-        yield from self.rested(size)
-        self._count()
+        done = 0
+        while done < _BURST and (run := self._dirty.take_run(PIECE)):
+            offset, size = run
+            try:
+                yield from self.attempt(
+                    lambda at=offset, size=size: copy_piece(self.source, self.target, at, size),  # type: ignore[misc]
+                    on_error=self._on_target_error,
+                )
+            except QemuError:
+                self._dirty.mark(offset, size)
+                raise
+            done += size
+            self.current += size
+            self._count()
+            yield 0
+        # QEMU's mirror looks at its speed as seldom.
+        self.limit.count(done)
+        if delay := self.limit.delay_ns():
+            yield delay
 
     # --- what it is asked
 
@@ -231,7 +236,6 @@ class ActiveCommitJob(MirrorJob):
     """Copies what the images above a base have down into it; then the disk goes on there."""
 
     type = "commit"
-    filter_driver = "mirror_top"
 
     def _fit_sizes(self) -> None:
         if self.source.size > self.target.size:

@@ -61,7 +61,7 @@ def tree_name(node: BlockNode) -> str:
     """
     if node.file is None:
         return node.filename
-    if node.is_implicit:
+    if node.is_named_as_child:
         return tree_name(node.file)
     if node.file.file is None and not has_other_backing(node):
         return node.file.filename
@@ -76,7 +76,7 @@ def has_other_backing(node: BlockNode) -> bool:
 
 
 def _tree(node: BlockNode) -> str:
-    if node.is_implicit and node.file is not None:
+    if node.is_named_as_child and node.file is not None:
         return _tree(node.file)
     parts = {"driver": _quoted(node.driver)}
     if node.file is None:

@@ -91,6 +91,7 @@ class BlockNode:
     driver = ""
     is_filter = False  # it shows what the node under it has
     is_implicit = False  # nobody asked for it, so it isn't shown where a medium is
+    is_named_as_child = False  # it is called what the node under it is
 
     def __init__(self, node_name: str, filename: str, *, read_only: bool, cache: CacheMode) -> None:
         self.node_name = node_name

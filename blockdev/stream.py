@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blockdev.block_job import REPORT, BlockJob
 from blockdev.chain import allocation_above, backing_of, insert_filter, remove_filter, set_backing
-from blockdev.copying import PIECE, is_zero
+from blockdev.copying import CHUNK, is_zero
 from blockdev.filter import JobFilter
 
 TYPE_CHECKING = False
@@ -74,7 +74,7 @@ class StreamJob(BlockJob):
         self.total = node.size
         offset = 0
         while offset < node.size:
-            size = min(PIECE, node.size - offset)
+            size = min(CHUNK, node.size - offset)
             is_own, length = node.allocation(offset, size)
             is_below = False
             if not is_own:

@@ -246,6 +246,18 @@ class Drives:
         node.monitor_owned = True
         return node
 
+    def add_tree(self, options: dict[str, str]) -> BlockNode:
+        """Make a node as ``drive_add -n`` does: what isn't said goes without saying."""
+        options = dict(options)
+        options.setdefault("driver", "raw" if "file.filename" in options else "file")
+        if options["driver"] not in ("file", "raw", "qcow2"):
+            raise QemuError(f"Unknown driver '{options['driver']}'")
+        if options["driver"] != "file" and "file.filename" in options:
+            options.setdefault("file.driver", "file")
+        node = self._node(options)
+        node.monitor_owned = True
+        return node
+
     def _node(self, options: dict[str, str], *, prefix: str = "") -> BlockNode:
         """A node of its options; those of a child stand behind `prefix` in the user's words."""
         driver = options["driver"]

@@ -202,6 +202,14 @@ class Image(BlockNode):
         self._begin_change(of_size=True)
         resize(self, size)
 
+    def write_compressed(self, offset: int, data: bytes) -> None:
+        from blockdev.qcow2.packing import write_compressed
+
+        self._begin_change()
+        self._check_inside(offset, len(data))
+        self.mark_dirty(offset, len(data))
+        write_compressed(self.metadata, offset, data)
+
     def make_empty(self) -> None:
         self._begin_change()
         self.mark_dirty(0, self.size)

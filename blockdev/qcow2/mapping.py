@@ -200,6 +200,15 @@ class Mapping(Lookup):
         self.read_into(guest_offset, view)
         return view
 
+    def map_compressed(self, guest_offset: int, entry: int) -> None:
+        """Let a cluster be one whose compressed bytes are in the file already."""
+        l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
+        table = self._own_l2_table(l1_index)
+        old = self._reference(table, l2_index, guest_offset)
+        table.set(l2_index * self._words, [entry, 0][: self._words])
+        if old:
+            self._allocator.free_later(old[1])
+
     # --- unmapping
 
     def unmap(
