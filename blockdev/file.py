@@ -204,6 +204,28 @@ class ByteFile:
         mode = _KEEP_SIZE | _PUNCH_HOLE
         return not call(self._descriptor, mode, offset_t(offset), offset_t(size))
 
+    def reopen(self, *, read_only: bool) -> None:
+        """Open the same file with or without the right to write, and keep its locks.
+
+        Raises:
+            QemuError: that can't be; all is as before.
+        """
+        flags = (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC
+        try:
+            # Not by its name, which may be another file's by now, or nobody's.
+            descriptor = os.open(f"/proc/self/fd/{self._descriptor}", flags)
+        except OSError as error:
+            raise QemuError(
+                f"Could not reopen file: {os.strerror(error.errno or errno.EIO)}",
+                error.errno or errno.EIO,
+            ) from error
+        # The new locks come before the old ones go, so that nobody gets in between.
+        old, self._descriptor = self._descriptor, descriptor
+        for byte in sorted(self._locked):
+            self._lock(byte, fcntl.F_RDLCK)
+        os.close(old)
+        self.read_only = read_only
+
     def close(self) -> None:
         """Close the file; its locks go with it."""
         os.close(self._descriptor)

@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from blockdev.backend import Backend
+
 _MAX_BACKING_DEPTH = 200
 
 
@@ -26,6 +28,7 @@ class Graph:
         warn: takes a warning that isn't anybody's answer; None: `report` takes it.
 
     Attributes:
+        backends: what uses the nodes from outside, oldest first.
         opens_inactive: what is opened is left to others until `activate`.
     """
 
@@ -35,6 +38,7 @@ class Graph:
         self.report = report
         self._warn = warn or report
         self.nodes: dict[str, BlockNode] = {}
+        self.backends: list[Backend] = []
         self.opens_inactive = False
         self._named = 0
 
@@ -152,7 +156,7 @@ class Graph:
                 self._put_under(node, open_backing())
             elif node.backing_name:
                 backing_format = getattr(node, "backing_format", "")
-                backing = self.open_backing(
+                backing = self.open_backing_file(
                     node.backing_name, node.filename, backing_format, cache=cache, depth=depth + 1
                 )
                 self._put_under(node, backing)
@@ -169,7 +173,22 @@ class Graph:
         if backing is not None:
             backing.parents += 1
 
-    def open_backing(
+    def open_backing(self, overlay: BlockNode) -> BlockNode | None:
+        """Open the backing file that an image names; None if it names none.
+
+        Raises:
+            QemuError: it can't be opened.
+        """
+        if not overlay.backing_name:
+            return None
+        return self.open_backing_file(
+            overlay.backing_name,
+            overlay.filename,
+            getattr(overlay, "backing_format", ""),
+            cache=overlay.cache,
+        )
+
+    def open_backing_file(
         self,
         name: str,
         overlay: str,
@@ -224,8 +243,12 @@ class Graph:
         finally:
             for child in node.children:
                 child.parents -= 1
-                if not child.parents and not child.monitor_owned:
-                    self.remove(child)
+                self.remove_unused(child)
+
+    def remove_unused(self, node: BlockNode) -> None:
+        """Close a node that nothing uses, unless the user made it for itself."""
+        if not node.parents and not node.monitor_owned and node.node_name in self.nodes:
+            self.remove(node)
 
     def inactivate(self) -> None:
         """Leave all images to others.

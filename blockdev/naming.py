@@ -61,6 +61,8 @@ def tree_name(node: BlockNode) -> str:
     """
     if node.file is None:
         return node.filename
+    if node.is_named_as_child:
+        return tree_name(node.file)
     if node.file.file is None and not has_other_backing(node):
         return node.file.filename
     return "json:" + _tree(node)
@@ -74,6 +76,8 @@ def has_other_backing(node: BlockNode) -> bool:
 
 
 def _tree(node: BlockNode) -> str:
+    if node.is_named_as_child and node.file is not None:
+        return _tree(node.file)
     parts = {"driver": quoted(node.driver)}
     if node.file is None:
         parts["filename"] = quoted(node.filename)

@@ -59,6 +59,10 @@ class FileNode(BlockNode):
         if not (may_unmap and self.bytes.punch(offset, size)):
             super().write_zeroes(offset, size)
 
+    def reopen(self, *, read_only: bool) -> None:
+        self.bytes.reopen(read_only=read_only)
+        self.read_only = read_only
+
     def flush(self) -> None:
         if not self.cache.no_flush:
             self.bytes.flush()
@@ -116,6 +120,11 @@ class RawNode(BlockNode):
     def size(self) -> int:
         return self._size
 
+    def truncate(self, size: int) -> None:
+        self.check_active()
+        self.file.truncate(size)
+        self._size = size
+
     def read(self, offset: int, size: int) -> bytes:
         return self.file.read(offset, size)
 
@@ -131,11 +140,6 @@ class RawNode(BlockNode):
         self.check_active()
         self.mark_dirty(offset, size)
         self.file.write_zeroes(offset, size, may_unmap=may_unmap)
-
-    def truncate(self, size: int) -> None:
-        self.check_active()
-        self.file.truncate(size)
-        self._size = self.file.size
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return self.file.allocation(offset, size)

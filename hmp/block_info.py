@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 
+from blockdev.filter import skip_implicit
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,7 +52,8 @@ def _filled(text: str, width: int) -> str:
 
 def device_text(backend: Backend, *, verbose: bool) -> str:
     """What ``info block`` says of a drive."""
-    node = backend.node if backend.node is not None and backend.node.is_inserted else None
+    medium = backend.node if backend.node is not None and backend.node.is_inserted else None
+    node = skip_implicit(medium) if medium is not None else None
     if backend.name:
         shown = f"{backend.name} ({node.node_name})" if node is not None else backend.name
     elif node is not None:
@@ -99,13 +102,14 @@ def _node_details(node: BlockNode, *, write_cache: bool) -> str:
 def _chain(node: BlockNode | None) -> Iterator[BlockNode]:
     while node is not None:
         yield node
-        node = node.backing
+        node = node.file if node.is_filter else node.backing
 
 
 def _images(node: BlockNode) -> str:
     from hmp.image_info import image_text
 
-    return "\nImages:\n" + "".join(image_text(image) for image in _chain(node))
+    images = (image for image in _chain(node) if not image.is_implicit)
+    return "\nImages:\n" + "".join(map(image_text, images))
 
 
 def snapshot_list(snapshots: Sequence[Snapshot]) -> str:

@@ -69,7 +69,7 @@ class Drives:
         self._graph = graph
         self._default_interface = default_interface
         self.drives: list[Drive] = []
-        self.backends: list[Backend] = []
+        self.backends: list[Backend] = graph.backends
 
     def backend(self, name: str) -> Backend | None:
         """The backend with this id."""
@@ -243,6 +243,18 @@ class Drives:
             raise QemuError(f"Parameter 'driver' does not accept value '{options['driver']}'")
         node = self._node(options)
         node.detect_zeroes = options.get("detect-zeroes", "off")
+        node.monitor_owned = True
+        return node
+
+    def add_tree(self, options: dict[str, str]) -> BlockNode:
+        """Make a node as ``drive_add -n`` does: what isn't said goes without saying."""
+        options = dict(options)
+        options.setdefault("driver", "raw" if "file.filename" in options else "file")
+        if options["driver"] not in ("file", "raw", "qcow2"):
+            raise QemuError(f"Unknown driver '{options['driver']}'")
+        if options["driver"] != "file" and "file.filename" in options:
+            options.setdefault("file.driver", "file")
+        node = self._node(options)
         node.monitor_owned = True
         return node
 

@@ -36,7 +36,11 @@ def decompress(data: bytes, size: int, kind: int) -> bytes:
 
 
 def compress(cluster: bytes, kind: int) -> bytes | None:
-    """The bytes that stand for a cluster; None where they would be no fewer.
+    """The bytes that stand for a cluster; None if they are no fewer.
+
+    Args:
+        cluster: all of it.
+        kind: the image's compression type.
 
     Raises:
         QemuError: nothing here writes zstd.

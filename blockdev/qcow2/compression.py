@@ -1,18 +1,10 @@
-"""Writing clusters in compressed form.
-
-Compressed clusters are put one right behind the other, so that several share a host cluster, and
-one may reach into the next if that follows at once; each counts as a reference to every host
-cluster that it touches.
-Source: qcow2 specification, "Compressed Clusters Descriptor".
-"""
+"""Many clusters compressed at once, in threads, and written in order."""
 
 from __future__ import annotations
 
-import errno
-
 from blockdev.errors import QemuError
 from blockdev.qcow2.compressed import compress
-from blockdev.qcow2.entries import COMPRESSED, COPIED
+from blockdev.qcow2.packing import write_packed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,69 +14,7 @@ if TYPE_CHECKING:
 
     from blockdev.qcow2.image import Image
 
-_SECTOR = 512
 _WAITING = 32  # clusters that threads may have at once
-
-
-class CompressedWriter:
-    """Puts compressed clusters into an image; it knows where the last one ended."""
-
-    def __init__(self, image: Image) -> None:
-        self._image = image
-        self._free = 0  # host offset behind the last one, 0 where a cluster ended with it
-
-    def write(self, guest_offset: int, data: bytes | memoryview, packed: bytes | None) -> None:
-        """Write one cluster.
-
-        Args:
-            guest_offset: a multiple of the cluster size.
-            data: its content; the disk may end in it.
-            packed: that compressed; None where that would be no smaller.
-
-        Raises:
-            QemuError: the cluster has data of its own already, or the file can't be written.
-        """
-        image = self._image
-        image.begin_change()
-        image.mark_dirty(guest_offset, len(data))
-        if packed is None:
-            image.metadata.active.write(guest_offset, [data])
-            return
-        active = image.metadata.active
-        table, index = active.own_entry(guest_offset)
-        old = active.reference(table, index, guest_offset)
-        words = image.layout.words
-        if table.words[index * words] & COPIED:
-            # Compressed data can't take the place of what is there.
-            raise QemuError("Input/output error", errno.EIO)
-        offset = self._place(len(packed))
-        image.file.write(offset, [packed])
-        sectors = (offset + len(packed) - 1) // _SECTOR - offset // _SECTOR
-        entry = COMPRESSED | offset | sectors << image.layout.size_shift
-        table.set(index * words, [entry] if words == 1 else [entry, 0])
-        if old is not None:
-            image.metadata.allocator.free_later(old[1])
-
-    def _place(self, size: int) -> int:
-        """Count room for some bytes; the host offset."""
-        metadata = self._image.metadata
-        cluster_size, allocator = metadata.cluster_size, metadata.allocator
-        offset = self._free
-        if offset and metadata.refcounts.get(offset // cluster_size) == metadata.refcounts.maximum:
-            offset = 0
-        room = -offset % cluster_size if offset else 0
-        if offset and room >= size:
-            allocator.count_up((offset // cluster_size, 1))
-        else:
-            cluster, _ = allocator.allocate(1, exactly=True)
-            metadata.guard.check(cluster, 1)
-            if offset and -(-offset // cluster_size) == cluster:
-                allocator.count_up((offset // cluster_size, 1))
-            else:
-                offset = cluster * cluster_size
-        end = offset + size
-        self._free = end if end % cluster_size else 0
-        return offset
 
 
 class Compressor:
@@ -94,7 +24,7 @@ class Compressor:
         self._image = image
         self._size = image.cluster_size
         self._pool: ThreadPoolExecutor | None = None
-        self._waiting: deque[tuple[int, bytes | memoryview, Future[bytes | None]]] | None = None
+        self._waiting: deque[tuple[int, bytes, Future[bytes | None]]] | None = None
 
     def __enter__(self) -> Compressor:
         return self
@@ -113,7 +43,7 @@ class Compressor:
             if self._pool is not None:
                 self._pool.shutdown(cancel_futures=True)
 
-    def add(self, guest_offset: int, data: bytes | memoryview) -> None:
+    def add(self, guest_offset: int, data: bytes) -> None:
         """Compress a cluster, of which the last one may be short; it is written later."""
         if self._pool is None or self._waiting is None:
             import os
@@ -126,15 +56,17 @@ class Compressor:
             self._write_first()
         self._waiting.append((guest_offset, data, self._pool.submit(self._packed, data)))
 
-    def _packed(self, data: bytes | memoryview) -> bytes | None:
-        whole = bytes(data).ljust(self._size, b"\0")
+    def _packed(self, data: bytes) -> bytes | None:
+        whole = data.ljust(self._size, b"\0")
         return compress(whole, self._image.compression_type)
 
     def _write_first(self) -> None:
         assert self._waiting is not None
         guest_offset, data, packed = self._waiting.popleft()
         try:
-            self._image.compressed_writer.write(guest_offset, data, packed.result())
+            self._image.begin_change()
+            self._image.mark_dirty(guest_offset, len(data))
+            write_packed(self._image.metadata, guest_offset, data, packed.result())
         except QemuError as error:
             text = f"error while writing at byte {guest_offset}: {error}"
             raise QemuError(text, error.errno_value) from error

@@ -32,9 +32,6 @@ class EntryLayout:
     Args:
         cluster_bits: log2 of the cluster size.
         is_extended: whether an entry takes two words.
-
-    Attributes:
-        size_shift: where in a compressed cluster's entry the number of its sectors begins.
     """
 
     def __init__(self, cluster_bits: int, *, is_extended: bool) -> None:
@@ -44,13 +41,18 @@ class EntryLayout:
         self.words = 2 if is_extended else 1
         self.l2_bits = cluster_bits - (4 if is_extended else 3)  # log2 of a table's entries
         self.span_bits = cluster_bits + self.l2_bits  # log2 of the disk that a table maps
-        self.size_shift = 62 - (cluster_bits - 8)
+        self._size_shift = 62 - (cluster_bits - 8)
 
     def compressed_range(self, entry: int) -> tuple[int, int]:
         """Where a compressed cluster's bytes may lie: host offset and length."""
-        offset = entry & ((1 << self.size_shift) - 1)
-        sectors = (entry >> self.size_shift & ((1 << (self.cluster_bits - 8)) - 1)) + 1
+        offset = entry & ((1 << self._size_shift) - 1)
+        sectors = (entry >> self._size_shift & ((1 << (self.cluster_bits - 8)) - 1)) + 1
         return offset, sectors * _SECTOR - (offset & (_SECTOR - 1))
+
+    def compressed_entry(self, host_offset: int, length: int) -> int:
+        """The entry of a compressed cluster whose bytes lie at an offset."""
+        more_sectors = (host_offset + length - 1) // _SECTOR - host_offset // _SECTOR
+        return COMPRESSED | more_sectors << self._size_shift | host_offset
 
     def compressed_clusters(self, entry: int) -> tuple[int, int]:
         """The run of host clusters that a compressed cluster's bytes touch."""

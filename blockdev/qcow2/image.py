@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from blockdev.file import Buffer
-    from blockdev.qcow2.compression import CompressedWriter
     from blockdev.qcow2.entries import EntryLayout
     from blockdev.qcow2.snapshots import SnapshotEntry
     from blockdev.snapshot import Snapshot
@@ -69,7 +68,6 @@ class Image(BlockNode):
         self.report = report
         self.is_inactive = is_inactive
         self._is_preallocated: bool | None = None
-        self._compressed_writer: CompressedWriter | None = None
         self.claim(attached=False)
         self._load()
 
@@ -99,6 +97,9 @@ class Image(BlockNode):
             name = "autoclear_features"
             metadata.switch_header(name, name, autoclear_features=known)
             file.flush()
+
+    def reload(self) -> None:
+        self._load()
 
     def _repaired(self) -> Header:
         """Count anew what another program, which keeps counts late, was killed over."""
@@ -222,34 +223,27 @@ class Image(BlockNode):
         self.begin_change(of_size=True)
         resize(self, size)
 
-    @property
-    def compressed_writer(self) -> CompressedWriter:
-        """Puts compressed clusters into the image."""
-        if self._compressed_writer is None:
-            from blockdev.qcow2.compression import CompressedWriter
+    def write_compressed(self, offset: int, data: bytes) -> None:
+        from blockdev.qcow2.packing import write_compressed
 
-            self._compressed_writer = CompressedWriter(self)
-        return self._compressed_writer
-
-    def write_compressed(self, offset: int, data: memoryview) -> None:
-        """Write whole clusters in compressed form.
-
-        Args:
-            offset: a multiple of the cluster size.
-            data: only the disk's end may cut the last cluster short.
-        """
-        from blockdev.qcow2.compressed import compress
-
-        size = self.cluster_size
-        self._check_usable()
+        self.begin_change()
         self._check_inside(offset, len(data))
-        end = offset + len(data)
-        if offset % size or (end % size and end < self.size):
-            raise QemuError("Invalid argument", errno.EINVAL)
-        for start in range(0, len(data), size):
-            part = data[start : start + size]
-            packed = compress(bytes(part).ljust(size, b"\0"), self.compression_type)
-            self.compressed_writer.write(offset + start, part, packed)
+        self.mark_dirty(offset, len(data))
+        write_compressed(self.metadata, offset, data)
+
+    def make_empty(self) -> None:
+        self.begin_change()
+        self.mark_dirty(0, self.size)
+        self.metadata.active.unmap(0, -(-self.size // self.cluster_size), as_zeros=False)
+
+    def change_backing(self, name: str, driver: str) -> None:
+        from blockdev.qcow2.backing import change_backing
+
+        self._check_usable()
+        self.check_active()
+        change_backing(self.metadata, name, driver)
+        self.backing_name = name
+        self.backing_format = driver
 
     def align_file(self) -> None:
         """Let the file end with a whole sector, as compressed data may not."""

@@ -200,10 +200,20 @@ class Mapping(Lookup):
         self.read_into(guest_offset, view)
         return view
 
-    def own_entry(self, guest_offset: int) -> tuple[L2Table, int]:
-        """The table with the entry of a cluster, which is ours alone by now, and its index."""
+    def is_own_data(self, guest_offset: int) -> bool:
+        """Whether a cluster has data of its own, not compressed, that nobody else refers to."""
         l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
-        return self._own_l2_table(l1_index), l2_index
+        table = self.l2_table(l1_index)
+        return table is not None and bool(table.words[l2_index * self._words] & COPIED)
+
+    def map_compressed(self, guest_offset: int, entry: int) -> None:
+        """Let a cluster be one whose compressed bytes are in the file already."""
+        l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
+        table = self._own_l2_table(l1_index)
+        old = self.reference(table, l2_index, guest_offset)
+        table.set(l2_index * self._words, [entry, 0][: self._words])
+        if old:
+            self._allocator.free_later(old[1])
 
     # --- unmapping
 

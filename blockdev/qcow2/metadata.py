@@ -106,6 +106,7 @@ class Metadata:
         l1 = file.read(header.l1_table_offset, 8 * header.l1_size)
         self.active = self.mapping(from_big_endian("Q", l1), read_below=read_below)
         self.snapshot_table = SnapshotTable(self)
+        self.packed_end = 0  # where the next compressed cluster may begin; 0: nowhere yet
 
     @property
     def size(self) -> int:

@@ -8,7 +8,7 @@ from hmp.commands.unavailable import unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from hmp.monitor import Monitor
     from hmp.tools.io_target import IoTarget
@@ -44,6 +44,42 @@ def _target(machine: Machine, name: str, *, by_device: bool) -> IoTarget:
         return conflict(machine.graph, machine.drives.backends, node, wanted)
 
     return IoTarget(node, refusal=refusal)
+
+
+def commit(monitor: Monitor, *, device: str) -> Iterator[object]:
+    from machine import block_change
+
+    try:
+        yield from block_change.commit(monitor.machine, device)
+    except QemuError as error:
+        monitor.print_line(str(error))  # QEMU prints this one without `Error: `
+
+
+def block_resize(monitor: Monitor, *, device: str, size: int) -> None:
+    from machine import block_change
+
+    block_change.resize(monitor.machine, device, size)
+
+
+def drive_add(monitor: Monitor, *, node: bool, pci_addr: str, opts: str) -> None:
+    from hmp.drive_words import add_drive, add_node
+
+    try:
+        if node:
+            add_node(monitor, opts)
+        else:
+            add_drive(monitor, opts)
+    except QemuError as error:
+        monitor.print_line(str(error))
+
+
+def drive_del(monitor: Monitor, *, id: str) -> None:
+    from machine import block_change
+
+    try:
+        block_change.delete_drive(monitor.machine, id)
+    except QemuError as error:
+        monitor.print_line(str(error))
 
 
 def eject(monitor: Monitor, *, force: bool, device: str) -> None:
@@ -97,7 +133,8 @@ def info_blockstats(monitor: Monitor) -> None:
     from hmp.block_info import blockstats_text
 
     for backend in monitor.machine.drives.backends:
-        monitor.print(blockstats_text(backend))
+        if backend.name or backend.device:
+            monitor.print(blockstats_text(backend))
 
 
 COMMANDS = (
@@ -106,14 +143,14 @@ COMMANDS = (
         args_type="device:B",
         params="device|all",
         help="commit changes to the disk images (if -snapshot is used) or backing files",
-        run=unavailable,
+        run=commit,
     ),
     Command(
         name="block_resize",
         args_type="device:B,size:o",
         params="device size",
         help="resize a block image",
-        run=unavailable,
+        run=block_resize,
     ),
     Command(
         name="eject",
@@ -140,14 +177,14 @@ COMMANDS = (
             "[,readonly=on|off][,copy-on-read=on|off]"
         ),
         help="add drive to PCI storage controller",
-        run=unavailable,
+        run=drive_add,
     ),
     Command(
         name="drive_del",
         args_type="id:B",
         params="device",
         help="remove host block device",
-        run=unavailable,
+        run=drive_del,
     ),
     Command(
         name="qemu-io",
