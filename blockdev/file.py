@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Buffer: TypeAlias = bytes | bytearray | memoryview
 
+_ZEROS_AT_ONCE = 1 << 20  # bytes
 _IOV_MAX = 1024  # Linux's limit of buffers in one vectored call
 
 # Linux: locks that belong to the open file description.  They survive a fork, vanish with the
@@ -193,6 +194,27 @@ class ByteFile:
             os.ftruncate(self._descriptor, size)
         except (OSError, OverflowError) as error:
             raise io_error(error) from error
+
+    def preallocate(self, offset: int, size: int, *, with_zeros: bool) -> None:
+        """Take room on the file system, or write zeros.
+
+        Raises:
+            QemuError: there isn't so much.
+        """
+        what = "write zeros for preallocation" if with_zeros else "preallocate data"
+        self._needs_flush = True
+        try:
+            if not with_zeros:
+                if size:
+                    os.posix_fallocate(self._descriptor, offset, size)
+                return
+            zeros = memoryview(bytes(_ZEROS_AT_ONCE))
+            end = offset + size
+            while offset < end:
+                offset += os.pwrite(self._descriptor, zeros[: end - offset], offset)
+        except (OSError, OverflowError) as error:
+            value = getattr(error, "errno", None) or errno.EINVAL
+            raise QemuError(f"Could not {what}: {os.strerror(value)}", value) from error
 
     def punch(self, offset: int, size: int) -> bool:
         """Make a hole, which reads as zeros; False where the file system has none."""

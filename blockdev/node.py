@@ -253,6 +253,10 @@ class BlockNode:
         """Let go all that this node itself has, so that the backing node answers."""
         raise QemuError("Operation not supported", errno.ENOTSUP)
 
+    def give_back_end(self) -> None:
+        """Write back, and make the file end where what is used does."""
+        self.flush()
+
     def change_backing(self, name: str, driver: str) -> None:
         """Let the image name another backing file, or none; the nodes stay as they are.
 
@@ -265,6 +269,15 @@ class BlockNode:
     def truncate(self, size: int) -> None:
         """Give the node another size; bytes that come read as zeros."""
         raise QemuError("Image format driver does not support resize", errno.ENOTSUP)
+
+    def preallocate(self, offset: int, size: int, mode: str) -> None:
+        """Take room for bytes that were just added to the end.
+
+        Args:
+            mode: ``metadata``: only in the format; ``falloc``: on the host; ``full``: with zeros.
+        """
+        text = f"Unsupported preallocation mode '{mode}'"
+        raise QemuError(text, errno.ENOTSUP)
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         """Whether this node itself has the byte at `offset`, and for how many bytes at least.

@@ -59,6 +59,11 @@ class FileNode(BlockNode):
         if not (may_unmap and self.bytes.punch(offset, size)):
             super().write_zeroes(offset, size)
 
+    def preallocate(self, offset: int, size: int, mode: str) -> None:
+        if mode == "metadata":
+            super().preallocate(offset, size, mode)
+        self.bytes.preallocate(offset, size, with_zeros=mode == "full")
+
     def reopen(self, *, read_only: bool) -> None:
         self.bytes.reopen(read_only=read_only)
         self.read_only = read_only
@@ -119,6 +124,10 @@ class RawNode(BlockNode):
     @property
     def size(self) -> int:
         return self._size
+
+    def preallocate(self, offset: int, size: int, mode: str) -> None:
+        self.check_active()
+        self.file.preallocate(offset, size, mode)
 
     def truncate(self, size: int) -> None:
         self.check_active()

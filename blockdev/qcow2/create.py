@@ -245,6 +245,35 @@ def create_image(
         file.close()
 
 
+def check_options(
+    *,
+    version: int = 3,
+    cluster_size: int = 65536,
+    refcount_bits: int = 16,
+    extended_l2: bool = False,
+    compression_type: str = "zlib",
+    lazy_refcounts: bool = False,
+    preallocation: str = "off",
+) -> None:
+    """See that there can be an image with these options; they are those of `create_image`.
+
+    Raises:
+        QemuError: an option or two don't fit.
+    """
+    _Shape(
+        0,
+        version=version,
+        cluster_size=cluster_size,
+        refcount_bits=refcount_bits,
+        extended_l2=extended_l2,
+        compression_type=compression_type,
+        lazy_refcounts=lazy_refcounts,
+        preallocation=preallocation,
+        backing=b"",
+        backing_format=b"",
+    )
+
+
 class _Plan:
     """The clusters of a new image and what to write into them."""
 

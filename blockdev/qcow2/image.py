@@ -245,6 +245,17 @@ class Image(BlockNode):
         self.backing_name = name
         self.backing_format = driver
 
+    def preallocate(self, offset: int, size: int, mode: str) -> None:
+        from blockdev.qcow2.resize import preallocate
+
+        self.begin_change()
+        preallocate(self, offset, size, mode)
+
+    def give_back_end(self) -> None:
+        from blockdev.qcow2.resize import cut_file
+
+        cut_file(self)
+
     def align_file(self) -> None:
         """Let the file end with a whole sector, as compressed data may not."""
         size = self.file.size

@@ -200,6 +200,27 @@ class Mapping(Lookup):
         self.read_into(guest_offset, view)
         return view
 
+    def take_clusters(self, guest_offset: int, most: int) -> tuple[int, int]:
+        """Take clusters for entries of one L2 table that have none; the first, and how many."""
+        l2_index = guest_offset >> self._cluster_bits & ((1 << self._l2_bits) - 1)
+        first, count = self._allocator.allocate(
+            min(most, (1 << self._l2_bits) - l2_index), exactly=False
+        )
+        self._guard.check(first, count)
+        return first, count
+
+    def map_clusters(self, guest_offset: int, first: int, count: int) -> None:
+        """Let clusters that were taken be those of a place; what they have is data from now on."""
+        l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
+        table = self._own_l2_table(l1_index)
+        size = self._cluster_size
+        entries = range(first * size | COPIED, (first + count) * size | COPIED, size)
+        if self._words > 1:
+            # A place, and no data.
+            table.set(2 * l2_index, [word for entry in entries for word in (entry, 0)])
+        else:
+            table.set(l2_index, entries)
+
     def is_own_data(self, guest_offset: int) -> bool:
         """Whether a cluster has data of its own, not compressed, that nobody else refers to."""
         l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
