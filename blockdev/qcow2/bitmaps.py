@@ -136,6 +136,23 @@ class Bitmaps:
                 f"the maximum supported size ({_MAX_DIRECTORY_BYTES})"
             )
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where the directory lies, host offset and bytes; 0 bytes where there is none."""
+        if not self.are_listed:
+            return 0, 0
+        return self._extension.bitmap_directory_offset, self._extension.bitmap_directory_size
+
+    def were_stored(self, offset: int, size: int, count: int) -> None:
+        """The header names another directory now, and all in it is true."""
+        self._extension = BitmapsExtension(
+            nb_bitmaps=count,
+            reserved=0,
+            bitmap_directory_size=size,
+            bitmap_directory_offset=offset,
+        )
+        self.are_true = self.are_recording = self.are_listed = bool(count)
+
     def listed(self) -> list[StoredBitmap]:
         """The bitmaps in the order of the directory.
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from blockdev.file import Buffer
+    from blockdev.qcow2.bitmap_store import BitmapStore
     from blockdev.qcow2.entries import EntryLayout
     from blockdev.qcow2.snapshots import SnapshotEntry
     from blockdev.snapshot import Snapshot
@@ -68,6 +69,7 @@ class Image(BlockNode):
         self.report = report
         self.is_inactive = is_inactive
         self._is_preallocated: bool | None = None
+        self._bitmap_store: BitmapStore | None = None
         self.claim(attached=False)
         self._load()
 
@@ -222,6 +224,8 @@ class Image(BlockNode):
         """
         self.begin_change(of_size=True)
         resize(self, size)
+        if self._bitmap_store is not None:
+            self._bitmap_store.disk_was_resized()
 
     def write_compressed(self, offset: int, data: bytes) -> None:
         from blockdev.qcow2.packing import write_compressed
@@ -267,6 +271,15 @@ class Image(BlockNode):
         l1 = self.metadata.snapshot_table.read_l1(snapshot)
         self.metadata.active = self.metadata.mapping(l1, read_below=self._read_backing)
 
+    @property
+    def bitmap_store(self) -> BitmapStore:
+        """The persistent bitmaps in memory, from now on up to date and stored at the end."""
+        if self._bitmap_store is None:
+            from blockdev.qcow2.bitmap_store import BitmapStore
+
+            self._bitmap_store = BitmapStore(self)
+        return self._bitmap_store
+
     def begin_change(self, *, of_size: bool = False) -> None:
         """See that the disk may be changed, and that nothing says that it wasn't."""
         self._check_usable()
@@ -297,6 +310,8 @@ class Image(BlockNode):
 
     def close(self) -> None:
         if not self.metadata.is_corrupt:
+            if self._bitmap_store is not None and not self.read_only:
+                self._bitmap_store.store()
             self.flush()
 
     # --- snapshots

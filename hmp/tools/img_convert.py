@@ -286,4 +286,6 @@ def _copy_bitmaps(request: _Request, node: BlockNode, target: BlockNode) -> None
     if isinstance(node, Image):
         from blockdev.qcow2.bitmap_store import copy_bitmaps
 
-        copy_bitmaps(node, target, skips_broken="skip-broken-bitmaps" in request.flags)
+        skipped = copy_bitmaps(node, target, skips_broken="skip-broken-bitmaps" in request.flags)
+        for name in skipped:
+            request.program.say(f"warning: Skipping inconsistent bitmap '{name}'")
