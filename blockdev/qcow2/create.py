@@ -26,10 +26,10 @@ from blockdev.qcow2.header import (
 from blockdev.qcow2.layout import Layout, straight_entries
 from blockdev.qcow2.words import big_endian
 
-_VERSION_2_BYTES = 72
-_VERSION_3_BYTES = 112  # with the compression type, and padding
+VERSION_2_BYTES = 72
+VERSION_3_BYTES = 112  # with the compression type, and padding
 _SECTOR = 512
-_LEAST_FOR_NAMES = 8192  # clusters smaller than this get no feature names
+LEAST_FOR_NAMES = 8192  # clusters smaller than this get no feature names
 _FEATURE_NAMES = (  # kind (0 incompatible, 1 compatible, 2 autoclear), bit, name
     (0, 0, b"dirty bit"),
     (0, 1, b"corrupt bit"),
@@ -139,16 +139,15 @@ class _Shape:
             | (EXTENDED_L2 if self.extended_l2 else 0),
             compatible_features=LAZY_REFCOUNTS if self.lazy_refcounts else 0,
             refcount_order=self.refcount_order,
-            header_length=_VERSION_3_BYTES,
+            header_length=VERSION_3_BYTES,
         )
         extensions = b""
         if self.backing_format:
             extensions += _extension(EXTENSION_BACKING_FORMAT, self.backing_format)
-        if self.version == 3 and self.cluster_size >= _LEAST_FOR_NAMES:
-            names = (bytes(pair) + name.ljust(46, b"\0") for *pair, name in _FEATURE_NAMES)
-            extensions += _extension(EXTENSION_FEATURE_NAMES, b"".join(names))
+        if self.version == 3 and self.cluster_size >= LEAST_FOR_NAMES:
+            extensions += _extension(EXTENSION_FEATURE_NAMES, feature_names())
         extensions += bytes(ExtensionHeader.SIZE)
-        fixed_bytes = _VERSION_3_BYTES if self.version == 3 else _VERSION_2_BYTES
+        fixed_bytes = VERSION_3_BYTES if self.version == 3 else VERSION_2_BYTES
         if self.backing:
             header.backing_file_offset = fixed_bytes + len(extensions)
             header.backing_file_size = len(self.backing)
@@ -170,6 +169,11 @@ class _Shape:
 def _needs_version_3(what: str) -> QemuError:
     text = f"{what} supported with compatibility level 1.1 and above (use version=v3 or greater)"
     return QemuError(text, errno.EINVAL)
+
+
+def feature_names() -> bytes:
+    """The header extension with the names of all features."""
+    return b"".join(bytes(pair) + name.ljust(46, b"\0") for *pair, name in _FEATURE_NAMES)
 
 
 def _extension(magic: int, data: bytes) -> bytes:

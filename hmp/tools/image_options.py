@@ -138,6 +138,11 @@ def can_create(format: str) -> bool:
     return format in _FORMATS
 
 
+def is_for_creation(format: str, name: str) -> bool:
+    """Whether new images of a format have such an option."""
+    return any(row[0] == name for row in _FORMATS[format])
+
+
 def creation_help(format: str, *, with_file: bool) -> str:
     """The lines about the options of new images.
 
