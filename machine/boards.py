@@ -105,6 +105,25 @@ def find_board(name: str) -> Board | None:
     return next((board for board in BOARDS if name == board.name or name in board.aliases), None)
 
 
+def boot_order_fault(devices: str) -> str:
+    """What is wrong with an order in which a PC looks for a system, a letter for each device.
+
+    Returns:
+        A sentence; "" for an order that can be.
+    """
+    for index, letter in enumerate(devices):
+        if not "a" <= letter <= "p":
+            return f"Invalid boot device '{letter}'"
+        if letter in devices[:index]:
+            return f"Boot device '{letter}' was given twice"
+    if len(devices) > 3:
+        return "Too many boot devices for PC"
+    for letter in devices:
+        if letter not in "abcdn":
+            return f"Invalid boot device for PC: '{letter}'"
+    return ""
+
+
 def firmware_image(size: int) -> bytes:
     """A BIOS that is only its last 16 bytes: where every PC starts, the date, the model byte.
 

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 # Topics of which a board without processors and buses has nothing.
 _NOTHING_ON_BARE_BOARDS = frozenset(
-    "balloon hotpluggable-cpus irq mice pci pic tpm usb usernet vm-generation-id virtio".split()
+    "balloon hotpluggable-cpus irq mice pci pic usernet virtio".split()
 )
 MEMORY_TYPES = ("memory-backend-file", "memory-backend-memfd", "memory-backend-ram")
 _MEMORY_FLAGS = ("merge", "dump", "prealloc", "share", "reserve")
 # Topics of which no machine has anything, as nothing of the kind can be made yet.
-_NOTHING_ANYWHERE = frozenset(("memory-devices",))
+_NOTHING_ANYWHERE = frozenset(("memory-devices", "tpm", "usb", "vm-generation-id"))
 
 
 def describe(machine: Machine, topic: str) -> Sequence[str] | None:
@@ -103,6 +103,23 @@ def _mice(machine: Machine) -> Sequence[str]:
     return ("* Mouse #2: QEMU PS/2 Mouse",) if "ISA" in machine.board.buses else ()
 
 
+def _hotpluggable_cpus(machine: Machine) -> Sequence[str]:
+    lines: list[str] = []
+    for cpu in reversed(machine.cpus):
+        # The first processor is made first, its APIC's ROM next, and then the others.
+        number = cpu.index + (cpu.index > 0)
+        lines += (
+            '  type: "qemu64-x86_64-cpu"',
+            '  vcpus_count: "1"',
+            f'  qom_path: "/machine/unattached/device[{number}]"',
+            "  CPUInstance Properties:",
+            '    socket-id: "0"',
+            f'    core-id: "{cpu.index}"',
+            '    thread-id: "0"',
+        )
+    return ["Hotpluggable CPUs:", *lines] if lines else []
+
+
 def _nodes(_machine: Machine) -> Sequence[str]:
     return ()
 
@@ -141,6 +158,7 @@ def _ram_blocks(machine: Machine) -> Sequence[str] | None:
 
 
 _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
+    "hotpluggable-cpus": _hotpluggable_cpus,
     "iothreads": _io_threads,
     "memdev": _memory_backends,
     "mice": _mice,

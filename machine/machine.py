@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from machine.devices.loader import Rom
     from machine.devices.qdev import Plugs
     from machine.dirty_rate import DirtyRate
+    from machine.dump import GuestDump
     from machine.head import Head
     from machine.migration.announce import Announcement
     from machine.migration.incoming import Incoming
@@ -120,6 +121,7 @@ class Machine:
         self._incoming: Incoming | None = None
         self._jobs: Jobs | None = None
         self._dirty_rate: DirtyRate | None = None
+        self._dump: GuestDump | None = None
 
     # --- rooms that are made when they are first asked for
 
@@ -246,6 +248,15 @@ class Machine:
 
             self._dirty_rate = DirtyRate(self.memory, self.loop)
         return self._dirty_rate
+
+    @property
+    def dump(self) -> GuestDump:
+        """The guest's memory as a core file."""
+        if self._dump is None:
+            from machine.dump import GuestDump
+
+            self._dump = GuestDump(self)
+        return self._dump
 
     @property
     def jobs(self) -> Jobs:

@@ -93,6 +93,30 @@ class RamBlock:
             for bitmap in self.dirty_bitmaps:
                 bitmap.mark(offset, size)
 
+    def host_address(self, offset: int) -> int:
+        """Where a byte lies in this process."""
+        import ctypes
+
+        return ctypes.addressof(ctypes.c_char.from_buffer(self.mapping)) + offset
+
+    def host_physical_address(self, offset: int) -> int:
+        """Where a byte lies in the host's memory; only root may know.
+
+        Raises:
+            QemuError: the kernel doesn't tell.
+        """
+        self.mapping[offset] = self.mapping[offset]  # it has a page of its own from now on
+        place = self.host_address(offset)
+        try:
+            with open("/proc/self/pagemap", "rb", buffering=0) as pages:
+                pages.seek(place // PAGE_SIZE * 8)
+                entry = int.from_bytes(pages.read(8), "little")
+        except OSError as failure:
+            raise QemuError(f"Cannot open /proc/self/pagemap: {failure.strerror}") from failure
+        if not entry >> 63:
+            raise QemuError("Page not present")
+        return (entry & (1 << 55) - 1) * PAGE_SIZE + place % PAGE_SIZE
+
     def is_touched(self, chunk: int) -> bool:
         return bool(self.touched[chunk])
 

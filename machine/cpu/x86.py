@@ -49,6 +49,10 @@ class X86Cpu:
             return self._registers["cs.base"] + self._registers["eip"]
         return self._registers.get(_ALIASES.get(name, name))
 
+    def physical(self, address: int) -> int:
+        """The physical address of a virtual one: 52 bits of it, as paging is off."""
+        return address & (1 << 52) - 1
+
     def read(self, address: int, size: int) -> bytes:
         """Bytes at a virtual address."""
         return self._memory.read(address, size)
