@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from machine.devices.qdev import Plugs
     from machine.dirty_rate import DirtyRate
     from machine.dump import GuestDump
+    from machine.faults import Delays
     from machine.head import Head
     from machine.migration.announce import Announcement
     from machine.migration.incoming import Incoming
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from machine.vmstate.description import VMStateDescription
 
     RtcOptions = tuple[int | None, bool, bool]
+
+_RELEASE = 1_670_976_000  # 2022-12-14
 
 
 class Machine:
@@ -63,6 +66,7 @@ class Machine:
         head: the snapshot that it was last saved to or put back to; None for none.
         console: takes lines of stderr in its stead, where a front end draws on the terminal.
         events: what happens, for whoever listens.
+        delays: how slow commands are made on purpose; None for not at all.
         guest: what executes while the machine runs; None for nothing.
     """
 
@@ -106,6 +110,7 @@ class Machine:
         self.board_states: list[tuple[VMStateDescription, Any]] = []
         self.switches: dict[str, bool] = {}
         self.is_single_stepping = False
+        self.delays: Delays | None = None
         self.shutdown_requested = False
         self.exit_status = 0
         self.cpu_count = cpus if board.has_cpu else 0
@@ -188,6 +193,18 @@ class Machine:
         """Choose the date that the machine begins with; see `machine.rtc.RtcClock`."""
         self._rtc_options = (base, is_local, follows_guest)
         self._rtc_clock = None
+
+    def follow_virtual_time(self, base: int | None) -> None:
+        """Let no clock of the host be seen: guest time moves only when it is told to.
+
+        Args:
+            base: the date when it is 0, seconds since 1970; None for QEMU 7.2's release.
+        """
+        self.clock = VirtualClock(manual=True)
+        begin_ns = (_RELEASE if base is None else base) * 1_000_000_000
+        self.wall_clock_ns = lambda: begin_ns + self.clock.now_ns()
+        os.environ["TZ"] = "UTC"
+        time.tzset()
 
     @property
     def has_saved_state(self) -> bool:
