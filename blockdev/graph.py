@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _MAX_BACKING_DEPTH = 200
 
 
+def _draw() -> int:
+    return os.urandom(1)[0] % 100
+
+
 class Graph:
     """The nodes of a machine, oldest first.
 
@@ -27,6 +31,7 @@ class Graph:
 
     Attributes:
         opens_inactive: what is opened is left to others until `activate`.
+        draw: gives the two digits at the end of a name, which are random.
     """
 
     def __init__(
@@ -36,11 +41,12 @@ class Graph:
         self._warn = warn or report
         self.nodes: dict[str, BlockNode] = {}
         self.opens_inactive = False
+        self.draw: Callable[[], int] = _draw
         self._named = 0
 
     def new_name(self) -> str:
         """A name for a node that got none: a running number and two random digits."""
-        name = f"#block{self._named}{os.urandom(1)[0] % 100:02}"
+        name = f"#block{self._named}{self.draw():02}"
         self._named += 1
         return name
 

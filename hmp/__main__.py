@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from machine.chardev import Chardev
     from machine.machine import Machine
 
-PROGRAM = "hmp"
+# QEMU calls itself as it was called, and so do we where it is called that.
+_CALLED = os.path.basename(sys.argv[0])
+PROGRAM = _CALLED if _CALLED.startswith("qemu") else "hmp"
 _OPTIONS_OF_THE_FRONT_END = frozenset(
     "ui config yes lab c json record replay check deterministic fault".split()
 )
