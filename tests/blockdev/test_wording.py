@@ -225,6 +225,6 @@ def test_a_negative_size_is_refused(
 ) -> None:
     path = make_image()
     before = path.read_bytes()
-    with pytest.raises(QemuError, match="^Image size cannot be negative$"):
+    with pytest.raises(QemuError, match="Image size cannot be negative"):
         open_image(path).truncate(size)
     assert path.read_bytes() == before
