@@ -13,7 +13,7 @@ MODULES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py
 ONLY_IN = {
     "prompt_toolkit": {"hmp/frontend/terminal/"},
     "pygments": {"hmp/frontend/lexer.py"},
-    "socket": {"blockdev/address.py"},
+    "socket": {"blockdev/sockets.py"},
     "subprocess": {"machine/migration/channel.py"},
     "asyncio": {"hmp/frontend/terminal/"},
 }
