@@ -14,8 +14,8 @@ ONLY_IN = {
     "prompt_toolkit": {"hmp/frontend/terminal/"},
     "pygments": {"hmp/frontend/lexer.py"},
     # hmp.testing looks at the program from outside, as its users do.
-    "socket": {"blockdev/address.py", "hmp/testing/"},
-    "subprocess": {"machine/migration/channel.py"},
+    "socket": {"blockdev/sockets.py", "hmp/testing/"},
+    "subprocess": {"machine/migration/channel.py", "hmp/testing/"},
     "asyncio": {"hmp/frontend/terminal/"},
 }
 
