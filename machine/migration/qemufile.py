@@ -70,7 +70,7 @@ class QEMUFileWriter:
     Who produces asks `rate_limit_reached` between two steps, so that little stays.
 
     Attributes:
-        rate_limit: what may leave in which time; without one given, no limit.
+        rate_limit: what may be put in which time; without one given, no limit.
         transferred: bytes put so far, whether or not they have left the buffer.
         is_blocked: the channel has no room for now.
         error: errno of the first failure, else 0.
@@ -156,7 +156,6 @@ class QEMUFileWriter:
                 self.set_error(errno.EIO, str(failure))
                 break
             self._pending_size -= taken
-            self.rate_limit.count(taken)
             for buffer in buffers:
                 if taken < len(buffer):
                     pending[start] = memoryview(buffer)[taken:]
@@ -191,6 +190,7 @@ class QEMUFileWriter:
 
     def _count(self, size: int) -> None:
         self.transferred += size
+        self.rate_limit.count(size)
         if self._pending_size + len(self._small) >= FLUSH_SIZE and not self.is_blocked:
             self.flush()
 
