@@ -16,6 +16,7 @@ from blockdev.errors import QemuError
 from machine.loop import Wakeup
 from machine.migration.qemufile import QEMUFileWriter
 from machine.migration.rate_limit import RateLimit
+from machine.migration.saver import StateSaver
 from machine.migration.status import (
     ACTIVE,
     CANCELLED,
@@ -24,7 +25,6 @@ from machine.migration.status import (
     DEVICE,
     PRE_SWITCHOVER,
 )
-from machine.migration.stream import StateSaver
 from machine.runstate import RunState
 
 TYPE_CHECKING = False

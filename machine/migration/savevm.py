@@ -8,9 +8,11 @@ from machine.devices.storage import TRAY
 from machine.devices.timer import TIMER, TimerState
 from machine.migration.area import AreaReader, AreaWriter
 from machine.migration.block import BlockState
+from machine.migration.loader import load_state
 from machine.migration.qemufile import QEMUFileReader, QEMUFileWriter, StreamError
 from machine.migration.ram import RamState
-from machine.migration.stream import Switches, load_state, save_state
+from machine.migration.saver import save_state
+from machine.migration.stream import Switches
 from machine.vmstate.registry import Registry
 
 TYPE_CHECKING = False
