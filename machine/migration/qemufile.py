@@ -129,6 +129,18 @@ class QEMUFileWriter:
         self._pending_size += size
         self._count(size)
 
+    def tell(self) -> int:
+        """How many bytes of the stream were put."""
+        return self.transferred
+
+    def seek(self, offset: int) -> None:
+        """Take back what was put from `offset` on, none of which may have left the buffer."""
+        size = self.transferred - offset
+        assert 0 <= size <= len(self._small)
+        del self._small[len(self._small) - size :]
+        self.transferred = offset
+        self.rate_limit.count(-size)
+
     @property
     def has_pending(self) -> bool:
         """Whether something has not left yet."""

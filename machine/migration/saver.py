@@ -1,4 +1,4 @@
-"""Saving a machine: the header, each live section in parts, then every device, and what describes them.
+"""Saving a machine: the header, the live sections in parts, the devices, and what describes them.
 
 What is live (`LiveState`: the disks, the memory) goes out as START, PART after PART, and END;
 a device, which is small, as one FULL section.

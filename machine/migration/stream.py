@@ -1,13 +1,15 @@
 """The stream: what its bytes begin with, and which dialect of it is spoken.
 
-magic, version    the header
-CONFIGURATION     the machine's name
-START             a live section begins: id, name, instance, version, body
-PART, END         it goes on, and ends: id, body
-FULL              a device, whole: as START
-footer            behind each of these: its id again
-EOF               no more sections
-VMDESCRIPTION     the devices' fields, as JSON
+- magic, version: the header
+- CONFIGURATION: the machine's name
+- START: a live section begins, with its id, name, instance, version, and body
+- PART, END: it goes on, and ends, with its id and body
+- FULL: a device, whole, as in START
+- footer: behind each of these its id again
+- EOF: no more sections
+- VMDESCRIPTION: the devices' fields, as JSON
+
+`saver` writes it, `loader` reads it into a machine, `decode` takes anybody's apart.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ SECTION_END = 0x03
 SECTION_FULL = 0x04
 VMDESCRIPTION = 0x06
 CONFIGURATION = 0x07
+COMMAND = 0x08  # a word from the source to the destination, with its own length
 SECTION_FOOTER = 0x7E
 
 MAX_MACHINE_NAME = 1 << 20  # bytes; QEMU takes any length and stumbles over its memory
