@@ -426,6 +426,16 @@ class Machine:
         except OSError:
             pass  # nobody listens there; the machine goes on
 
+    def tell(self, text: str) -> None:
+        """Write text to stdout as it is, beside whatever monitor is there."""
+        if self.console is not None:
+            self.console(text.strip())
+            return
+        try:
+            os.write(1, text.encode("utf-8", "surrogateescape"))
+        except OSError:
+            pass  # as for stderr
+
     def log_exception(self) -> None:
         """Keep the traceback of the exception being handled for whoever mends the program."""
         import traceback
