@@ -153,7 +153,7 @@ def find_model(name: str) -> DeviceModel | None:
 
 def simulated_models() -> dict[str, DeviceModel]:
     """The models that are simulated, by name."""
-    from machine.devices import guest, loader, nic, serial, storage, unmigratable
+    from machine.devices import guest, loader, nic, serial, storage, unmigratable, vga_models
 
     return {
         **storage.MODELS,
@@ -162,4 +162,5 @@ def simulated_models() -> dict[str, DeviceModel]:
         **loader.MODELS,
         **guest.MODELS,
         **unmigratable.MODELS,
+        **vga_models.MODELS,
     }
