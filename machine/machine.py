@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from machine.devices.isa import IsaDevices
     from machine.devices.loader import Rom
     from machine.devices.qdev import Plugs
+    from machine.dirty_rate import DirtyRate
     from machine.head import Head
     from machine.migration.announce import Announcement
     from machine.migration.incoming import Incoming
@@ -121,6 +122,7 @@ class Machine:
         self._migration: Migration | None = None
         self._incoming: Incoming | None = None
         self._jobs: Jobs | None = None
+        self._dirty_rate: DirtyRate | None = None
 
     # --- rooms that are made when they are first asked for
 
@@ -238,6 +240,15 @@ class Machine:
 
             self._incoming = Incoming(self)
         return self._incoming
+
+    @property
+    def dirty_rate(self) -> DirtyRate:
+        """How fast the guest writes its memory, as last measured."""
+        if self._dirty_rate is None:
+            from machine.dirty_rate import DirtyRate
+
+            self._dirty_rate = DirtyRate(self.memory, self.loop)
+        return self._dirty_rate
 
     @property
     def jobs(self) -> Jobs:
