@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 _USED_WITH_VALUE = frozenset(
     "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
     "global accel smp rtc cpu display ui config incoming "
-    "netdev nic net object chardev serial "
+    "netdev nic net object chardev serial vga "
     "c record replay fault".split()
 )
 _IGNORED_WITH_VALUE = frozenset(
-    "vga k boot parallel bios L echr D d seed compat msg sandbox overcommit "
+    "k boot parallel bios L echr D d seed compat msg sandbox overcommit "
     "action watchdog-action pidfile trace".split()
 )
 _MISSING_WITH_VALUE = frozenset(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from machine.chardev import Chardev
     from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
+    from machine.devices.isa import IsaDevices
     from machine.devices.loader import Rom
     from machine.devices.qdev import Plugs
     from machine.dirty_rate import DirtyRate
@@ -68,6 +69,7 @@ class Machine:
         events: what happens, for whoever listens.
         delays: how slow commands are made on purpose; None for not at all.
         guest: what executes while the machine runs; None for nothing.
+        isa: what every PC has; None on a board without.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Machine:
         self.ram_size = _rounded(board.default_ram if ram_size is None else ram_size)
         self.cpus: list[X86Cpu] = []
         self.guest: GuestSlices | None = None
+        self.isa: IsaDevices | None = None
         self.roms: list[Rom] = []
         self.buses = board_buses(board.buses)
         self.ide_units_used = 0
@@ -348,11 +351,11 @@ class Machine:
             self.set_runstate(RunState.PRELAUNCH)
 
     def reset_devices(self) -> None:
-        """Put processors and loaded images back to their first state; RAM keeps its content."""
+        """Put devices and loaded images back to their first state; RAM keeps its content."""
         if self._plugs is not None:
             self._plugs.reset()
-        for cpu in self.cpus:
-            cpu.reset()
+        if self.isa is not None:
+            self.isa.reset()
         if self.guest is not None:
             self.guest.reset()
         for backend in self.drives.backends:

@@ -70,9 +70,7 @@ def info_registers(monitor: Monitor, *, cpustate_all: bool, vcpu: int | None) ->
         monitor.print_line("No CPU available")
     for cpu in shown:
         lines = monitor.machine.describe(f"registers {cpu.index}")
-        if lines is None:
-            unavailable(monitor)
-            return
+        assert lines is not None, "every processor has registers"
         monitor.print(f"\nCPU#{cpu.index}\n")
         for line in lines:
             monitor.print_line(line)
