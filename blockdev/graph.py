@@ -69,6 +69,43 @@ class Graph:
         self.add(node)
         return node
 
+    def make_newest(self, node: BlockNode) -> None:
+        """List a node as the last: QEMU opens some children when their parent is there already."""
+        self.nodes[node.node_name] = self.nodes.pop(node.node_name)
+
+    def open_protocol(
+        self, filename: str, *, read_only: bool, cache: CacheMode, locking: bool = True
+    ) -> BlockNode:
+        """Open what a name means, whose protocol may stand before it.
+
+        Raises:
+            QemuError: there is no such protocol, or no such thing.
+        """
+        protocol = protocol_of(filename)
+        if protocol in ("null-co", "null-aio"):
+            from blockdev.null import NullNode
+
+            null = NullNode(self.new_name(), protocol, read_only=read_only)
+            self.add(null)
+            return null
+        if protocol == "blkdebug":
+            from blockdev.blkdebug import BlkDebugNode, read_rules
+
+            config, colon, image = filename.partition(":")[2].partition(":")
+            if not colon:
+                raise QemuError("blkdebug requires both config and image", errno.EINVAL)
+            options = {"config": config} if config else {}
+            rules = read_rules(options)
+            child = self.open_protocol(image, read_only=read_only, cache=cache, locking=locking)
+            node = BlkDebugNode(self.new_name(), child, *rules, options=options)
+            self.add(node)
+            self.make_newest(child)
+            node.filename = tree_name(node)
+            return node
+        return self.open_file(
+            local_file(filename), read_only=read_only, cache=cache, locking=locking
+        )
+
     def open_image(
         self,
         filename: str,
@@ -90,12 +127,15 @@ class Graph:
             is_literal: the name is a file's, without a protocol before it.
             depth: how many overlays stand above this image.
         """
-        if not is_literal:
-            filename = local_file(filename)
-        file = self.open_file(filename, read_only=read_only, cache=cache, locking=locking)
+        if is_literal:
+            file: BlockNode = self.open_file(
+                filename, read_only=read_only, cache=cache, locking=locking
+            )
+        else:
+            file = self.open_protocol(filename, read_only=read_only, cache=cache, locking=locking)
         try:
             if driver is None:
-                driver = self._probe(file, read_only=read_only)
+                driver = self.probe(file, read_only=read_only)
             return self.open_format(
                 driver,
                 file,
@@ -106,7 +146,7 @@ class Graph:
                 depth=depth,
             )
         except QemuError:
-            self._discard(file)
+            self.remove_unused(file)
             raise
 
     def open_format(
@@ -193,7 +233,8 @@ class Graph:
             text = f"Could not open backing file: {error}"
             raise QemuError(text, error.errno_value) from error
 
-    def _probe(self, file: FileNode, *, read_only: bool) -> str:
+    def probe(self, file: BlockNode, *, read_only: bool) -> str:
+        """The driver that a file asks for; a warning where it can only be raw."""
         head = file.read(0, 8)
         if head[:4] == b"QFI\xfb" and int.from_bytes(head[4:], "big") >= 2:
             return "qcow2"

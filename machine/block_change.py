@@ -31,6 +31,31 @@ def resize(machine: Machine, device: str, size: int, *, node_name: str = "") -> 
     node.truncate(size)
 
 
+def set_throttle(machine: Machine, device: str, limits: dict[str, int]) -> None:
+    """Limit what may go through a drive; all limits zero: not at all.
+
+    Args:
+        limits: see `blockdev.throttle.Throttle`.
+
+    Raises:
+        QemuError: no such drive, it is empty, or the limits can't be.
+    """
+    from blockdev.throttle import Throttle, check_limits
+
+    backend = machine.drives.backend(device)
+    if backend is None:
+        raise QemuError(f"Device '{device}' not found")
+    if backend.node is None:
+        raise QemuError("Device has no medium")
+    check_limits(limits)
+    if not any(limits.values()):
+        backend.throttle = None
+    elif backend.throttle is not None:
+        backend.throttle.set_limits(limits)
+    else:
+        backend.throttle = Throttle(device, limits)
+
+
 def commit(machine: Machine, device: str) -> Iterator[object]:
     """Put what a disk's image has into its backing file; ``all``: of each disk that has one.
 
