@@ -189,7 +189,11 @@ class Graph:
                 is_inactive=self.opens_inactive,
             )
         else:
-            raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)
+            from blockdev.foreign import FORMATS, ForeignNode
+
+            if driver not in FORMATS:
+                raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)
+            node = ForeignNode(name, driver, file, read_only=read_only, cache=cache)
         self.add(node)
         try:
             if open_backing is not None:
@@ -235,9 +239,15 @@ class Graph:
 
     def probe(self, file: BlockNode, *, read_only: bool) -> str:
         """The driver that a file asks for; a warning where it can only be raw."""
-        head = file.read(0, 8)
-        if head[:4] == b"QFI\xfb" and int.from_bytes(head[4:], "big") >= 2:
+        head = file.read(0, 512)
+        if head[:4] == b"QFI\xfb" and int.from_bytes(head[4:8], "big") >= 2:
             return "qcow2"
+        if head[:4] != bytes(4) or head[0x40:0x44] != bytes(4):
+            from blockdev.foreign import probe
+
+            found = probe(head)
+            if found is not None:
+                return found
         if read_only:
             return "raw"  # nothing the guest could write would be taken for another format
         self._warn(
@@ -300,6 +310,11 @@ class Graph:
     def parents_of(self, node: BlockNode) -> list[BlockNode]:
         """The nodes that stand right over one, newest first."""
         return [other for other in list(self.nodes.values())[::-1] if node in other.children]
+
+    def migration_blockers(self) -> list[str]:
+        """Why nodes keep the machine from being saved, the newest first."""
+        reasons = [node.migration_blocker for node in list(self.nodes.values())[::-1]]
+        return [reason for reason in reasons if reason]
 
     def find(self, name: str) -> BlockNode | None:
         """The node of this name."""

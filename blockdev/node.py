@@ -148,6 +148,11 @@ class BlockNode:
         """Something is about to be done to this node's bytes; ``blkdebug`` goes by it."""
 
     @property
+    def migration_blocker(self) -> str:
+        """Why a machine with this node can't be saved; "" if it can."""
+        return ""
+
+    @property
     def is_inserted(self) -> bool:
         """Whether there still is something to use; QEMU drops an image that it found corrupt."""
         return True

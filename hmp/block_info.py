@@ -133,6 +133,8 @@ def _format_lines(node: BlockNode) -> Iterator[str]:
         # A raw node hands on what the format under it says of itself.
         yield from itertools.takewhile(lambda line: line != _SPECIFIC, _format_lines(node.file))
     if node.driver != "qcow2":
+        if node.cluster_size and node.driver != "raw" and not node.is_filter:
+            yield f"cluster_size: {node.cluster_size}"
         return
     from blockdev.qcow2.header import CORRUPT, EXTENDED_L2, LAZY_REFCOUNTS
     from blockdev.qcow2.image import Image
