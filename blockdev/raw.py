@@ -44,7 +44,10 @@ class FileNode(BlockNode):
         return True, size
 
     def truncate(self, size: int) -> None:
-        self.bytes.truncate(size)
+        try:
+            self.bytes.truncate(size)
+        except QemuError as error:
+            raise QemuError(f"Could not resize file: {error}", error.errno_value) from error
 
     def reopen(self, *, read_only: bool) -> None:
         self.bytes.reopen(read_only=read_only)

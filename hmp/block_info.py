@@ -6,6 +6,7 @@ import itertools
 import math
 import time
 
+from blockdev.chain import full_backing_name
 from blockdev.filter import skip_implicit
 
 TYPE_CHECKING = False
@@ -144,8 +145,9 @@ def _format_lines(node: BlockNode) -> Iterator[str]:
     yield f"cluster_size: {node.cluster_size}"
     if node.backing_name:
         backing = f"backing file: {node.backing_name}"
-        if node.backing is not None and node.backing.filename != node.backing_name:
-            backing += f" (actual path: {node.backing.filename})"
+        full_name = full_backing_name(node, node.backing_name)
+        if full_name != node.backing_name:
+            backing += f" (actual path: {full_name})"
         yield backing
         if node.backing_format:
             yield f"backing file format: {node.backing_format}"

@@ -40,14 +40,16 @@ class Drive:
         media: "disk" or "cdrom".
         text: the option as it was given, for messages; "" for one the machine brings along.
         is_claimed: whether a device of the board took it.
+        name: the drive's id; a device keeps it from others when the drive is gone.
     """
 
-    __slots__ = ("backend", "bus", "interface", "is_claimed", "media", "text", "unit")
+    __slots__ = ("backend", "bus", "interface", "is_claimed", "media", "name", "text", "unit")
 
     def __init__(
         self, backend: Backend, *, interface: str, bus: int, unit: int, media: str, text: str
     ) -> None:
         self.backend = backend
+        self.name = backend.name
         self.interface = interface
         self.bus = bus
         self.unit = unit
@@ -75,8 +77,8 @@ class Drives:
         self.throttle_groups: dict[str, Throttle] = {}
 
     def backend(self, name: str) -> Backend | None:
-        """The backend with this id."""
-        return next((b for b in self.backends if b.name == name), None)
+        """The backend with this id; one without an id isn't found."""
+        return next((b for b in self.backends if b.name == name != ""), None)
 
     def shown_nodes(self) -> Iterator[tuple[str, BlockNode]]:
         """Every medium with its drive's id, then the other nodes of ``-blockdev`` with ""."""
@@ -128,7 +130,8 @@ class Drives:
         media, interface = self._kind(options)
         bus, unit = self._free_place(options, interface)
         name = options.get("id") or _default_name(interface, bus, unit, media)
-        if self.backend(name) is not None:
+        is_taken = any(each.name == name for each in self.drives)
+        if is_taken or self.backend(name) is not None:
             raise QemuError(f"Duplicate ID '{name}' for drive")
         cache = options.get("cache", "writeback")
         if cache not in CACHE_MODES:

@@ -24,12 +24,12 @@ def resize(image: Image, size: int) -> None:
     if size % 512:
         raise QemuError("The new size must be a multiple of 512", errno.EINVAL)
     if image.header.version < 3 and image.snapshots():
-        text = "Can't resize a version 2 image which has snapshots"
+        text = "Can't resize a v2 image which has snapshots"
         raise QemuError(text, errno.ENOTSUP)
     metadata = image.metadata
     needed = l1_entries_for(size, metadata.layout.span_bits)
     if 8 * needed > MAX_L1_BYTES:
-        raise QemuError("The new size is too large", errno.EFBIG)
+        raise QemuError("Failed to grow the L1 table: File too large", errno.EFBIG)
     old_size = image.size
     if size < old_size:
         _cut(image, size)
