@@ -338,13 +338,13 @@ class PlugOptions:
             self._warn_of_network(machine, has_defaults=has_defaults)
 
     def _plug_nic(self, machine: Machine, nic: Nic) -> None:
-        from machine.devices.models import ALIASES
+        from machine.devices.models import full_name
         from machine.devices.nic import SHORT_NAMES
 
         if not machine.board.nic_model:
             return
         model = nic.model or machine.board.nic_model
-        model = SHORT_NAMES.get(model, ALIASES.get(model, model))
+        model = SHORT_NAMES.get(model) or full_name(model)
         if model not in _NIC_MODELS:
             raise QemuError(f"Unsupported NIC model: {model}")
         options = {"driver": model, "netdev": nic.netdev}

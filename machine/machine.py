@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from machine.cpu.x86 import X86Cpu
     from machine.devices.loader import Rom
     from machine.devices.qdev import Plugs
+    from machine.dirty_rate import DirtyRate
     from machine.head import Head
     from machine.migration.announce import Announcement
     from machine.migration.incoming import Incoming
@@ -118,6 +119,7 @@ class Machine:
         self._migration: Migration | None = None
         self._incoming: Incoming | None = None
         self._jobs: Jobs | None = None
+        self._dirty_rate: DirtyRate | None = None
 
     # --- rooms that are made when they are first asked for
 
@@ -238,6 +240,15 @@ class Machine:
         return self._incoming
 
     @property
+    def dirty_rate(self) -> DirtyRate:
+        """How fast the guest writes its memory, as last measured."""
+        if self._dirty_rate is None:
+            from machine.dirty_rate import DirtyRate
+
+            self._dirty_rate = DirtyRate(self.memory, self.loop)
+        return self._dirty_rate
+
+    @property
     def jobs(self) -> Jobs:
         """Work on disks that goes on beside the guest."""
         if self._jobs is None:
@@ -356,11 +367,12 @@ class Machine:
         self.head = Head(tag, nodes, self.memory.blocks)
 
     def job_names(self) -> list[str]:
-        """What goes on beside the guest, such as ``migrate (active)``."""
+        """What goes on beside the guest, such as ``migrate (active, 3 MiB left)``."""
         names = []
         migration = self._migration
         if migration is not None and migration.status.is_under_way:
-            names.append(f"migrate ({migration.status.name})")
+            left = f", {migration.pending >> 20} MiB left" if migration.pending else ""
+            names.append(f"migrate ({migration.status.name}{left})")
         for job in self._jobs or ():
             names.append(f"{job.type} {job.id} ({job.progress_text})")
         return names

@@ -216,6 +216,9 @@ SESSIONS = {
         chardev-send-break nosuch
     """),
     "devices of an empty machine": (NONE, """
+        info qdm
+        device_add help
+        device_add driver=?
         device_add e1000
         device_add isa-serial
         device_add ide-hd

@@ -99,6 +99,30 @@ def info_sgx(monitor: Monitor) -> None:
         monitor.print_line("SGX is only supported on PC machines")
 
 
+def info_jit(monitor: Monitor) -> None:
+    """Nothing is ever translated, so that all counts stay at what they are at first."""
+    monitor.print(
+        "Translation buffer state:\n"
+        "gen code size       0/1073736704\n"
+        "TB count            0\n"
+        "TB avg target size  0 max=0 bytes\n"
+        "TB avg host size    0 bytes (expansion ratio: 0.0)\n"
+        "cross page TB count 0 (0%)\n"
+        "direct jump count   0 (0%) (2 jumps=0 0%)\n"
+        "TB hash buckets     0/8192 (0.00% head buckets used)\n"
+        "TB hash occupancy   0.00% avg chain occ. Histogram: [0.0,0.0)%|\u2588|[0.0,0.0]%\n"
+        "TB hash avg chain   nan buckets. Histogram: (empty)\n"
+        "\n"
+        "Statistics:\n"
+        "TB flush count      0\n"
+        "TB invalidate count 0\n"
+        "TLB full flushes    0\n"
+        "TLB partial flushes 0\n"
+        "TLB elided flushes  0\n"
+        "[TCG profiler not compiled]\n"
+    )
+
+
 def info_opcount(monitor: Monitor) -> None:
     monitor.print_line("[TCG profiler not compiled]")
 
@@ -196,7 +220,7 @@ INFO = (
         args_type="",
         params="",
         help="show dynamic compiler info",
-        run=unavailable,
+        run=info_jit,
     ),
     Command(
         name="opcount",
