@@ -242,7 +242,8 @@ class Machine:
             from machine.vmstate.blockers import Blockers
 
             only_migratable = self.switches.get("only-migratable", False)
-            self._blockers = Blockers(only_migratable=only_migratable)
+            beside = self.graph.migration_blockers
+            self._blockers = Blockers(only_migratable=only_migratable, beside=beside)
         return self._blockers
 
     @property

@@ -11,6 +11,7 @@ import time
 
 from blockdev.errors import QemuError
 from blockdev.snapshot import Snapshot, find_by_id_and_name, find_by_name
+from machine.block_lookup import find_root
 from machine.runstate import RunState
 
 TYPE_CHECKING = False
@@ -346,7 +347,7 @@ def create_on_device(machine: Machine, device: str, name: str) -> None:
     Raises:
         QemuError: no such disk, it can't have this snapshot, or it couldn't be written.
     """
-    node = _node_of(machine, device)
+    node = find_root(machine, device)
     if node.read_only:
         raise QemuError(f"Device '{device}' is read only")
     if not node.has_snapshots:
@@ -380,7 +381,7 @@ def delete_on_device(machine: Machine, device: str, name: str, id: str | None) -
     Raises:
         QemuError: no such disk or snapshot, or it couldn't be deleted.
     """
-    node = _node_of(machine, device)
+    node = find_root(machine, device)
     if node.driver != "qcow2" and not node.has_snapshots:
         reason = os.strerror(errno.ENOTSUP)
         raise QemuError(f"Failed to get a snapshot list: {reason}", errno.ENOTSUP)
@@ -395,20 +396,3 @@ def delete_on_device(machine: Machine, device: str, name: str, id: str | None) -
         text = f"Failed to remove snapshot from snapshot list: {reason}"
         raise QemuError(text, errno.EPERM)
     node.snapshot_delete(snapshot.id, snapshot.name)
-
-
-def _node_of(machine: Machine, device: str) -> BlockNode:
-    backend = machine.drives.backend(device)
-    if backend is None:
-        node = machine.graph.find(device)
-        if node is None:
-            raise QemuError(f"Cannot find device='{device}' nor node-name='{device}'")
-    elif backend.node is None:
-        raise QemuError(f"Device '{device}' has no medium")
-    else:
-        node = backend.node
-    if machine.graph.parents_of(node):
-        raise QemuError("Need a root block node")
-    if not node.is_inserted:
-        raise QemuError("Device has no medium")
-    return node

@@ -31,7 +31,7 @@ def resize(image: Image, size: int) -> None:
     if size % 512:
         raise QemuError("The new size must be a multiple of 512", errno.EINVAL)
     if image.header.version < 3 and image.snapshots():
-        text = "Can't resize a version 2 image which has snapshots"
+        text = "Can't resize a v2 image which has snapshots"
         raise QemuError(text, errno.ENOTSUP)
     metadata = image.metadata
     needed = l1_entries_for(size, metadata.layout.span_bits)
