@@ -49,6 +49,7 @@ class Metadata:
         read_below: fills a view from a guest offset where the active disk has nothing.
 
     Attributes:
+        compression_type: of compressed clusters.
         active: the mapping of the disk that the guest sees.
         marks_are_stale: something may be ours alone without saying so.
         is_corrupt: damage was met, and the image marked; nothing is written any more.
@@ -92,12 +93,13 @@ class Metadata:
         is_extended = bool(header.incompatible_features & EXTENDED_L2)
         self.layout = EntryLayout(self.cluster_bits, is_extended=is_extended)
         self.guard = Guard(self)
+        self.compression_type = compression_type(header, first_cluster)
         self._clusters = Clusters(
             file=file,
             layout=self.layout,
             tables=self.tables,
             allocator=self.allocator,
-            compression_type=compression_type(header, first_cluster),
+            compression_type=self.compression_type,
             report_corruption=self.report_corruption,
             guard=self.guard,
         )

@@ -195,6 +195,28 @@ class Refcounts:
         if change < 0 and clusters:
             self._hint = min(self._hint, min(clusters))
 
+    def used_clusters(self, end: int) -> int:
+        """How many clusters before the one numbered `end` have references."""
+        used = 0
+        for index in range(-(-end // self._block_entries)):
+            block = self._block(index)
+            if block is not None:
+                part = block[: end - index * self._block_entries]
+                used += len(part) - part.count(0)
+        return used
+
+    def last_used(self, end: int) -> int:
+        """The last cluster before the one numbered `end` that has references."""
+        for index in range((end - 1) // self._block_entries, -1, -1):
+            block = self._block(index)
+            if block is None:
+                continue
+            part = block[: end - index * self._block_entries].tobytes()
+            used = len(part.rstrip(b"\0"))
+            if used:
+                return index * self._block_entries + (used - 1) // block.itemsize
+        return 0
+
     def block_offsets(self) -> list[int]:
         """Where the blocks lie, host offsets."""
         return self._table.offsets()

@@ -73,7 +73,7 @@ def info(session: IoSession, words: Sequence[str]) -> bool:
     if node.driver == "qcow2":
         from blockdev.qcow2.header import l1_entries_for
         from blockdev.qcow2.image import Image
-        from hmp.block_info import image_text
+        from hmp.image_info import image_text
 
         assert isinstance(node, Image)
         cluster_size = node.cluster_size
