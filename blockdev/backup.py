@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blockdev.block_job import REPORT, BlockJob
 from blockdev.chain import insert_filter, remove_filter
-from blockdev.copying import PIECE, is_zero
+from blockdev.copying import PIECE, is_zero, length_of
 from blockdev.dirty_bitmap import DirtyBitmap
 from blockdev.errors import QemuError
 from blockdev.filter import FilterNode
@@ -39,7 +39,7 @@ class CopyBeforeWrite(FilterNode):
     def __init__(self, node_name: str, file: BlockNode, target: BlockNode, cluster: int) -> None:
         super().__init__(node_name, file)
         self.target = target
-        self.missing = DirtyBitmap(file.size, cluster)
+        self.missing = DirtyBitmap(length_of(file), cluster)
         self.compress = False
         self._cluster = cluster
 
@@ -49,7 +49,7 @@ class CopyBeforeWrite(FilterNode):
 
     def copy(self, offset: int, size: int) -> None:
         """Copy whole clusters."""
-        size = min(size, self.file.size - offset)
+        size = min(size, length_of(self.file) - offset)
         data = self.file.read(offset, size)
         if is_zero(data):
             self.target.write_zeroes(offset, size, may_unmap=True)
@@ -124,15 +124,15 @@ class BackupJob(BlockJob):
         self.source = source
         self.target = target
         self._graph = graph
-        self._cluster = cluster
         self._on_target_error = on_target_error
         self._finished = finished
+        self._copied = 0
         # Marked before anybody can write; what lacks nothing is taken off in `run`.
         if top_only:
             self._mark_own()
         else:
-            self.filter.missing.mark(0, source.size)
-        self.total = self.filter.missing.count * cluster
+            self.filter.missing.mark(0, length_of(source))
+        self.total = self.filter.missing.bytes_inside(length_of(source))
 
     def _mark_own(self) -> None:
         offset, source = 0, self.source
@@ -144,20 +144,26 @@ class BackupJob(BlockJob):
 
     def run(self) -> Generator[Rest, None, None]:
         missing = self.filter.missing
-        while run := missing.take_run(PIECE):
-            offset, size = run
-            try:
-                yield from self.attempt(
-                    lambda at=offset, size=size: self.filter.copy(at, size),  # type: ignore[misc]
-                    on_error=self._on_target_error,
-                )
-            except QemuError:
-                missing.mark(offset, size)
-                raise
-            yield from self.rested(size)
-            self.current = self.total - missing.count * self._cluster
-        self.current = self.total
+        while missing.count:
+            yield from self.attempt(self._copy_next, on_error=self._on_target_error)
+            self.current = self.total - missing.bytes_inside(length_of(self.source))
+            self.limit.count(self._copied)
+            yield self.limit.delay_ns()
         self.target.flush()
+
+    def _copy_next(self) -> None:
+        """Copy the first bytes that are missing; after a failure they still are."""
+        # Looked for anew each time: while the job waited for the user to mend the target, the
+        # guest may have written there, and the old data is in the target already then.
+        self._copied = 0
+        run = self.filter.missing.take_run(PIECE)
+        if run is not None:
+            try:
+                self.filter.copy(*run)
+            except QemuError:
+                self.filter.missing.mark(*run)
+                raise
+            self._copied = run[1]
 
     def commit(self) -> None:
         self._drop_filter()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from blockdev.filter import skip_filters
-from blockdev.naming import tree_name
+from blockdev.naming import has_other_backing, protocol_of, tree_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,15 +30,31 @@ def chain(node: BlockNode) -> Iterator[BlockNode]:
 
 
 def find_in_chain(node: BlockNode, name: str) -> BlockNode | None:
-    """The image under a node that has this name, its own or that of an overlay's header."""
-    current = skip_filters(node)
-    while True:
+    """The image under a node that a file name means, seen from each overlay's folder."""
+    for current in chain(node):
         below = backing_of(current)
         if below is None:
             return None
-        if name in (below.filename, current.backing_name):
+        if has_other_backing(current):
+            if name == below.filename:
+                return below
+            continue
+        wanted, actual = (full_backing_name(current, text) for text in (name, current.backing_name))
+        if os.path.exists(wanted) and os.path.realpath(wanted) == os.path.realpath(actual):
             return below
-        current = below
+    return None
+
+
+def backing_path(name: str, backing: str) -> str:
+    """Where a backing file is that an image of some name names: beside it if that is relative."""
+    if os.path.isabs(backing) or protocol_of(backing) is not None or protocol_of(name) is not None:
+        return backing
+    return os.path.join(os.path.dirname(name), backing)
+
+
+def full_backing_name(overlay: BlockNode, name: str) -> str:
+    """What an image's word for its backing file means, from the folder that the image is in."""
+    return backing_path(overlay.filename, name)
 
 
 def overlay_of(active: BlockNode, base: BlockNode) -> BlockNode | None:

@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from blockdev.node import BlockNode
 
 
-def commit_now(top: BlockNode) -> Iterator[tuple[int, int]]:
+def commit_now(top: BlockNode, report: Callable[[str], object]) -> Iterator[tuple[int, int]]:
     """Put what an image has into its backing file, and empty it.
 
     Yields how far it is: bytes of the disk, done and in all.
+
+    Args:
+        report: takes what is said besides the error.
 
     Raises:
         QemuError: nothing of the image is lost; the backing file may have a part of it.
@@ -43,6 +46,9 @@ def commit_now(top: BlockNode) -> Iterator[tuple[int, int]]:
         backing.check_op("commit-target")
     except QemuError as error:
         raise QemuError("Device or resource busy", errno.EBUSY) from error
+    if top.read_only:
+        report("Block node is read-only")
+        raise QemuError("Operation not permitted", errno.EPERM)
     was_read_only = backing.read_only
     if was_read_only:
         try:

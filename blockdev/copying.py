@@ -8,6 +8,12 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20  # bytes: what a job does between two looks at everything else
 CHUNK = 512 << 10  # bytes that a stream or commit counts at a time, as QEMU's
+_SECTOR = 512
+
+
+def length_of(node: BlockNode) -> int:
+    """Bytes of a node as jobs count them: whole sectors."""
+    return -(-node.size // _SECTOR) * _SECTOR
 
 
 def copy_piece(source: BlockNode, target: BlockNode, offset: int, size: int) -> None:
@@ -16,7 +22,7 @@ def copy_piece(source: BlockNode, target: BlockNode, offset: int, size: int) -> 
     Args:
         size: at most; what one of the two lacks isn't copied.
     """
-    size = min(size, source.size - offset, target.size - offset)
+    size = min(size, length_of(source) - offset, length_of(target) - offset)
     if size <= 0:
         return
     data = source.read(offset, size)

@@ -38,6 +38,15 @@ class DirtyBitmap:
         self.count += self._marks.count(0, first, end)
         self._marks[first:end] = b"\1" * (end - first)
 
+    def bytes_inside(self, size: int) -> int:
+        """The bytes of all written pieces, as far as they lie on a disk of `size`."""
+        total = self.count * self.granularity
+        over = -size % self.granularity
+        last = size // self.granularity
+        if over and last < len(self._marks) and self._marks[last]:
+            total -= over
+        return total
+
     def runs(self) -> Iterator[tuple[int, int]]:
         """The written pieces in a row: where they begin, and their size in bytes."""
         stop = 0

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _MAX_BACKING_DEPTH = 200
 
 
+def _draw() -> int:
+    return os.urandom(1)[0] % 100
+
+
 class Graph:
     """The nodes of a machine, oldest first.
 
@@ -30,6 +34,7 @@ class Graph:
     Attributes:
         backends: what uses the nodes from outside, oldest first.
         opens_inactive: what is opened is left to others until `activate`.
+        draw: gives the two digits at the end of a name, which are random.
     """
 
     def __init__(
@@ -40,11 +45,12 @@ class Graph:
         self.nodes: dict[str, BlockNode] = {}
         self.backends: list[Backend] = []
         self.opens_inactive = False
+        self.draw: Callable[[], int] = _draw
         self._named = 0
 
     def new_name(self) -> str:
         """A name for a node that got none: a running number and two random digits."""
-        name = f"#block{self._named}{os.urandom(1)[0] % 100:02}"
+        name = f"#block{self._named}{self.draw():02}"
         self._named += 1
         return name
 
@@ -69,6 +75,43 @@ class Graph:
         self.add(node)
         return node
 
+    def make_newest(self, node: BlockNode) -> None:
+        """List a node as the last: QEMU opens some children when their parent is there already."""
+        self.nodes[node.node_name] = self.nodes.pop(node.node_name)
+
+    def open_protocol(
+        self, filename: str, *, read_only: bool, cache: CacheMode, locking: bool = True
+    ) -> BlockNode:
+        """Open what a name means, whose protocol may stand before it.
+
+        Raises:
+            QemuError: there is no such protocol, or no such thing.
+        """
+        protocol = protocol_of(filename)
+        if protocol in ("null-co", "null-aio"):
+            from blockdev.null import NullNode
+
+            null = NullNode(self.new_name(), protocol, read_only=read_only)
+            self.add(null)
+            return null
+        if protocol == "blkdebug":
+            from blockdev.blkdebug import BlkDebugNode, read_rules
+
+            config, colon, image = filename.partition(":")[2].partition(":")
+            if not colon:
+                raise QemuError("blkdebug requires both config and image", errno.EINVAL)
+            options = {"config": config} if config else {}
+            rules = read_rules(options)
+            child = self.open_protocol(image, read_only=read_only, cache=cache, locking=locking)
+            node = BlkDebugNode(self.new_name(), child, *rules, options=options)
+            self.add(node)
+            self.make_newest(child)
+            node.filename = tree_name(node)
+            return node
+        return self.open_file(
+            local_file(filename), read_only=read_only, cache=cache, locking=locking
+        )
+
     def open_image(
         self,
         filename: str,
@@ -90,9 +133,12 @@ class Graph:
             is_literal: the name is a file's, without a protocol before it.
             depth: how many overlays stand above this image.
         """
-        if not is_literal:
-            filename = local_file(filename)
-        file = self.open_file(filename, read_only=read_only, cache=cache, locking=locking)
+        if is_literal:
+            file: BlockNode = self.open_file(
+                filename, read_only=read_only, cache=cache, locking=locking
+            )
+        else:
+            file = self.open_protocol(filename, read_only=read_only, cache=cache, locking=locking)
         try:
             if driver is None:
                 driver = self.probe(file, read_only=read_only)
@@ -106,7 +152,7 @@ class Graph:
                 depth=depth,
             )
         except QemuError:
-            self._discard(file)
+            self.remove_unused(file)
             raise
 
     def open_format(
@@ -149,7 +195,11 @@ class Graph:
                 is_inactive=self.opens_inactive,
             )
         else:
-            raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)
+            from blockdev.foreign import FORMATS, ForeignNode
+
+            if driver not in FORMATS:
+                raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)
+            node = ForeignNode(name, driver, file, read_only=read_only, cache=cache)
         self.add(node)
         try:
             if open_backing is not None:
@@ -222,9 +272,15 @@ class Graph:
 
     def probe(self, file: BlockNode, *, read_only: bool) -> str:
         """The driver that a file asks for; a warning where it can only be raw."""
-        head = file.read(0, 8)
-        if head[:4] == b"QFI\xfb" and int.from_bytes(head[4:], "big") >= 2:
+        head = file.read(0, 512)
+        if head[:4] == b"QFI\xfb" and int.from_bytes(head[4:8], "big") >= 2:
             return "qcow2"
+        if head[:4] != bytes(4) or head[0x40:0x44] != bytes(4):
+            from blockdev.foreign import probe
+
+            found = probe(head)
+            if found is not None:
+                return found
         if read_only:
             return "raw"  # nothing the guest could write would be taken for another format
         self._warn(
@@ -287,6 +343,11 @@ class Graph:
     def parents_of(self, node: BlockNode) -> list[BlockNode]:
         """The nodes that stand right over one, newest first."""
         return [other for other in list(self.nodes.values())[::-1] if node in other.children]
+
+    def migration_blockers(self) -> list[str]:
+        """Why nodes keep the machine from being saved, the newest first."""
+        reasons = [node.migration_blocker for node in list(self.nodes.values())[::-1]]
+        return [reason for reason in reasons if reason]
 
     def find(self, name: str) -> BlockNode | None:
         """The node of this name."""

@@ -70,6 +70,8 @@ def create_image(
             check_backing(name, backing_format)
         except QemuError as error:
             raise QemuError(f"{error}\nCould not open backing image.", error.errno_value) from error
+    if driver == "vmdk" and backing and backing_format != "vmdk":
+        _say_vmdk(filename, size, report, backing, backing_format)
     if driver not in ("qcow2", "raw"):
         text = f"Images of format '{driver}' cannot be created"
         raise QemuError(text, errno.ENOTSUP)
@@ -90,6 +92,17 @@ def create_image(
         create_qcow2(file, size, backing=backing, backing_format=backing_format)
     else:
         _create_raw(file, size)
+
+
+def _say_vmdk(
+    filename: str, size: int, report: Callable[[str], object], backing: str, backing_format: str
+) -> None:
+    """The one mistake with such an image that is made easily: its backing file is another."""
+    report(
+        f"Formatting '{filename}', fmt=vmdk size={size} backing_file={_escaped(backing)} "
+        f"backing_fmt={backing_format} compat6=off hwversion=undefined"
+    )
+    raise QemuError("backing_file must be a vmdk image", errno.EINVAL)
 
 
 def _create_raw(name: str, size: int) -> None:

@@ -16,7 +16,7 @@ from blockdev.chain import (
     replace,
     set_backing,
 )
-from blockdev.copying import PIECE, copy_piece
+from blockdev.copying import PIECE, copy_piece, length_of
 from blockdev.dirty_bitmap import DirtyBitmap
 from blockdev.errors import QemuError
 from blockdev.filter import JobFilter
@@ -105,7 +105,7 @@ class MirrorJob(BlockJob):
             granularity = max(MIN_GRANULARITY, min(MAX_GRANULARITY, granularity))
         # The target has whole clusters only: what is left of one isn't in it otherwise.
         granularity = max(granularity, target.cluster_size)
-        self._dirty = DirtyBitmap(source.size, granularity)
+        self._dirty = DirtyBitmap(length_of(source), granularity)
         source.dirty_bitmaps.append(self._dirty)
         target.parents += 1
 
@@ -132,14 +132,15 @@ class MirrorJob(BlockJob):
             self._count()
 
     def _fit_sizes(self) -> None:
-        if self.source.size != self.target.size:
+        if length_of(self.source) != length_of(self.target):
             raise QemuError("Source and target image have different sizes", errno.EINVAL)
 
     def _mark_allocated(self) -> Generator[Rest, None, None]:
         """Find what is to be copied."""
         source, offset, looks = self.source, 0, 0
-        while offset < source.size:
-            size = source.size - offset
+        total = length_of(source)
+        while offset < total:
+            size = total - offset
             is_own = True
             if not self._zero_target:
                 is_own, size = allocation_above(source, self._base, offset, size)
@@ -151,7 +152,7 @@ class MirrorJob(BlockJob):
                 yield 0
 
     def _count(self) -> None:
-        self.total = self.current + self._dirty.count * self._dirty.granularity
+        self.total = self.current + self._dirty.bytes_inside(length_of(self.source))
 
     def _copy_next(self) -> Generator[Rest, None, None]:
         done = 0
@@ -165,6 +166,7 @@ class MirrorJob(BlockJob):
             except QemuError:
                 self._dirty.mark(offset, size)
                 raise
+            size = min(size, length_of(self.source) - offset)
             done += size
             self.current += size
             self._count()
@@ -206,10 +208,7 @@ class MirrorJob(BlockJob):
             if self.target.backing is not backing:
                 set_backing(graph, self.target, backing)
         self._drop_top()
-        replaced = self._replaces or self.source
-        if self.target.read_only != replaced.read_only:
-            self.target.reopen(read_only=replaced.read_only)
-        replace(graph, replaced, self.target)
+        replace(graph, self._replaces or self.source, self.target)
 
     def _drop_top(self) -> None:
         if self.top.node_name in self._graph.nodes:

@@ -127,6 +127,33 @@ class BlockNode:
         return count
 
     @property
+    def is_protocol(self) -> bool:
+        """Whether its bytes come from outside, not from a node under it."""
+        return self.file is None
+
+    @property
+    def shown_options(self) -> dict[str, object]:
+        """What else its name tells where that is the whole tree."""
+        return {}
+
+    def wait_ns(self, *, is_write: bool) -> int:
+        """How long the next request has to wait, since somebody limits them; 0 mostly."""
+        return self.file.wait_ns(is_write=is_write) if self.file is not None else 0
+
+    def account(self, size: int, *, is_write: bool) -> None:
+        """A request of so many bytes came through, as whoever limits them is to know."""
+        if self.file is not None:
+            self.file.account(size, is_write=is_write)
+
+    def debug_event(self, event: str) -> None:
+        """Something is about to be done to this node's bytes; ``blkdebug`` goes by it."""
+
+    @property
+    def migration_blocker(self) -> str:
+        """Why a machine with this node can't be saved; "" if it can."""
+        return ""
+
+    @property
     def is_inserted(self) -> bool:
         """Whether there still is something to use; QEMU drops an image that it found corrupt."""
         return True

@@ -53,7 +53,10 @@ class FileNode(BlockNode):
         return BlockStatus((DATA if is_data else ZERO) | OFFSET_VALID, size, offset, self)
 
     def truncate(self, size: int) -> None:
-        self.bytes.truncate(size)
+        try:
+            self.bytes.truncate(size)
+        except QemuError as error:
+            raise QemuError(f"Could not resize file: {error}", error.errno_value) from error
 
     def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
         if not (may_unmap and self.bytes.punch(offset, size)):

@@ -69,6 +69,8 @@ def device_text(backend: Backend, *, verbose: bool) -> str:
         text += f"    Removable device: {locked}, tray {tray}\n"
     if node is not None:
         text += _node_details(node, write_cache=backend.write_cache)
+        if backend.throttle is not None and backend.throttle.is_limited:
+            text += f"    I/O throttling:   {backend.throttle.describe()}\n"
         if verbose:
             text += _images(node)
     return text

@@ -52,4 +52,4 @@ def add_node(monitor: Monitor, text: str) -> None:
     options = _options(monitor, text)
     if "node-name" not in options:
         raise QemuError("'node-name' needs to be specified")
-    monitor.machine.drives.add_tree(options)
+    monitor.machine.drives.tree.add_loosely(options)

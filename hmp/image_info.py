@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from blockdev.naming import protocol_of
+from blockdev.chain import full_backing_name
 from blockdev.status import length_of
 from hmp.block_info import size_text, snapshot_list
 
@@ -39,6 +37,8 @@ def image_info(node: BlockNode, *, filename: str = "") -> dict[str, Any]:
     # A raw node hands on what the format under it says, but for what is its format's alone.
     image = node.file if node.driver == "raw" else node
     if not isinstance(image, Image):
+        if image is not None and image.cluster_size and image.file and not image.is_filter:
+            info["cluster-size"] = image.cluster_size
         return info
     info["cluster-size"] = image.cluster_size
     if image.snapshots():
@@ -49,17 +49,10 @@ def image_info(node: BlockNode, *, filename: str = "") -> dict[str, Any]:
     info["format-specific"] = {"type": "qcow2", "data": _qcow2_info(image)}
     if image.backing_name:
         info["backing-filename"] = image.backing_name
-        info["full-backing-filename"] = backing_path(node.filename, image.backing_name)
+        info["full-backing-filename"] = full_backing_name(image, image.backing_name)
         if image.backing_format:
             info["backing-filename-format"] = image.backing_format
     return info
-
-
-def backing_path(name: str, backing: str) -> str:
-    """Where a backing file is that an image names: beside the image if the name is relative."""
-    if os.path.isabs(backing) or protocol_of(backing) is not None:
-        return backing
-    return os.path.join(os.path.dirname(name), backing)
 
 
 def _snapshot_info(snapshot: Snapshot) -> dict[str, Any]:

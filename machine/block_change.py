@@ -5,6 +5,7 @@ from __future__ import annotations
 from blockdev.chain import backing_of
 from blockdev.errors import QemuError
 from blockdev.filter import skip_filters, skip_implicit
+from blockdev.permissions import RESIZE, conflict
 from machine.block_lookup import check_op, find_node
 
 TYPE_CHECKING = False
@@ -26,9 +27,37 @@ def resize(machine: Machine, device: str, size: int, *, node_name: str = "") -> 
         raise QemuError("Parameter 'size' expects a >0 size")
     if node.op_blockers:
         raise QemuError(f"Device '{device}' is in use")
+    refusal = conflict(machine.graph, machine.drives.backends, node, [RESIZE])
+    if refusal is not None:
+        raise QemuError(refusal)
     if node.read_only:
         raise QemuError("Block node is read-only")
     node.truncate(size)
+
+
+def set_throttle(machine: Machine, device: str, limits: dict[str, int]) -> None:
+    """Limit what may go through a drive; all limits zero: not at all.
+
+    Args:
+        limits: see `blockdev.throttle.Throttle`.
+
+    Raises:
+        QemuError: no such drive, it is empty, or the limits can't be.
+    """
+    from blockdev.throttle import Throttle, check_limits
+
+    backend = machine.drives.backend(device)
+    if backend is None:
+        raise QemuError(f"Device '{device}' not found")
+    if backend.node is None:
+        raise QemuError("Device has no medium")
+    check_limits(limits)
+    if not any(limits.values()):
+        backend.throttle = None
+    elif backend.throttle is not None:
+        backend.throttle.set_limits(limits)
+    else:
+        backend.throttle = Throttle(device, limits)
 
 
 def commit(machine: Machine, device: str) -> Iterator[object]:
@@ -57,7 +86,7 @@ def commit(machine: Machine, device: str) -> Iterator[object]:
         tops.append(skip_implicit(medium))
     for top in tops:
         try:
-            yield from commit_now(top)
+            yield from commit_now(top, machine.report)
         except QemuError as error:
             raise QemuError(f"'commit' error for '{device}': {error}", error.errno_value) from error
 
@@ -81,9 +110,9 @@ def delete_drive(machine: Machine, name: str) -> None:
     medium = backend.remove()
     if medium is not None:
         machine.graph.remove_unused(medium)
-    drives.drives = [each for each in drives.drives if each.backend is not backend]
     if backend.device is None:
         drives.backends.remove(backend)
+        drives.drives = [each for each in drives.drives if each.backend is not backend]
     backend.name = ""
 
 

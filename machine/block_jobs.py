@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from blockdev.backend import Backend
 from blockdev.block_job import REPORT
 from blockdev.chain import backing_of, chain, find_in_chain
+from blockdev.copying import length_of
 from blockdev.errors import QemuError
 from blockdev.filter import skip_implicit
 from machine.block_lookup import check_op, device_name, find_node, find_root
@@ -14,7 +13,7 @@ from machine.block_lookup import check_op, device_name, find_node, find_root
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from blockdev.block_job import BlockJob
-    from blockdev.node import BlockNode
+    from blockdev.node import BlockNode, CacheMode
     from machine.machine import Machine
 
 FULL, TOP, NONE = "full", "top", "none"
@@ -114,8 +113,8 @@ def drive_mirror(
     if mode != EXISTING:
         driver = driver or source.driver
         backing = below if sync != FULL else None
-        _create(machine, target, driver, source.size, backing)
-    target_node = open_target(machine, target, driver, target_name, no_backing=True)
+        _create(machine, target, driver, source.size, backing, looks=False)
+    target_node = open_target(machine, target, driver, source.cache, target_name, no_backing=True)
     try:
         return mirror(
             machine,
@@ -232,7 +231,7 @@ def drive_backup(
         driver = driver or source.driver
         backing = below if sync != FULL else None
         _create(machine, target, driver, source.size, backing, looks=sync != NONE)
-    target_node = open_target(machine, target, driver, None, no_backing=sync == NONE)
+    target_node = open_target(machine, target, driver, source.cache, None, no_backing=sync == NONE)
     target_node.detect_zeroes = "unmap"
     try:
         return backup(machine, node, target_node, sync=sync, compress=compress, options=options)
@@ -261,7 +260,7 @@ def backup(
         raise QemuError(f"Compression is not supported for this drive {name}")
     check_op(machine, node, "backup-source")
     check_op(machine, target, "backup-target")
-    if node.size != target.size:
+    if length_of(node) != length_of(target):
         raise QemuError("Source and target image have different sizes")
     job = BackupJob(
         machine.jobs,
@@ -424,7 +423,7 @@ def _create(
     size: int,
     backing: BlockNode | None,
     *,
-    looks: bool = True,
+    looks: bool,
 ) -> None:
     from blockdev.image_create import create_image
 
@@ -456,6 +455,7 @@ def open_target(
     machine: Machine,
     target: str,
     driver: str | None,
+    cache: CacheMode,
     node_name: str | None,
     *,
     no_backing: bool,
@@ -465,13 +465,11 @@ def open_target(
     Args:
         no_backing: the backing file that it names isn't opened.
     """
-    from blockdev.node import CacheMode
-
     return machine.graph.open_image(
-        os.fspath(target),
+        target,
         driver=driver,
         read_only=False,
-        cache=CacheMode(),
+        cache=cache,
         node_name=node_name,
         open_backing=(lambda: None) if no_backing else None,
     )

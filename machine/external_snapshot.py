@@ -56,7 +56,7 @@ def snapshot_to_file(
     overlay = machine.graph.open_image(
         filename,
         driver=driver,
-        read_only=False,
+        read_only=old.read_only,
         cache=shown.cache,
         node_name=overlay_name,
         open_backing=lambda: None,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 SLICE_NS = 4_000_000
+FIRST_SLICE_NS = 25_000_000  # a small disk is done before the next command, as in QEMU
 
 
 def jobs_of(machine: Machine, now_ns: Callable[[], int] = time.monotonic_ns) -> Jobs:
@@ -33,10 +34,9 @@ def jobs_of(machine: Machine, now_ns: Callable[[], int] = time.monotonic_ns) -> 
 
 
 def _steps(loop: MainLoop, job: Job) -> Iterator[object]:
-    end_ns = time.monotonic_ns() + SLICE_NS
+    end_ns = time.monotonic_ns() + FIRST_SLICE_NS
     for rest in job.rests():
         if rest == 0:
-            # Several steps a turn, so that what takes no time is over with the next command.
             if time.monotonic_ns() >= end_ns:
                 yield None
                 end_ns = time.monotonic_ns() + SLICE_NS

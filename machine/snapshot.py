@@ -149,6 +149,8 @@ def _save_stopped(
     area = plan.state_disk.node.open_vmstate()
     try:
         state_bytes = yield from write_state(machine, area, runstate)
+        if machine.delays is not None:
+            yield from machine.delays.steps(machine.delays.savevm)
         made: list[tuple[Disk, Snapshot]] = []
         for disk in plan.disks:
             holds_state = disk is plan.state_disk
@@ -241,6 +243,8 @@ def load(machine: Machine, plan: LoadPlan) -> Iterator[object]:
         if disk is plan.state_disk:
             state_snapshot = snapshot
     assert state_snapshot is not None, "the state's disk is one of the disks"
+    if machine.delays is not None:
+        yield from machine.delays.steps(machine.delays.loadvm)
     machine.reset_devices()
     yield from read_state(machine, plan.state_disk.node, state_snapshot)
     machine.set_head(state_snapshot.name, [disk.node for disk in plan.disks])

@@ -305,7 +305,9 @@ class Image(BlockNode):
 
     def flush(self) -> None:
         if not self.read_only and not self.is_inactive:
+            self.file.debug_event("flush_to_os")
             self.metadata.write_back()
+            self.file.debug_event("flush_to_disk")
             self.file.flush()
 
     def close(self) -> None:

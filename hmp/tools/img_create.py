@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 
+from blockdev.chain import backing_path
 from blockdev.errors import QemuError
 from blockdev.naming import local_file, protocol_of
-from hmp.image_info import backing_path
 from hmp.tools.getopt import UsageError
 from hmp.tools.image_options import ImageOptions, asks_for_help, can_create, creation_help, joined
 from hmp.tools.img_words import LARGEST, ImgWords, read_size

@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import os
 
-from blockdev.chain import backing_of
+from blockdev.chain import backing_of, backing_path
 from blockdev.chain import chain as images_of
 from blockdev.errors import QemuError
-from hmp.image_info import backing_path
 from hmp.tools.getopt import UsageError
 from hmp.tools.image_options import can_create
 from hmp.tools.image_source import ImageSource, cache_mode
