@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from blockdev.qcow2.image import Image
     from blockdev.qcow2.lookup import Lookup
 
-_SLICE_BYTES = 4096  # of a table that QEMU looks at together, so no answer goes past its end
+# QEMU looks at so much of a table together, and asks about so many bytes at once, so that no
+# answer goes farther.
+_SLICE_BYTES = 65536
+_MOST = (1 << 31) - 1
 
 # What an entry says: the flags, of bytes with a place in the file and of others.
 _BELOW, _BELOW_PLACED = 0, OFFSET_VALID
@@ -48,7 +51,10 @@ def _run(lookup: Lookup, offset: int, size: int, *, in_slices: bool) -> tuple[in
     bits, cluster_size, words_each = layout.cluster_bits, layout.cluster_size, layout.words
     l1_index, l2_index = divmod(offset >> bits, 1 << layout.l2_bits)
     in_cluster = offset & (cluster_size - 1)
-    slice_bytes = min(_SLICE_BYTES, cluster_size) if in_slices else cluster_size
+    slice_bytes = cluster_size
+    if in_slices:
+        slice_bytes = min(_SLICE_BYTES, cluster_size)
+        size = min(size, _MOST)
     slice_entries = slice_bytes // (8 * words_each)
     left = slice_entries - l2_index % slice_entries
     reach = (left << bits) - in_cluster
