@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hmp.command import Handler
+    from hmp.lab.notebook import Notebook
     from machine.cpu.x86 import X86Cpu
     from machine.machine import Machine
 
@@ -44,6 +45,7 @@ class Monitor:
         descriptors: those that the user gave names, which are this monitor's only.
         failure: the last command that failed; None for none.
         running: the command being run, and before it the one whose topic it is.
+        notebook: what the words of the lab keep; None for nothing.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Monitor:
         self.descriptors: dict[str, int] = {}
         self.failure: Failure | None = None
         self.running: tuple[Command, ...] = ()
+        self.notebook: Notebook | None = None
         self._write = write
         self._cpu_index = 0
 

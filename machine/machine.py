@@ -16,6 +16,7 @@ from machine.events import Events
 from machine.loop import MainLoop
 from machine.memory import PAGE_SIZE, Memory, RamBlock
 from machine.runstate import RunState, follow
+from machine.steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Machine:
         head: the snapshot that it was last saved to or put back to; None for none.
         console: takes lines of stderr in its stead, where a front end draws on the terminal.
         events: what happens, for whoever listens.
+        steps: likewise of snapshots while they are made, loaded and deleted.
         guest: what executes while the machine runs; None for nothing.
     """
 
@@ -91,6 +93,7 @@ class Machine:
         self.loop = MainLoop()
         self.clock = VirtualClock()
         self.events = Events()
+        self.steps = Steps()
         self.runstate = RunState.PRELAUNCH
         self.autostart = True
         self.graph = Graph(self.report, self.complain)

@@ -9,6 +9,7 @@ from hmp.command import Command
 from hmp.commands import COMMANDS
 from hmp.lab.explain import explain
 from hmp.lab.map import map_
+from hmp.lab.trace import trace
 from hmp.lab.why import why
 
 TYPE_CHECKING = False
@@ -28,6 +29,13 @@ LAB = (
         params="command",
         help="say what savevm, loadvm or delvm would do now, without doing it",
         run=explain,
+    ),
+    Command(
+        name="%trace",
+        args_type="option:b",
+        params="on|off",
+        help="show the steps of savevm, loadvm and delvm as they happen, and what each takes",
+        run=trace,
     ),
     Command(
         name="%map",
