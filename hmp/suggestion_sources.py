@@ -250,6 +250,7 @@ _SOURCES: dict[tuple[str, str], Source] = {
     ("loadvm", "name"): tags,
     ("delvm", "name"): tags,
     ("savevm", "name"): tags,
+    ("%vmstate", "name"): tags,
     ("snapshot_blkdev_internal", "name"): tags_of_device,
     ("snapshot_delete_blkdev_internal", "name"): tags_of_device,
     ("snapshot_delete_blkdev_internal", "id"): ids_of_device,

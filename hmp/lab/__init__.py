@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from hmp.command import Command
 from hmp.commands import COMMANDS
+from hmp.commands.snapshot import complete_snapshot
 from hmp.lab.explain import explain
 from hmp.lab.map import map_
 from hmp.lab.trace import trace
+from hmp.lab.vmstate import vmstate
 from hmp.lab.why import why
 
 TYPE_CHECKING = False
@@ -43,6 +45,14 @@ LAB = (
         params="device",
         help="draw whose each cluster of a disk's image is, and what deleting snapshots frees",
         run=map_,
+    ),
+    Command(
+        name="%vmstate",
+        args_type="name:s",
+        params="tag",
+        help="show what the machine's state in a snapshot holds: sections, fields, values",
+        run=vmstate,
+        complete=complete_snapshot,
     ),
     Command(
         name="%why",

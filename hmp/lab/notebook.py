@@ -4,22 +4,21 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hmp.lab.course import Course
     from hmp.lab.trace import Trace
     from hmp.monitor import Monitor
 
 
 class Notebook:
-    """Attributes:
-    trace: who tells the monitor of steps; None while it is off.
-    course: the lesson that goes on; None for none.
+    """A monitor's own.
+
+    Attributes:
+        trace: who tells the monitor of steps; None while it is off.
     """
 
-    __slots__ = ("course", "trace")
+    __slots__ = ("trace",)
 
     def __init__(self) -> None:
         self.trace: Trace | None = None
-        self.course: Course | None = None
 
 
 def notebook_of(monitor: Monitor) -> Notebook:
