@@ -8,6 +8,7 @@ from __future__ import annotations
 from hmp.command import Command
 from hmp.commands import COMMANDS
 from hmp.commands.snapshot import complete_snapshot
+from hmp.lab.diff import complete_two, diff
 from hmp.lab.explain import explain
 from hmp.lab.map import map_
 from hmp.lab.trace import trace
@@ -53,6 +54,14 @@ LAB = (
         help="show what the machine's state in a snapshot holds: sections, fields, values",
         run=vmstate,
         complete=complete_snapshot,
+    ),
+    Command(
+        name="%diff",
+        args_type="a:s,b:s?",
+        params="tag [tag|now]",
+        help="show what differs between two snapshots, or one and now: memory, devices, disks",
+        run=diff,
+        complete=complete_two,
     ),
     Command(
         name="%why",
