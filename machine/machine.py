@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from machine.devices.loader import Rom
     from machine.devices.qdev import Plugs
     from machine.head import Head
+    from machine.lineage import Lineage
     from machine.migration.announce import Announcement
     from machine.migration.incoming import Incoming
     from machine.migration.migrate import Migration
@@ -121,6 +122,7 @@ class Machine:
         self._objects: Objects | None = None
         self._plugs: Plugs | None = None
         self.head: Head | None = None
+        self._lineage: Lineage | None = None
         self._saved_state: SavedState | None = None
         self._blockers: Blockers | None = None
         self._migration: Migration | None = None
@@ -325,6 +327,15 @@ class Machine:
 
             self._incoming = Incoming(self)
         return self._incoming
+
+    @property
+    def lineage(self) -> Lineage:
+        """Which snapshot came after which."""
+        if self._lineage is None:
+            from machine.lineage import Lineage
+
+            self._lineage = Lineage()
+        return self._lineage
 
     # --- running
 

@@ -142,8 +142,9 @@ def save(machine: Machine, plan: SavePlan) -> Iterator[object]:
         machine.steps.tell(STOP)
     machine.stop(RunState.SAVE_VM)
     try:
-        tag = yield from _save_stopped(machine, plan, saved_runstate)
-        machine.set_head(tag, [disk.node for disk in plan.disks])
+        snapshot = yield from _save_stopped(machine, plan, saved_runstate)
+        machine.lineage.saved(snapshot)
+        machine.set_head(snapshot.name, [disk.node for disk in plan.disks])
     finally:
         if was_running:
             machine.steps.tell(RESUME)
@@ -165,8 +166,8 @@ def savevm(machine: Machine, tag: str | None) -> Iterator[object]:
 
 def _save_stopped(
     machine: Machine, plan: SavePlan, runstate: RunState
-) -> Generator[object, None, str]:
-    """Save, and return the tag that the snapshot got."""
+) -> Generator[object, None, Snapshot]:
+    """Save, and return the snapshot that has the machine's state."""
     from machine.migration.savevm import write_state
 
     machine.settle()
@@ -199,7 +200,7 @@ def _save_stopped(
     except QemuError:
         area.abandon()
         raise
-    return _cut(tag)
+    return next(snapshot for disk, snapshot in made if disk is plan.state_disk)
 
 
 def _roll_back(machine: Machine, made: list[tuple[Disk, Snapshot]]) -> None:
@@ -258,9 +259,11 @@ def load(machine: Machine, plan: LoadPlan) -> Iterator[object]:
     Raises:
         QemuError: a disk couldn't go back, or the state can't be loaded; what was done stays.
     """
+    from machine.lineage import Loss
     from machine.migration.savevm import read_state
 
     machine.settle()
+    loss = Loss(machine)
     state_snapshot: Snapshot | None = None
     for disk in plan.disks:
         machine.steps.tell(GO_BACK, disk, find_to_go_to(disk.node.snapshots(), plan.tag))
@@ -275,6 +278,7 @@ def load(machine: Machine, plan: LoadPlan) -> Iterator[object]:
     machine.steps.tell(LOAD_STATE, plan.state_disk, state_snapshot)
     machine.reset_devices()
     yield from read_state(machine, plan.state_disk.node, state_snapshot)
+    machine.lineage.loaded(state_snapshot, loss)
     machine.set_head(state_snapshot.name, [disk.node for disk in plan.disks])
 
 

@@ -12,6 +12,7 @@ from hmp.lab.diff import complete_two, diff
 from hmp.lab.explain import explain
 from hmp.lab.map import map_
 from hmp.lab.trace import trace
+from hmp.lab.tree import tree
 from hmp.lab.vmstate import vmstate
 from hmp.lab.why import why
 
@@ -62,6 +63,13 @@ LAB = (
         help="show what differs between two snapshots, or one and now: memory, devices, disks",
         run=diff,
         complete=complete_two,
+    ),
+    Command(
+        name="%tree",
+        args_type="",
+        params="",
+        help="show which snapshot came from which, where the machine is, and what was lost",
+        run=tree,
     ),
     Command(
         name="%why",

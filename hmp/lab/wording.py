@@ -63,3 +63,9 @@ def subject(step: Step) -> str:
 def counted(count: int, noun: str) -> str:
     """``1 cluster``, ``2 clusters``."""
     return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def clock_text(ns: int) -> str:
+    """A machine's clock as ``info snapshots`` shows it: ``00:00:01.234``."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest // 1_000_000:03}"
