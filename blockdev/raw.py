@@ -16,13 +16,20 @@ if TYPE_CHECKING:
 
 
 class FileNode(BlockNode):
-    """Driver ``file``: the bytes of a disk file."""
+    """Driver ``file``: the bytes of a disk file.
+
+    Attributes:
+        bytes_written, barriers: since it was opened; a barrier with nothing to wait for is none.
+        has_unflushed: something was written since the last barrier.
+    """
 
     driver = "file"
 
     def __init__(self, node_name: str, file: ByteFile, *, cache: CacheMode) -> None:
         super().__init__(node_name, file.name, read_only=file.read_only, cache=cache)
         self.bytes = file
+        self.bytes_written = self.barriers = 0
+        self.has_unflushed = False
 
     @property
     def size(self) -> int:
@@ -40,6 +47,8 @@ class FileNode(BlockNode):
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         self.bytes.write(offset, buffers)
+        self.bytes_written += sum(map(len, buffers))
+        self.has_unflushed = True
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return True, size
@@ -74,6 +83,8 @@ class FileNode(BlockNode):
     def flush(self) -> None:
         if not self.cache.no_flush:
             self.bytes.flush()
+            self.barriers += self.has_unflushed
+            self.has_unflushed = False
 
     def close(self) -> None:
         self.bytes.close()

@@ -109,6 +109,12 @@ def tags(machine: Machine, _values: Sequence[str]) -> Iterator[Value]:
         yield tag, note + where
 
 
+def tags_or_now(machine: Machine, values: Sequence[str]) -> Iterator[Value]:
+    """Tags, and the machine as it is."""
+    yield "now", "the machine and its disks as they are"
+    yield from tags(machine, values)
+
+
 def tags_of_device(machine: Machine, values: Sequence[str]) -> Iterator[Value]:
     """The snapshots of the one disk named before."""
     backend = machine.drives.backend(values[0]) if values else None
@@ -276,6 +282,9 @@ _SOURCES: dict[tuple[str, str], Source] = {
     ("loadvm", "name"): tags,
     ("delvm", "name"): tags,
     ("savevm", "name"): tags,
+    ("%vmstate", "name"): tags,
+    ("%diff", "a"): tags,
+    ("%diff", "b"): tags_or_now,
     ("snapshot_blkdev_internal", "name"): tags_of_device,
     ("snapshot_delete_blkdev_internal", "name"): tags_of_device,
     ("snapshot_delete_blkdev_internal", "id"): ids_of_device,

@@ -15,6 +15,7 @@ from machine.events import Events
 from machine.loop import MainLoop
 from machine.memory import PAGE_SIZE, Memory
 from machine.runstate import RunState, follow
+from machine.steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from machine.dump import GuestDump
     from machine.faults import Delays
     from machine.head import Head
+    from machine.lineage import Lineage
     from machine.migration.announce import Announcement
     from machine.migration.incoming import Incoming
     from machine.migration.migrate import Migration
@@ -68,6 +70,7 @@ class Machine:
         console: takes lines of stderr in its stead, where a front end draws on the terminal.
         events: what happens, for whoever listens.
         delays: how slow commands are made on purpose; None for not at all.
+        steps: likewise of snapshots while they are made, loaded and deleted.
         guest: what executes while the machine runs; None for nothing.
         isa: what every PC has; None on a board without.
     """
@@ -94,6 +97,7 @@ class Machine:
         self.loop = MainLoop()
         self.clock = VirtualClock()
         self.events = Events()
+        self.steps = Steps()
         self.runstate = RunState.PRELAUNCH
         self.autostart = True
         self.graph = Graph(self.report, self.complain)
@@ -123,6 +127,7 @@ class Machine:
         self._objects: Objects | None = None
         self._plugs: Plugs | None = None
         self.head: Head | None = None
+        self._lineage: Lineage | None = None
         self._saved_state: SavedState | None = None
         self._blockers: Blockers | None = None
         self._migration: Migration | None = None
@@ -290,6 +295,15 @@ class Machine:
 
             self._jobs = jobs_of(self)
         return self._jobs
+
+    @property
+    def lineage(self) -> Lineage:
+        """Which snapshot came after which."""
+        if self._lineage is None:
+            from machine.lineage import Lineage
+
+            self._lineage = Lineage()
+        return self._lineage
 
     # --- running
 
