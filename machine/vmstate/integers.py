@@ -70,68 +70,56 @@ class Integer(Field):
 class Int8(Integer):
     """Signed, 1 byte."""
 
-    type_name = "int8"
-    size = 1
-    signed = True
+    type_name, size, signed = "int8", 1, True
     __slots__ = ()
 
 
 class Int16(Integer):
     """Signed, 2 bytes."""
 
-    type_name = "int16"
-    size = 2
-    signed = True
+    type_name, size, signed = "int16", 2, True
     __slots__ = ()
 
 
 class Int32(Integer):
     """Signed, 4 bytes."""
 
-    type_name = "int32"
-    size = 4
-    signed = True
+    type_name, size, signed = "int32", 4, True
     __slots__ = ()
 
 
 class Int64(Integer):
     """Signed, 8 bytes."""
 
-    type_name = "int64"
-    size = 8
-    signed = True
+    type_name, size, signed = "int64", 8, True
     __slots__ = ()
 
 
 class UInt8(Integer):
     """Unsigned, 1 byte."""
 
-    type_name = "uint8"
-    size = 1
+    type_name, size = "uint8", 1
     __slots__ = ()
 
 
 class UInt16(Integer):
     """Unsigned, 2 bytes."""
 
-    type_name = "uint16"
-    size = 2
+    type_name, size = "uint16", 2
     __slots__ = ()
 
 
 class UInt32(Integer):
     """Unsigned, 4 bytes."""
 
-    type_name = "uint32"
-    size = 4
+    type_name, size = "uint32", 4
     __slots__ = ()
 
 
 class UInt64(Integer):
     """Unsigned, 8 bytes."""
 
-    type_name = "uint64"
-    size = 8
+    type_name, size = "uint64", 8
     __slots__ = ()
 
 
@@ -228,41 +216,35 @@ class Equal(Integer):
 class Int32Equal(Equal):
     """Signed, 4 bytes."""
 
-    type_name = "int32 equal"
-    size = 4
-    signed = True
+    type_name, size, signed = "int32 equal", 4, True
     __slots__ = ()
 
 
 class UInt8Equal(Equal):
     """Unsigned, 1 byte."""
 
-    type_name = "uint8 equal"
-    size = 1
+    type_name, size = "uint8 equal", 1
     __slots__ = ()
 
 
 class UInt16Equal(Equal):
     """Unsigned, 2 bytes."""
 
-    type_name = "uint16 equal"
-    size = 2
+    type_name, size = "uint16 equal", 2
     __slots__ = ()
 
 
 class UInt32Equal(Equal):
     """Unsigned, 4 bytes."""
 
-    type_name = "uint32 equal"
-    size = 4
+    type_name, size = "uint32 equal", 4
     __slots__ = ()
 
 
 class UInt64Equal(Equal):
     """Unsigned, 8 bytes; QEMU 7.2 has no `u` in its name."""
 
-    type_name = "int64 equal"
-    size = 8
+    type_name, size = "int64 equal", 8
     __slots__ = ()
 
 
@@ -272,9 +254,7 @@ class Int32LessEqual(Integer):
     QEMU 0.15 calls it `int32 equal` too.
     """
 
-    type_name = "int32 le"
-    size = 4
-    signed = True
+    type_name, size, signed = "int32 le", 4, True
     needs_local = True
     __slots__ = ()
 
