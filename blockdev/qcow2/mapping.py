@@ -227,11 +227,13 @@ class Mapping(Lookup):
         else:
             table.set(l2_index, entries)
 
-    def is_own_data(self, guest_offset: int) -> bool:
-        """Whether a cluster has data of its own, not compressed, that nobody else refers to."""
+    def is_allocated(self, guest_offset: int) -> bool:
+        """Whether a cluster has a place in the file, compressed or not."""
         l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
         table = self.l2_table(l1_index)
-        return table is not None and bool(table.words[l2_index * self._words] & COPIED)
+        if table is None:
+            return False
+        return bool(table.words[l2_index * self._words] & (COMPRESSED | OFFSET_MASK))
 
     def map_compressed(self, guest_offset: int, entry: int) -> None:
         """Let a cluster be one whose compressed bytes are in the file already."""

@@ -40,10 +40,10 @@ def write_packed(metadata: Metadata, offset: int, cluster: bytes, packed: bytes 
         packed: that compressed; None where that makes it no smaller.
 
     Raises:
-        QemuError: data that isn't compressed is there already, or it can't be written.
+        QemuError: the cluster is there already, or can't be written.
     """
     active = metadata.active
-    if active.is_own_data(offset):
+    if active.is_allocated(offset):
         raise QemuError("Input/output error", errno.EIO)
     if packed is None:
         active.write(offset, [cluster])

@@ -45,7 +45,7 @@ def resize(image: Image, size: int) -> None:
     metadata.drop_entries_past(l1_entries_for(old_size, metadata.layout.span_bits))
     image.write_back()
     if needed > len(metadata.active.l1):
-        _grow_l1(metadata, needed, size)
+        grow_l1(metadata, needed, size)
     else:
         metadata.switch_header("size", "size", size=size)
     if size > old_size:
@@ -109,7 +109,7 @@ def cut_file(image: Image) -> None:
         image.file.truncate(used * image.cluster_size)
 
 
-def _grow_l1(metadata: Metadata, entries: int, size: int) -> None:
+def grow_l1(metadata: Metadata, entries: int, size: int) -> None:
     """A longer L1 table: the new one | the header names it, and the new size | free the old."""
     runs: list[Reference] = []
     l1 = metadata.active.l1[:]
