@@ -52,7 +52,7 @@ def _build_isa(machine: Machine) -> None:
     machine.board_states.append((MC146818RTC, Mc146818Rtc(machine.rtc_clock)))
     for chardev in machine.serials[:PORT_COUNT]:
         if chardev is not None:
-            machine.board_states.append((SERIAL, Serial16550(chardev)))
+            machine.board_states.append((SERIAL, Serial16550(chardev.claim())))
             machine.serial_count += 1
 
 
