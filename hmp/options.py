@@ -16,21 +16,20 @@ if TYPE_CHECKING:
 _USED_WITH_VALUE = frozenset(
     "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
     "global accel smp rtc cpu display ui config incoming "
-    "netdev nic net object chardev serial vga "
+    "netdev nic net object chardev serial parallel mon qmp qmp-pretty echr pidfile vga "
     "c record replay fault".split()
 )
 _IGNORED_WITH_VALUE = frozenset(
-    "k boot parallel bios L echr D d seed compat msg sandbox overcommit "
-    "action watchdog-action pidfile trace".split()
+    "k boot bios L D d seed compat msg sandbox overcommit action watchdog-action trace".split()
 )
 _MISSING_WITH_VALUE = frozenset(
     "numa add-fd set mem-path audiodev audio mtdblock sd pflash fsdev virtfs iscsi usbdevice "
-    "spice rotate vnc acpitable smbios tpmdev kernel append initrd dtb fw_cfg qmp "
-    "qmp-pretty mon debugcon gdb dfilter xen-domid option-rom icount chroot runas "
+    "spice rotate vnc acpitable smbios tpmdev kernel append initrd dtb fw_cfg "
+    "debugcon gdb dfilter xen-domid option-rom icount chroot runas "
     "readconfig plugin async-teardown dump-vmstate".split()
 )
 _USED_ALONE = frozenset(
-    "S snapshot nodefaults nographic only-migratable h help version ui-help yes lab "
+    "S snapshot nodefaults nographic daemonize only-migratable h help version ui-help yes lab "
     "json check deterministic".split()
 )
 _IGNORED_ALONE = frozenset(
@@ -38,8 +37,7 @@ _IGNORED_ALONE = frozenset(
     "win2k-hack enable-kvm mem-prealloc".split()
 )
 _MISSING_ALONE = frozenset(
-    "daemonize s singlestep preconfig xen-attach xen-domid-restrict "
-    "enable-sync-profile audio-help".split()
+    "s singlestep preconfig xen-attach xen-domid-restrict enable-sync-profile audio-help".split()
 )
 _WITH_VALUE = _USED_WITH_VALUE | _IGNORED_WITH_VALUE | _MISSING_WITH_VALUE
 _ALONE = _USED_ALONE | _IGNORED_ALONE | _MISSING_ALONE

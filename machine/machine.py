@@ -67,6 +67,7 @@ class Machine:
         location: what stands before such a line on stderr, such as the option that it is about.
         autostart: whether a machine that comes in runs on, if it ran where it came from.
         head: the snapshot that it was last saved to or put back to; None for none.
+        escape_code: the key that commands a multiplexed character device; Ctrl-A.
         console: takes lines of stderr in its stead, where a front end draws on the terminal.
         events: what happens, for whoever listens.
         delays: how slow commands are made on purpose; None for not at all.
@@ -113,6 +114,7 @@ class Machine:
         self.serial_count = 0
         self.serials: list[Chardev | None] = []
         self.chardevs: list[Chardev] = []
+        self.escape_code = 0x01
         self.announcements: dict[str, Announcement] = {}
         self.board_states: list[tuple[VMStateDescription, Any]] = []
         self.switches: dict[str, bool] = {}
