@@ -99,8 +99,9 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
     machine = startup.make_machine()
     watch: SignalWatch | None = None
     monitor_devices: list[Chardev] = []
+    qmp_devices: list[tuple[Chardev, bool]] = []
     try:
-        if settings is None and not monitors:
+        if settings is None and not monitors and not startup.qmp_monitors:
             stdio = parse_legacy("stdio", "compat_monitor0", machine.report)
             monitors = [("-monitor stdio", stdio)]
         for text, place in monitors:
@@ -110,6 +111,13 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
                     device = open_chardev(place, machine.loop, machine.report, _tell)
                 machine.chardevs.append(device)
                 monitor_devices.append(device)
+        for text, place in startup.qmp_monitors:
+            if place is not None:
+                machine.location = f"{text}: "
+                with Blame(text):
+                    device = open_chardev(place, machine.loop, machine.report, _tell)
+                machine.chardevs.append(device)
+                qmp_devices.append((device, text.startswith(("-qmp-pretty", "--qmp-pretty"))))
         machine.location = ""
         startup.open_drives(machine)
         watch = SignalWatch(machine, ctrl_c_is_a_key=settings is not None)
@@ -124,6 +132,10 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
 
         for device in monitor_devices:
             PlainFrontend(machine, make_monitor, device)
+        for device, is_pretty in qmp_devices:
+            from hmp.qmp.attach import attach
+
+            attach(machine, device, is_pretty=is_pretty)
         startup.build_machine(machine)
         _launch(machine, startup)
         if settings is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _USED_WITH_VALUE = frozenset(
     "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
     "global accel smp rtc cpu display ui config incoming "
-    "netdev nic net object chardev serial".split()
+    "netdev nic net object chardev serial qmp qmp-pretty".split()
 )
 _IGNORED_WITH_VALUE = frozenset(
     "vga k boot parallel bios L echr D d seed compat msg sandbox overcommit "
@@ -24,8 +24,8 @@ _IGNORED_WITH_VALUE = frozenset(
 )
 _MISSING_WITH_VALUE = frozenset(
     "numa add-fd set mem-path audiodev audio mtdblock sd pflash fsdev virtfs iscsi usbdevice "
-    "spice rotate vnc acpitable smbios tpmdev kernel append initrd dtb fw_cfg qmp "
-    "qmp-pretty mon debugcon gdb dfilter xen-domid option-rom icount chroot runas "
+    "spice rotate vnc acpitable smbios tpmdev kernel append initrd dtb fw_cfg "
+    "mon debugcon gdb dfilter xen-domid option-rom icount chroot runas "
     "readconfig plugin async-teardown dump-vmstate".split()
 )
 _USED_ALONE = frozenset(

@@ -49,6 +49,7 @@ class Startup:
 
     Attributes:
         monitors: the text and the device of each ``-monitor``; None for one that is to have none.
+        qmp_monitors: likewise, of each ``-qmp`` and ``-qmp-pretty``.
         loadvm: the snapshot to begin with; None for none.
         incoming: where the machine comes from; None for a machine that begins here.
         is_paused: ``-S``.
@@ -78,6 +79,7 @@ class Startup:
         self.loadvm: str | None = None
         self.incoming: str | None = None
         self.monitors: list[tuple[str, ChardevOptions | None]] = []
+        self.qmp_monitors: list[tuple[str, ChardevOptions | None]] = []
         self.has_defaults = True
         self.snapshot = False
         self.switches: dict[str, bool] = {}
@@ -145,18 +147,22 @@ class Startup:
             case "only-migratable":
                 self.switches["only-migratable"] = True
             case "monitor":
-                self._take_monitor(option)
+                self._take_monitor(option, self.monitors)
+            case "qmp" | "qmp-pretty":
+                self._take_monitor(option, self.qmp_monitors)
             case "cpu":
                 self.cpu_model = option.value.split(",")[0]
 
-    def _take_monitor(self, option: Option) -> None:
-        label = f"compat_monitor{len(self.monitors)}"
+    def _take_monitor(
+        self, option: Option, monitors: list[tuple[str, ChardevOptions | None]]
+    ) -> None:
+        label = f"compat_monitor{len(self.monitors) + len(self.qmp_monitors)}"
 
         def report(text: str) -> None:
             self._complain(f"{self.program}: {option.text}: {text}")
 
         with Blame(option.text):
-            self.monitors.append((option.text, parse_legacy(option.value, label, report)))
+            monitors.append((option.text, parse_legacy(option.value, label, report)))
 
     def _take_machine(self, option: Option) -> None:
         options = self._options(option, "type")
