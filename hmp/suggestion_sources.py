@@ -247,9 +247,9 @@ def _kinds(machine: Machine, command: Command) -> Iterator[Value]:
 def _properties(command: str, kind: str) -> Iterable[str]:
     """The keys that a list of options may have besides the first."""
     if command == "device_add":
-        from machine.devices.models import ALIASES, find_model
+        from machine.devices.models import find_model, full_name
 
-        model = find_model(ALIASES.get(kind, kind))
+        model = find_model(full_name(kind))
         return sorted(model.properties - {"driver"}) if model else ("id",)
     if command == "drive_add":
         return ("if", "id", "file", "format", "media", "cache", "readonly", "snapshot", "index")

@@ -27,7 +27,11 @@ def wake_up(machine: Machine) -> None:
     raise QemuError("Unable to wake up: guest is not in suspended state")
 
 
-def check_interruptible(machine: Machine) -> None:
-    """Raises: QemuError: nobody is there to notice an NMI."""
+def interrupt(machine: Machine) -> None:
+    """Send an NMI to every processor; a guest that executes no instructions takes none.
+
+    Raises:
+        QemuError: there is no processor.
+    """
     if not machine.cpus:
         raise QemuError("this feature or command is not currently supported")

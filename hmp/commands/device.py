@@ -21,7 +21,21 @@ def complete_device(machine: Machine, words: Sequence[str]) -> Completion:
 
 
 def device_add(monitor: Monitor, *, device: dict[str, str]) -> None:
-    monitor.machine.plugs.plug(device, is_hotplug=True)
+    if device.get("driver") in ("help", "?"):
+        _list_models(monitor, only_for_users=True)
+    else:
+        monitor.machine.plugs.plug(device, is_hotplug=True)
+
+
+def _list_models(monitor: Monitor, *, only_for_users: bool) -> None:
+    from machine.devices.models import listing
+
+    for line in listing(only_for_users=only_for_users):
+        monitor.print_line(line)
+
+
+def info_qdm(monitor: Monitor) -> None:
+    _list_models(monitor, only_for_users=False)
 
 
 def device_del(monitor: Monitor, *, id: str) -> None:
@@ -154,7 +168,7 @@ INFO = (
         args_type="",
         params="",
         help="show qdev device model list",
-        run=unavailable,
+        run=info_qdm,
     ),
     Command(
         name="pci",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
-from hmp.commands.unavailable import unavailable
 from machine import power
+from machine.boards import boot_order_fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,15 +52,16 @@ def exit_preconfig(monitor: Monitor) -> None:
 
 
 def boot_set(monitor: Monitor, *, bootdevice: str) -> None:
-    if monitor.machine.cpus:
-        unavailable(monitor)
-    else:
+    if not monitor.machine.cpus:
         monitor.print_line("no function defined to set boot device list for this architecture")
+        return
+    fault = boot_order_fault(bootdevice)
+    monitor.print_line(fault or f"boot device list now set to {bootdevice}")
 
 
 def nmi(monitor: Monitor) -> None:
-    power.check_interruptible(monitor.machine)
-    unavailable(monitor)
+    """Interrupt every processor; a guest that executes no instructions takes none."""
+    power.interrupt(monitor.machine)
 
 
 def watchdog_action(monitor: Monitor, *, action: str) -> None:

@@ -214,11 +214,11 @@ class Plugs:
         self, options: Mapping[str, str], *, is_hotplug: bool
     ) -> tuple[DeviceModel, Bus | None]:
         """The model, and the bus that a device of it goes to."""
-        from machine.devices.models import ALIASES, find_model, kind_of_bus
+        from machine.devices.models import find_model, full_name, kind_of_bus
 
         if "driver" not in options:
             raise QemuError("Parameter 'driver' is missing")
-        name = ALIASES.get(options["driver"], options["driver"])
+        name = full_name(options["driver"])
         kind = kind_of_bus(name, given=options["driver"], is_hotplug=is_hotplug)
         buses = self._machine.buses
         bus = None
