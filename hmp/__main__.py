@@ -147,7 +147,10 @@ def _run_machine(
         def serve(monitor: MonitorOption) -> None:
             chardev = monitor.claim(machine)
             if monitor.mode == CONTROL:
-                raise QemuError(f"{monitor.text}: not simulated yet")
+                from hmp.qmp.attach import attach
+
+                attach(machine, chardev, is_pretty=monitor.is_pretty)
+                return
             PlainFrontend(machine, make_monitor, chardev)
 
         for monitor in startup.consoles.monitors:

@@ -363,6 +363,7 @@ class Machine:
     def reset(self) -> None:
         """What the reset button does; a machine that is stopped is as before its launch then."""
         self.reset_devices()
+        self.events.emit("RESET", guest=False, reason="host-qmp-system-reset")
         keeping = (RunState.RUNNING, RunState.INMIGRATE, RunState.FINISH_MIGRATE)
         if self.runstate not in keeping:
             self.set_runstate(RunState.PRELAUNCH)
@@ -380,10 +381,17 @@ class Machine:
         for rom in self.roms:
             rom.load_into(self.memory)
 
-    def request_shutdown(self, status: int = 0) -> None:
-        """End the program once the command that runs is done."""
+    def request_shutdown(self, status: int = 0, *, reason: str = "host-qmp-quit") -> None:
+        """End the program once the command that runs is done.
+
+        Args:
+            status: what it exits with; what fails ends without an event.
+            reason: QEMU's ShutdownCause.
+        """
         self.shutdown_requested = True
         self.exit_status = status
+        if not status:
+            self.events.emit("SHUTDOWN", guest=False, reason=reason)
 
     def settle(self) -> None:
         """Bring to the files what drives still keep in memory.
