@@ -46,6 +46,7 @@ class Monitor:
         failure: the last command that failed; None for none.
         running: the command being run, and before it the one whose topic it is.
         notebook: what the words of the lab keep; None for nothing.
+        when_done: called after each line; None for nobody.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Monitor:
         self.failure: Failure | None = None
         self.running: tuple[Command, ...] = ()
         self.notebook: Notebook | None = None
+        self.when_done: Callable[[], object] | None = None
         self._write = write
         self._cpu_index = 0
 
@@ -123,6 +125,8 @@ class Monitor:
         """
         try:
             yield from self._execute(line)
+            if self.when_done is not None:
+                self.when_done()
         except Exception as error:  # our own mistake, which must not end the monitor
             self.machine.log_exception()
             text = " ".join(str(error).split())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Options of QEMU 7.2 that take a value, by what becomes of them here.
 _USED_WITH_VALUE = frozenset(
     "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
-    "global accel smp rtc cpu display ui config incoming "
+    "global accel smp rtc cpu display ui config check incoming "
     "netdev nic net object chardev serial".split()
 )
 _IGNORED_WITH_VALUE = frozenset(
@@ -29,7 +29,7 @@ _MISSING_WITH_VALUE = frozenset(
     "readconfig plugin async-teardown dump-vmstate".split()
 )
 _USED_ALONE = frozenset(
-    "S snapshot nodefaults nographic only-migratable h help version ui-help yes lab".split()
+    "S snapshot nodefaults nographic only-migratable h help version ui-help yes lab json".split()
 )
 _IGNORED_ALONE = frozenset(
     "no-user-config no-reboot no-shutdown no-acpi no-hpet no-fd-bootchk usb portrait full-screen "

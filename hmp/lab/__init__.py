@@ -10,6 +10,7 @@ from hmp.commands import COMMANDS
 from hmp.commands.snapshot import complete_snapshot
 from hmp.lab.diff import complete_two, diff
 from hmp.lab.explain import explain
+from hmp.lab.lesson import complete_lesson, lesson
 from hmp.lab.map import map_
 from hmp.lab.trace import trace
 from hmp.lab.tree import tree
@@ -77,6 +78,14 @@ LAB = (
         params="",
         help="say what stands behind the last error: what was looked for, and what to try",
         run=why,
+    ),
+    Command(
+        name="%lesson",
+        args_type="action:s?,argument:s?",
+        params="[number [folder]|text|check|hint|predict letter|end]",
+        help="list the lessons, begin one, or go on with it",
+        run=lesson,
+        complete=complete_lesson,
     ),
     Command(
         name="%help",
