@@ -6,6 +6,7 @@ from blockdev.errors import QemuError
 from hmp.lab.course import Course
 from hmp.lab.curriculum import find_lesson, lesson_files, read_lesson
 from hmp.lab.notebook import notebook_of
+from hmp.lab.wording import wrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from hmp.lab.goals import Verdict
     from hmp.monitor import Monitor
     from machine.machine import Machine
-
-_WIDTH = 76
-_FIXED_BLANK = "\0"  # one at which no line may end
 
 
 def lesson(monitor: Monitor, *, action: str | None, argument: str | None) -> None:
@@ -66,17 +64,17 @@ def _begin(monitor: Monitor, word: str, folder: str) -> None:
 
 def _tell(monitor: Monitor, course: Course, _argument: str | None) -> None:
     lesson = course.lesson
-    monitor.print_line(f"Lesson {lesson.number}: {lesson.title}")
+    monitor.print_line(f"Lesson {lesson.number}: {lesson.title}  (`%lesson hint` helps)")
     _print_text(monitor, course, lesson.text)
     drives = [f"{disk.name} ({disk.file or 'empty'})" for disk in lesson.disks if disk.name]
     monitor.print_line(f"Disks: {', '.join(drives)}, in {course.folder}")
     _check(monitor, course, None)
     if not course.prediction:
         prediction = lesson.prediction
-        _print_text(monitor, course, f"Predict: {prediction.question}")
+        how = f"Predict, `%lesson predict {prediction.letters[0]}`"
+        _print_text(monitor, course, f"{how}: {prediction.question}")
         for letter, choice in zip(prediction.letters, prediction.choices, strict=True):
             monitor.print_line(f"  {letter}) {choice}")
-        monitor.print_line("Say so with `%lesson predict a`. `%lesson hint` helps.")
 
 
 def _check(monitor: Monitor, course: Course, _argument: str | None) -> None:
@@ -163,16 +161,7 @@ def _tell_answer(monitor: Monitor, course: Course) -> None:
 
 
 def _print_text(monitor: Monitor, course: Course, text: str) -> None:
-    """A text in lines of a width that is easy to read; a blank line begins a new paragraph.
-
-    What stands between backticks is to be typed, so it stays in one line.
-    """
-    import textwrap
-
+    """A text whose paragraphs are parted by blank lines, which aren't shown."""
     for paragraph in text.strip().split("\n\n"):
-        pieces = " ".join(paragraph.split()).split("`")
-        pieces[1::2] = [piece.replace(" ", _FIXED_BLANK) for piece in pieces[1::2]]
-        whole = "`".join(pieces)
-        for line in textwrap.wrap(whole, _WIDTH, break_long_words=False, break_on_hyphens=False):
-            shown = line.replace(_FIXED_BLANK, " ").replace("{folder}", course.folder)
-            monitor.print_line(shown)
+        for line in wrapped(" ".join(paragraph.split())):
+            monitor.print_line(line.replace("{folder}", course.folder))

@@ -149,7 +149,7 @@ def test_there_is_a_story_for_each() -> None:
 @pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
 def test_it_can_be_solved(lesson: Lesson, school: School) -> None:
     text = school.begin(lesson)
-    assert text.startswith(f"Lesson {lesson.number}: {lesson.title}\n")
+    assert text.startswith(f"Lesson {lesson.number}: {lesson.title}  (")
     told = [school(line) for line in STORIES[lesson.name][0]]
     assert "is solved." in told[-1]
     assert not any("is solved." in each for each in told[:-1])
@@ -225,7 +225,7 @@ def test_what_was_predicted_is_told_apart(school: School) -> None:
     school("%lesson 9")
     assert school("%lesson predict z").startswith("Error: The answers are a, b, c")
     assert school("%lesson predict a") == "Noted. Now try it.\n"
-    assert "Predict:" not in school("%lesson text")
+    assert "Predict, " not in school("%lesson text")
     school("savevm inside")
     assert "You predicted a, but it is b: " in school(WRITE_22)
 
