@@ -47,6 +47,7 @@ class Monitor:
         has_failed: whether the last line could not be carried out.
         running: the command being run, and before it the one whose topic it is.
         notebook: what the words of the lab keep; None for nothing.
+        when_done: called after each line; None for nobody.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Monitor:
         self.has_failed = False
         self.running: tuple[Command, ...] = ()
         self.notebook: Notebook | None = None
+        self.when_done: Callable[[], object] | None = None
         self._write = write
         self._cpu_index = 0
 
@@ -126,6 +128,8 @@ class Monitor:
         self.has_failed = False
         try:
             yield from self._execute(line)
+            if self.when_done is not None:
+                self.when_done()
         except Exception as error:  # our own mistake, which must not end the monitor
             self.has_failed = True
             self.machine.log_exception()

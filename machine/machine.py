@@ -424,6 +424,12 @@ class Machine:
             self.head.close()
         self.head = Head(tag, nodes, self.memory.blocks)
 
+    def forget_head(self) -> None:
+        """What the machine was saved to or put back to is no longer its affair."""
+        if self.head is not None:
+            self.head.close()
+        self.head = self._lineage = None
+
     def job_names(self) -> list[str]:
         """What goes on beside the guest, such as ``migrate (active, 3 MiB left)``."""
         names = []

@@ -10,6 +10,7 @@ from hmp.commands import COMMANDS
 from hmp.commands.snapshot import complete_snapshot
 from hmp.lab.diff import complete_two, diff
 from hmp.lab.explain import explain
+from hmp.lab.lesson import complete_lesson, lesson
 from hmp.lab.map import map_
 from hmp.lab.run import run
 from hmp.lab.trace import trace
@@ -85,6 +86,14 @@ LAB = (
         params="seconds",
         help="let the guest run for so long, where --deterministic has stopped the clocks",
         run=run,
+    ),
+    Command(
+        name="%lesson",
+        args_type="action:s?,argument:s?",
+        params="[number [folder]|text|check|hint|predict letter|end]",
+        help="list the lessons, begin one, or go on with it",
+        run=lesson,
+        complete=complete_lesson,
     ),
     Command(
         name="%help",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.block_info import size_text
-from hmp.lab.wording import counted, heading, subject
+from hmp.lab.wording import counted, heading, subject, wrapped
 from hmp.reading import read_line
 from machine.steps import (
     DELETE,
@@ -49,13 +49,14 @@ def explain(monitor: Monitor, *, command: str) -> None:
             if step.kind != kind:
                 number, kind = number + 1, step.kind
                 monitor.print_line(f"{number}. {heading(step)}")
-            if detail:
-                monitor.print_line(f"   {detail}")
+            for line in wrapped(detail, first="   ", then="     ") if detail else ():
+                monitor.print_line(line)
     except QemuError as error:
         monitor.print_line(f"{number + 1}. It fails there: {error}")
         return
     question = _QUESTIONS[reading.name](monitor.machine)
-    monitor.print_line(f"Before you run it: {question}")
+    for line in wrapped(f"Before you run it: {question}"):
+        monitor.print_line(line)
 
 
 # --- the steps

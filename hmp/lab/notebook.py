@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hmp.lab.course import Course
     from hmp.lab.trace import Trace
     from hmp.monitor import Monitor
 
@@ -13,12 +14,14 @@ class Notebook:
 
     Attributes:
         trace: who tells the monitor of steps; None while it is off.
+        course: the lesson that goes on; None for none.
     """
 
-    __slots__ = ("trace",)
+    __slots__ = ("course", "trace")
 
     def __init__(self) -> None:
         self.trace: Trace | None = None
+        self.course: Course | None = None
 
 
 def notebook_of(monitor: Monitor) -> Notebook:

@@ -68,7 +68,7 @@ def _point_text(machine: Machine, point: Point, disks: list[Disk]) -> str:
         if point.is_older:
             text += ", from before this session"
         if not point.is_on(disks):
-            text += ", gone from the disks"
+            text += ", not on the disks"
     if point is machine.lineage.at:
         text += f"  <- HEAD{_since(machine)}"
     return text

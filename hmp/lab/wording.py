@@ -23,6 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from machine.steps import Step
 
+_WIDTH = 79
+_FIXED_BLANK = "\0"  # one at which no line may end
+
 _HEADINGS = {
     LOOK: "Look at every disk that can be written: each must be able to keep snapshots.",
     FIND: "Look for the snapshot on every disk that can be written, by its tag.",
@@ -58,6 +61,29 @@ def subject(step: Step) -> str:
     elif step.kind == GO_BACK:
         text += f", tag '{step.snapshot.name}'"
     return f"{text}; "
+
+
+def wrapped(text: str, *, first: str = "", then: str | None = None) -> list[str]:
+    """A text in lines that fit a screen, none broken within a word or a command.
+
+    Args:
+        text: what stands between backticks stays in one line.
+        first: what begins the first line.
+        then: what begins the others; None is as many blanks.
+    """
+    import textwrap
+
+    pieces = text.split("`")
+    pieces[1::2] = [piece.replace(" ", _FIXED_BLANK) for piece in pieces[1::2]]
+    lines = textwrap.wrap(
+        "`".join(pieces),
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=" " * len(first) if then is None else then,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace(_FIXED_BLANK, " ") for line in lines] or [first.rstrip()]
 
 
 def counted(count: int, noun: str) -> str:

@@ -50,8 +50,8 @@ def test_a_snapshot_that_was_deleted_or_replaced_stays_as_gone(lab: Lab) -> None
     lab("savevm b")
     assert shape(lab("%tree")) == [
         "o the session begins",
-        "o a, gone from the disks",
-        "o b, gone from the disks",
+        "o a, not on the disks",
+        "o b, not on the disks",
         "o b  <- HEAD, unchanged since",
     ]
 
