@@ -162,6 +162,10 @@ def _run_machine(
 
                 attach(machine, chardev, is_pretty=monitor.is_pretty)
                 return
+            if startup.line_faults is not None:
+                from hmp.frontend.faulty_line import spoil
+
+                chardev = spoil(chardev, machine.loop, startup.line_faults)
             PlainFrontend(machine, make_monitor, chardev)
 
         for monitor in startup.consoles.monitors:
