@@ -161,6 +161,28 @@ class ByteFile:
         except (OSError, OverflowError) as error:
             raise io_error(error) from error
 
+    def reopen(self, *, read_only: bool) -> None:
+        """Open the same file with or without the right to write, and keep its locks.
+
+        Raises:
+            QemuError: that can't be; all is as before.
+        """
+        flags = (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC
+        try:
+            # Not by its name, which may be another file's by now, or nobody's.
+            descriptor = os.open(f"/proc/self/fd/{self._descriptor}", flags)
+        except OSError as error:
+            raise QemuError(
+                f"Could not reopen file: {os.strerror(error.errno or errno.EIO)}",
+                error.errno or errno.EIO,
+            ) from error
+        # The new locks come before the old ones go, so that nobody gets in between.
+        old, self._descriptor = self._descriptor, descriptor
+        for byte in sorted(self._locked):
+            self._lock(byte, fcntl.F_RDLCK)
+        os.close(old)
+        self.read_only = read_only
+
     def close(self) -> None:
         """Close the file; its locks go with it."""
         os.close(self._descriptor)
@@ -215,3 +237,22 @@ class ByteFile:
         answer = fcntl.fcntl(self._descriptor, _F_OFD_GETLK, request)
         kind: int = struct.unpack(_FLOCK, answer)[0]
         return kind != fcntl.F_UNLCK
+
+
+def make_file(name: str) -> None:
+    """Make a file, or empty one that nobody uses.
+
+    Raises:
+        QemuError: it can't be made, or somebody has it as an image, who keeps it as it is.
+    """
+    try:
+        os.close(os.open(os.fsencode(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
+    except (OSError, ValueError) as error:
+        value = getattr(error, "errno", None) or errno.EINVAL
+        raise QemuError(f"Could not create '{name}': {os.strerror(value)}", value) from error
+    file = ByteFile(name, read_only=False)
+    try:
+        file.set_permissions({WRITE, RESIZE}, {RESIZE})
+        file.truncate(0)
+    finally:
+        file.close()

@@ -55,7 +55,7 @@ VERBS = {
     "pause": _UNDER_WAY,
     "resume": _UNDER_WAY,
     "set-speed": _UNDER_WAY,
-    "complete": {READY},
+    "complete": {READY, STANDBY},
     "finalize": {PENDING},
     "dismiss": {CONCLUDED},
 }
@@ -97,6 +97,7 @@ class Job:
         self._is_cancelled = False
         self._is_forced = False
         self._stepper: Generator[Rest, None, None] | None = None
+        self._first_rest: Rest = 0
         jobs._enter(self)
         self._follow(CREATED)
 
@@ -244,7 +245,7 @@ class Job:
     def complete(self) -> None:
         """Come to the end: what only waits for this word does."""
         self.check_verb("complete")
-        if self._pause_count or self._is_cancelled or not self.can_complete:
+        if self._is_cancelled or not self.can_complete:
             raise QemuError(f"The active block job '{self.id}' cannot be completed")
         self.completed()
         self.wake()
@@ -263,10 +264,16 @@ class Job:
     # --- running
 
     def start(self) -> None:
-        """Begin, a step a turn of whoever's loop it is."""
+        """Begin: the first step now, the others a step a turn of whoever's loop it is."""
         self._follow(RUNNING)
         self.busy = True
+        self._first_rest = next(self.steps)
         self._jobs._spawn(self)
+
+    def rests(self) -> Iterator[Rest]:
+        """What the loop that runs it goes by: the rest after each step, from the first on."""
+        yield self._first_rest
+        yield from self.steps
 
     def wake(self) -> None:
         """Don't rest any longer."""
@@ -297,6 +304,7 @@ class Job:
             self.error = QemuError(f"internal error: {type(error).__name__}: {error}")
         finally:
             work.close()
+        yield 0  # whoever began it answers first
         self.busy = False
         if self.error is not None or self.is_cancelled:
             self._fail(self.error)
@@ -304,8 +312,7 @@ class Job:
             self._succeed()
 
     def _work(self, work: Generator[Rest, None, None]) -> Generator[Rest, None, None]:
-        rest: Rest = 0  # a turn before the first step: whoever began it answers first
-        while True:
+        for rest in work:
             self.busy = rest == 0
             yield rest
             while self._pause_count and not self.is_cancelled:
@@ -317,10 +324,6 @@ class Job:
             if self.is_cancelled:
                 return
             self.busy = True
-            try:
-                rest = next(work)
-            except StopIteration:
-                return
 
     def make_ready(self) -> None:
         """What can only be waited for is done: the job may be told to complete."""
@@ -375,7 +378,7 @@ class Job:
 
 
 class Jobs:
-    """The jobs that there are, oldest first.
+    """The jobs that there are, newest first, as QEMU lists them.
 
     Args:
         spawn: runs a job's `steps` from the loop's next turn on; see `Job.on_wake`.
@@ -398,7 +401,7 @@ class Jobs:
         self._by_id: dict[str, Job] = {}
 
     def __iter__(self) -> Iterator[Job]:
-        return iter(list(self._by_id.values()))
+        return iter(list(self._by_id.values())[::-1])
 
     def __len__(self) -> int:
         return len(self._by_id)

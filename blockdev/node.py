@@ -89,6 +89,9 @@ class BlockNode:
     """
 
     driver = ""
+    is_filter = False  # it shows what the node under it has
+    is_implicit = False  # nobody asked for it, so it isn't shown where a medium is
+    is_named_as_child = False  # it is called what the node under it is
 
     def __init__(self, node_name: str, filename: str, *, read_only: bool, cache: CacheMode) -> None:
         self.node_name = node_name
@@ -110,6 +113,44 @@ class BlockNode:
     def children(self) -> list[BlockNode]:
         """The nodes right under this one."""
         return [child for child in (self.file, self.backing) if child is not None]
+
+    def replace_child(self, old: BlockNode, new: BlockNode) -> int:
+        """Use another node instead of one; for how many purposes that was used."""
+        count = 0
+        if self.file is old:
+            self.file = new
+            count += 1
+        if self.backing is old:
+            self.backing = new
+            count += 1
+        return count
+
+    @property
+    def is_protocol(self) -> bool:
+        """Whether its bytes come from outside, not from a node under it."""
+        return self.file is None
+
+    @property
+    def shown_options(self) -> dict[str, object]:
+        """What else its name tells where that is the whole tree."""
+        return {}
+
+    def wait_ns(self, *, is_write: bool) -> int:
+        """How long the next request has to wait, since somebody limits them; 0 mostly."""
+        return self.file.wait_ns(is_write=is_write) if self.file is not None else 0
+
+    def account(self, size: int, *, is_write: bool) -> None:
+        """A request of so many bytes came through, as whoever limits them is to know."""
+        if self.file is not None:
+            self.file.account(size, is_write=is_write)
+
+    def debug_event(self, event: str) -> None:
+        """Something is about to be done to this node's bytes; ``blkdebug`` goes by it."""
+
+    @property
+    def migration_blocker(self) -> str:
+        """Why a machine with this node can't be saved; "" if it can."""
+        return ""
 
     @property
     def is_inserted(self) -> bool:
@@ -137,6 +178,34 @@ class BlockNode:
         Raises:
             QemuError: another process has the image.
         """
+
+    def reopen(self, *, read_only: bool) -> None:
+        """Give or take the right to write.
+
+        Raises:
+            QemuError: it can't be had; all is as before.
+        """
+        if read_only == self.read_only:
+            return
+        if read_only:
+            self.flush()
+        elif self.file is not None and self.file.read_only:
+            self.file.reopen(read_only=False)
+        self.read_only = read_only
+        try:
+            self.claim(attached=False)
+            self.reload()
+        except QemuError:
+            self.read_only = not read_only
+            self.claim(attached=False)
+            if self.file is not None:
+                self.file.reopen(read_only=self.read_only)
+            raise
+        if read_only and self.file is not None:
+            self.file.reopen(read_only=True)
+
+    def reload(self) -> None:
+        """Read anew what the image says of itself, after `reopen`."""
 
     def inactivate(self) -> None:
         """Write back, and leave the image to others until `activate`.
@@ -201,6 +270,23 @@ class BlockNode:
 
     def discard(self, offset: int, size: int) -> None:
         """Nobody needs these bytes any more; what they read as then is the node's affair."""
+
+    def write_compressed(self, offset: int, data: bytes) -> None:
+        """Write whole clusters so that they take less room, where the format can."""
+        raise QemuError("Operation not supported", errno.ENOTSUP)
+
+    def make_empty(self) -> None:
+        """Let go all that this node itself has, so that the backing node answers."""
+        raise QemuError("Operation not supported", errno.ENOTSUP)
+
+    def change_backing(self, name: str, driver: str) -> None:
+        """Let the image name another backing file, or none; the nodes stay as they are.
+
+        Args:
+            name: as it is to stand in the image; "" for none.
+            driver: of that file.
+        """
+        raise QemuError("Operation not supported", errno.ENOTSUP)
 
     def truncate(self, size: int) -> None:
         """Give the node another size; bytes that come read as zeros."""

@@ -43,6 +43,16 @@ class FileNode(BlockNode):
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return True, size
 
+    def truncate(self, size: int) -> None:
+        try:
+            self.bytes.truncate(size)
+        except QemuError as error:
+            raise QemuError(f"Could not resize file: {error}", error.errno_value) from error
+
+    def reopen(self, *, read_only: bool) -> None:
+        self.bytes.reopen(read_only=read_only)
+        self.read_only = read_only
+
     def flush(self) -> None:
         if not self.cache.no_flush:
             self.bytes.flush()
@@ -99,6 +109,11 @@ class RawNode(BlockNode):
     @property
     def size(self) -> int:
         return self._size
+
+    def truncate(self, size: int) -> None:
+        self.check_active()
+        self.file.truncate(size)
+        self._size = size
 
     def read(self, offset: int, size: int) -> bytes:
         return self.file.read(offset, size)

@@ -6,6 +6,9 @@ import itertools
 import math
 import time
 
+from blockdev.chain import full_backing_name
+from blockdev.filter import skip_implicit
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +56,8 @@ def _filled(text: str, width: int) -> str:
 
 def device_text(backend: Backend, *, verbose: bool) -> str:
     """What ``info block`` says of a drive."""
-    node = backend.node if backend.node is not None and backend.node.is_inserted else None
+    medium = backend.node if backend.node is not None and backend.node.is_inserted else None
+    node = skip_implicit(medium) if medium is not None else None
     if backend.name:
         shown = f"{backend.name} ({node.node_name})" if node is not None else backend.name
     elif node is not None:
@@ -69,6 +73,8 @@ def device_text(backend: Backend, *, verbose: bool) -> str:
         text += f"    Removable device: {locked}, tray {tray}\n"
     if node is not None:
         text += _node_details(node, write_cache=backend.write_cache)
+        if backend.throttle is not None and backend.throttle.is_limited:
+            text += f"    I/O throttling:   {backend.throttle.describe()}\n"
         if verbose:
             text += _images(node)
     return text
@@ -102,11 +108,12 @@ def _node_details(node: BlockNode, *, write_cache: bool) -> str:
 def _chain(node: BlockNode | None) -> Iterator[BlockNode]:
     while node is not None:
         yield node
-        node = node.backing
+        node = node.file if node.is_filter else node.backing
 
 
 def _images(node: BlockNode) -> str:
-    return "\nImages:\n" + "".join(image_text(image) for image in _chain(node))
+    images = (image for image in _chain(node) if not image.is_implicit)
+    return "\nImages:\n" + "".join(map(image_text, images))
 
 
 def image_text(node: BlockNode) -> str:
@@ -127,6 +134,8 @@ def _format_lines(node: BlockNode) -> Iterator[str]:
         # A raw node hands on what the format under it says of itself.
         yield from itertools.takewhile(lambda line: line != _SPECIFIC, _format_lines(node.file))
     if node.driver != "qcow2":
+        if node.cluster_size and node.driver != "raw" and not node.is_filter:
+            yield f"cluster_size: {node.cluster_size}"
         return
     from blockdev.qcow2.header import CORRUPT, EXTENDED_L2, LAZY_REFCOUNTS
     from blockdev.qcow2.image import Image
@@ -136,8 +145,9 @@ def _format_lines(node: BlockNode) -> Iterator[str]:
     yield f"cluster_size: {node.cluster_size}"
     if node.backing_name:
         backing = f"backing file: {node.backing_name}"
-        if node.backing is not None and node.backing.filename != node.backing_name:
-            backing += f" (actual path: {node.backing.filename})"
+        full_name = full_backing_name(node, node.backing_name)
+        if full_name != node.backing_name:
+            backing += f" (actual path: {full_name})"
         yield backing
         if node.backing_format:
             yield f"backing file format: {node.backing_format}"

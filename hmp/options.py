@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 _USED_WITH_VALUE = frozenset(
     "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
     "global accel smp rtc cpu display ui config incoming "
-    "netdev nic net object chardev serial parallel mon qmp qmp-pretty echr pidfile".split()
+    "netdev nic net object chardev serial parallel mon qmp qmp-pretty echr pidfile vga "
+    "c record replay fault".split()
 )
 _IGNORED_WITH_VALUE = frozenset(
-    "vga k boot bios L D d seed compat msg sandbox overcommit action watchdog-action trace".split()
+    "k boot bios L D d seed compat msg sandbox overcommit action watchdog-action trace".split()
 )
 _MISSING_WITH_VALUE = frozenset(
     "numa add-fd set mem-path audiodev audio mtdblock sd pflash fsdev virtfs iscsi usbdevice "
@@ -29,7 +30,7 @@ _MISSING_WITH_VALUE = frozenset(
 )
 _USED_ALONE = frozenset(
     "S snapshot nodefaults nographic daemonize only-migratable h help version ui-help yes "
-    "lab".split()
+    "lab json check deterministic".split()
 )
 _IGNORED_ALONE = frozenset(
     "no-user-config no-reboot no-shutdown no-acpi no-hpet no-fd-bootchk usb portrait full-screen "
@@ -57,6 +58,13 @@ class Option:
         self.name = name
         self.value = value
         self.text = text
+
+    @property
+    def words(self) -> list[str]:
+        """As it is given on a command line."""
+        if not self.name:
+            return [self.value]
+        return [f"-{self.name}", self.value] if self.name in _WITH_VALUE else [f"-{self.name}"]
 
 
 class OptionError(QemuError):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _HELP_WORDS = ("help", "?")
 # What needs other back ends, and so is made after them.
 _LATE_OBJECTS = ("filter-", "memory-backend-", "rng-egd", "colo-compare", "cryptodev-vhost-user")
+# Those of which only the standard one is simulated.
+_VGA_KINDS = ("none", "std", "cirrus", "vmware", "qxl", "virtio")
 _NIC_KEYS = ("model", "mac", "macaddr", "addr", "vectors")
 _NIC_MODELS = (
     "e1000 e1000-82544gc e1000-82545em e1000e i82550 i82551 i82557a i82557b i82557c i82558a "
@@ -75,6 +77,7 @@ class PlugOptions:
         self._nic_options: list[tuple[dict[str, str], str]] = []
         self._net_options: list[tuple[dict[str, str], str]] = []
         self._nics: list[Nic] = []
+        self._vga: str | None = None
         self._has_net = False
         self._names_made = 0
         self.takers: dict[str, Callable[[Option], None]] = {
@@ -83,6 +86,7 @@ class PlugOptions:
             "netdev": self._take_netdev,
             "nic": self._take_nic,
             "object": self._take_object,
+            "vga": self._take_vga,
         }
 
     # --- options, one by one
@@ -142,6 +146,11 @@ class PlugOptions:
             return self._options(bare, first)
         except QemuError as error:
             raise QemuError(str(error).removeprefix(f"{option.text}: ")) from error
+
+    def _take_vga(self, option: Option) -> None:
+        if option.value not in _VGA_KINDS:
+            raise QemuError(f"unknown vga type: {option.value}")
+        self._vga = option.value
 
     def _take_netdev(self, option: Option) -> None:
         from machine.net_options import HELP, check_netdev
@@ -252,6 +261,7 @@ class PlugOptions:
         Raises:
             QemuError: one doesn't fit.
         """
+        self._plug_vga(machine, has_defaults=has_defaults)
         for nic in self._nics:
             self._plug_nic(machine, nic)
         plug_board_drives(machine)
@@ -261,6 +271,16 @@ class PlugOptions:
         if self._has_net or self._net_options or self.device_options:
             self._warn_of_network(machine, has_defaults=has_defaults)
 
+    def _plug_vga(self, machine: Machine, *, has_defaults: bool) -> None:
+        model = machine.board.vga_model
+        if model and (self._vga == "std" or (self._vga is None and has_defaults)):
+            machine.plugs.plug({"driver": model}, is_of_board=True)
+        elif not model and self._vga not in (None, "none"):
+            self._complain(
+                f"{self._program}: warning: A -vga option was passed but this machine type does "
+                "not use that option; No VGA device has been created"
+            )
+
     def _plug_nic(self, machine: Machine, nic: Nic) -> None:
         from machine.devices.models import full_name
         from machine.devices.nic import SHORT_NAMES
@@ -269,7 +289,7 @@ class PlugOptions:
             return
         model = nic.model or machine.board.nic_model
         model = SHORT_NAMES.get(model) or full_name(model)
-        if model not in _NIC_MODELS:
+        if model not in _NIC_MODELS and model != machine.board.nic_model:
             raise QemuError(f"Unsupported NIC model: {model}")
         options = {"driver": model, "netdev": nic.netdev}
         if nic.mac:

@@ -81,6 +81,8 @@ class Startup:
         self.incoming: str | None = None
         self.has_defaults = True
         self.snapshot = False
+        self.is_deterministic = False
+        self.faults: list[str] = []
         self.switches: dict[str, bool] = {}
         self._rtc_base: int | None = None
         self._rtc_is_local = False
@@ -137,6 +139,10 @@ class Startup:
 
     def _take_simple(self, option: Option) -> None:
         match option.name:
+            case "deterministic":
+                self.is_deterministic = True
+            case "fault":
+                self.faults.append(option.value)
             case "S":
                 self.is_paused = True
             case "snapshot":
@@ -297,6 +303,8 @@ class Startup:
             uuid=self.uuid,
             program=self.program,
         )
+        if self.is_deterministic:
+            machine.follow_virtual_time(self._rtc_base)
         machine.switches.update(self.switches)
         machine.set_rtc(
             base=self._rtc_base,
@@ -348,6 +356,12 @@ class Startup:
         build(machine)
         self._plugs.plug(machine, has_defaults=self.has_defaults)
         machine.reset_devices()
+        if self.faults:
+            from machine.faults import apply_fault
+
+            for fault in self.faults:
+                with Blame(f"--fault {fault}"):
+                    apply_fault(machine, fault)
 
 
 def _load_what_saves() -> None:

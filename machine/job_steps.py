@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 
+SLICE_NS = 4_000_000
+FIRST_SLICE_NS = 25_000_000  # a small disk is done before the next command, as in QEMU
+
+
 def jobs_of(machine: Machine, now_ns: Callable[[], int] = time.monotonic_ns) -> Jobs:
     """An empty list of jobs that the machine's loop runs.
 
@@ -30,9 +34,12 @@ def jobs_of(machine: Machine, now_ns: Callable[[], int] = time.monotonic_ns) -> 
 
 
 def _steps(loop: MainLoop, job: Job) -> Iterator[object]:
-    for rest in job.steps:
+    end_ns = time.monotonic_ns() + FIRST_SLICE_NS
+    for rest in job.rests():
         if rest == 0:
-            yield None
+            if time.monotonic_ns() >= end_ns:
+                yield None
+                end_ns = time.monotonic_ns() + SLICE_NS
             continue
         wakeup = Wakeup()
         timer = None
@@ -45,3 +52,4 @@ def _steps(loop: MainLoop, job: Job) -> Iterator[object]:
             job.on_wake = None
             if timer is not None:
                 timer.cancel()
+        end_ns = time.monotonic_ns() + SLICE_NS

@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from machine.chardev import Chardev
     from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
+    from machine.devices.isa import IsaDevices
     from machine.devices.loader import Rom
     from machine.devices.qdev import Plugs
     from machine.dirty_rate import DirtyRate
+    from machine.dump import GuestDump
+    from machine.faults import Delays
     from machine.head import Head
     from machine.migration.announce import Announcement
     from machine.migration.incoming import Incoming
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from machine.vmstate.description import VMStateDescription
 
     RtcOptions = tuple[int | None, bool, bool]
+
+_RELEASE = 1_670_976_000  # 2022-12-14
 
 
 class Machine:
@@ -63,7 +68,9 @@ class Machine:
         escape_code: the key that commands a multiplexed character device; Ctrl-A.
         console: takes lines of stderr in its stead, where a front end draws on the terminal.
         events: what happens, for whoever listens.
+        delays: how slow commands are made on purpose; None for not at all.
         guest: what executes while the machine runs; None for nothing.
+        isa: what every PC has; None on a board without.
     """
 
     def __init__(
@@ -96,6 +103,7 @@ class Machine:
         self.ram_size = _rounded(board.default_ram if ram_size is None else ram_size)
         self.cpus: list[X86Cpu] = []
         self.guest: GuestSlices | None = None
+        self.isa: IsaDevices | None = None
         self.roms: list[Rom] = []
         self.buses = board_buses(board.buses)
         self.ide_units_used = 0
@@ -107,6 +115,7 @@ class Machine:
         self.board_states: list[tuple[VMStateDescription, Any]] = []
         self.switches: dict[str, bool] = {}
         self.is_single_stepping = False
+        self.delays: Delays | None = None
         self.shutdown_requested = False
         self.exit_status = 0
         self.cpu_count = cpus if board.has_cpu else 0
@@ -122,6 +131,7 @@ class Machine:
         self._incoming: Incoming | None = None
         self._jobs: Jobs | None = None
         self._dirty_rate: DirtyRate | None = None
+        self._dump: GuestDump | None = None
 
     # --- rooms that are made when they are first asked for
 
@@ -189,6 +199,21 @@ class Machine:
         self._rtc_options = (base, is_local, follows_guest)
         self._rtc_clock = None
 
+    def follow_virtual_time(self, base: int | None) -> None:
+        """Let no clock of the host be seen, and nothing be random.
+
+        Guest time moves only when it is told to.
+
+        Args:
+            base: the date when it is 0, seconds since 1970; None for QEMU 7.2's release.
+        """
+        self.clock = VirtualClock(manual=True)
+        self.graph.draw = lambda: 0
+        begin_ns = (_RELEASE if base is None else base) * 1_000_000_000
+        self.wall_clock_ns = lambda: begin_ns + self.clock.now_ns()
+        os.environ["TZ"] = "UTC"
+        time.tzset()
+
     @property
     def has_saved_state(self) -> bool:
         """Whether somebody asked for `saved_state` already."""
@@ -219,7 +244,8 @@ class Machine:
             from machine.vmstate.blockers import Blockers
 
             only_migratable = self.switches.get("only-migratable", False)
-            self._blockers = Blockers(only_migratable=only_migratable)
+            beside = self.graph.migration_blockers
+            self._blockers = Blockers(only_migratable=only_migratable, beside=beside)
         return self._blockers
 
     @property
@@ -248,6 +274,15 @@ class Machine:
 
             self._dirty_rate = DirtyRate(self.memory, self.loop)
         return self._dirty_rate
+
+    @property
+    def dump(self) -> GuestDump:
+        """The guest's memory as a core file."""
+        if self._dump is None:
+            from machine.dump import GuestDump
+
+            self._dump = GuestDump(self)
+        return self._dump
 
     @property
     def jobs(self) -> Jobs:
@@ -319,11 +354,11 @@ class Machine:
             self.set_runstate(RunState.PRELAUNCH)
 
     def reset_devices(self) -> None:
-        """Put processors and loaded images back to their first state; RAM keeps its content."""
+        """Put devices and loaded images back to their first state; RAM keeps its content."""
         if self._plugs is not None:
             self._plugs.reset()
-        for cpu in self.cpus:
-            cpu.reset()
+        if self.isa is not None:
+            self.isa.reset()
         if self.guest is not None:
             self.guest.reset()
         for backend in self.drives.backends:
@@ -396,6 +431,16 @@ class Machine:
             os.write(2, f"{text}\n".encode("utf-8", "surrogateescape"))
         except OSError:
             pass  # nobody listens there; the machine goes on
+
+    def tell(self, text: str) -> None:
+        """Write text to stdout as it is, beside whatever monitor is there."""
+        if self.console is not None:
+            self.console(text.strip())
+            return
+        try:
+            os.write(1, text.encode("utf-8", "surrogateescape"))
+        except OSError:
+            pass  # as for stderr
 
     def log_exception(self) -> None:
         """Keep the traceback of the exception being handled for whoever mends the program."""

@@ -93,6 +93,30 @@ class RamBlock:
             for bitmap in self.dirty_bitmaps:
                 bitmap.mark(offset, size)
 
+    def host_address(self, offset: int) -> int:
+        """Where a byte lies in this process."""
+        import ctypes
+
+        return ctypes.addressof(ctypes.c_char.from_buffer(self.mapping)) + offset
+
+    def host_physical_address(self, offset: int) -> int:
+        """Where a byte lies in the host's memory; only root may know.
+
+        Raises:
+            QemuError: the kernel doesn't tell.
+        """
+        self.mapping[offset] = self.mapping[offset]  # it has a page of its own from now on
+        place = self.host_address(offset)
+        try:
+            with open("/proc/self/pagemap", "rb", buffering=0) as pages:
+                pages.seek(place // PAGE_SIZE * 8)
+                entry = int.from_bytes(pages.read(8), "little")
+        except OSError as failure:
+            raise QemuError(f"Cannot open /proc/self/pagemap: {failure.strerror}") from failure
+        if not entry >> 63:
+            raise QemuError("Page not present")
+        return (entry & (1 << 55) - 1) * PAGE_SIZE + place % PAGE_SIZE
+
     def is_touched(self, chunk: int) -> bool:
         return bool(self.touched[chunk])
 
@@ -157,13 +181,24 @@ def _mark(marks: bytearray, first: int, last: int) -> None:
         marks[first : last + 1] = b"\1" * (last + 1 - first)
 
 
+class Window:
+    """What answers in memory's stead: the registers or the memory of a device."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes from the window's start on."""
+        raise NotImplementedError
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        raise NotImplementedError
+
+
 class Region:
-    """A part of the physical address space that a part of a RAM block answers for."""
+    """A part of the physical address space that a part of a RAM block, or a window, answers for."""
 
     __slots__ = ("base", "block", "offset", "readonly", "size")
 
     def __init__(
-        self, *, base: int, size: int, block: RamBlock, offset: int, readonly: bool
+        self, *, base: int, size: int, block: RamBlock | Window, offset: int, readonly: bool
     ) -> None:
         self.base = base
         self.size = size
@@ -216,7 +251,15 @@ class Memory:
             size = block.size - offset
         assert size > 0
         assert 0 <= offset <= block.size - size
-        new = Region(base=base, size=size, block=block, offset=offset, readonly=readonly)
+        self._put(Region(base=base, size=size, block=block, offset=offset, readonly=readonly))
+        if block not in self.blocks:
+            self.blocks.append(block)
+
+    def map_window(self, base: int, size: int, window: Window) -> None:
+        """Let a device answer from address `base` on; what was mapped there before is hidden."""
+        self._put(Region(base=base, size=size, block=window, offset=0, readonly=False))
+
+    def _put(self, new: Region) -> None:
         regions = [new]
         for old in self.regions:
             if old.base < new.base:
@@ -224,8 +267,6 @@ class Memory:
             if old.end > new.end:
                 regions.append(old.part(max(old.base, new.end), old.end))
         self.regions = sorted(regions, key=_base)
-        if block not in self.blocks:
-            self.blocks.append(block)
 
     def add_unmapped(self, block: RamBlock) -> None:
         """Own a block that no address reaches (a display's memory, say); it is saved too."""
@@ -260,12 +301,15 @@ class Memory:
         )
 
     def views(self, address: int, size: int) -> Iterator[memoryview]:
-        """The same bytes as `read`, piece by piece and without a copy.
+        """The same bytes as `read`, piece by piece, and those of memory without a copy.
 
         Raises: MemoryFault.
         """
         for part in self.parts(address, size):
-            yield part.block.view[part.offset : part.offset + part.size]
+            if isinstance(part.block, Window):
+                yield memoryview(part.block.read(part.offset, part.size))
+            else:
+                yield part.block.view[part.offset : part.offset + part.size]
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Raises: MemoryFault; nothing is written then."""

@@ -31,6 +31,35 @@ def decompress(data: bytes, size: int, kind: int) -> bytes:
     return cluster
 
 
+def compress(cluster: bytes, kind: int) -> bytes | None:
+    """The bytes that stand for a cluster; None if they are no fewer.
+
+    Args:
+        cluster: all of it.
+        kind: the image's compression type.
+
+    Raises:
+        QemuError: nothing here writes zstd.
+    """
+    if kind == ZLIB:
+        import zlib
+
+        packer = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -_WINDOW_BITS)
+        data = packer.compress(cluster) + packer.flush()
+    else:
+        data = _freeze(cluster)
+    return data if len(data) < len(cluster) else None
+
+
+def _freeze(cluster: bytes) -> bytes:
+    try:
+        import zstandard
+    except ImportError as error:
+        text = "Clusters compressed with zstd need the Python package zstandard"
+        raise QemuError(text, errno.ENOTSUP) from error
+    return bytes(zstandard.ZstdCompressor().compress(cluster))
+
+
 def _inflate(data: bytes, size: int) -> bytes:
     import zlib
 

@@ -7,7 +7,7 @@ import os
 from array import array
 
 from blockdev.errors import QemuError
-from blockdev.file import ByteFile, io_error
+from blockdev.file import ByteFile, io_error, make_file
 from blockdev.qcow2.extensions import (
     EXTENSION_BACKING_FORMAT,
     EXTENSION_FEATURE_NAMES,
@@ -233,7 +233,7 @@ def create_image(
     if table_clusters * cluster_size > MAX_REFCOUNT_TABLE_BYTES:
         raise QemuError("Could not resize image: File too large", errno.EFBIG)
     header = shape.header(layout, plan.l1_cluster)
-    _make_file(name)
+    make_file(name)
     file = ByteFile(name, read_only=False)
     try:
         plan.write(file)
@@ -288,14 +288,6 @@ class _Plan:
         l1 = array("Q", [cluster * cluster_size | 1 << 63 for cluster in self.l2_clusters])
         if l1:
             file.write(self.l1_cluster * cluster_size, [big_endian(l1)])
-
-
-def _make_file(name: str) -> None:
-    try:
-        os.close(os.open(os.fsencode(name), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644))
-    except (OSError, ValueError) as error:
-        value = getattr(error, "errno", None) or errno.EINVAL
-        raise QemuError(f"Could not create '{name}': {os.strerror(value)}", value) from error
 
 
 def _preallocate(name: str, file: ByteFile, runs: list[tuple[int, int]], shape: _Shape) -> None:

@@ -96,6 +96,9 @@ class Image(BlockNode):
             metadata.switch_header(name, name, autoclear_features=known)
             file.flush()
 
+    def reload(self) -> None:
+        self._load()
+
     def _repaired(self) -> Header:
         """Count anew what another program, which keeps counts late, was killed over."""
         from blockdev.qcow2.repair import repair
@@ -199,6 +202,28 @@ class Image(BlockNode):
         self._begin_change(of_size=True)
         resize(self, size)
 
+    def write_compressed(self, offset: int, data: bytes) -> None:
+        from blockdev.qcow2.packing import write_compressed
+
+        self._begin_change()
+        self._check_inside(offset, len(data))
+        self.mark_dirty(offset, len(data))
+        write_compressed(self.metadata, offset, data)
+
+    def make_empty(self) -> None:
+        self._begin_change()
+        self.mark_dirty(0, self.size)
+        self.metadata.active.unmap(0, -(-self.size // self.cluster_size), as_zeros=False)
+
+    def change_backing(self, name: str, driver: str) -> None:
+        from blockdev.qcow2.backing import change_backing
+
+        self._check_usable()
+        self.check_active()
+        change_backing(self.metadata, name, driver)
+        self.backing_name = name
+        self.backing_format = driver
+
     def _begin_change(self, *, of_size: bool = False) -> None:
         """See that the disk may be changed, and that nothing says that it wasn't."""
         self._check_usable()
@@ -224,7 +249,9 @@ class Image(BlockNode):
 
     def flush(self) -> None:
         if not self.read_only and not self.is_inactive:
+            self.file.debug_event("flush_to_os")
             self.metadata.write_back()
+            self.file.debug_event("flush_to_disk")
             self.file.flush()
 
     def close(self) -> None:

@@ -109,6 +109,7 @@ class Lookup:
         """The guest's bytes; those of one piece in the file are not copied again."""
         kind, host_offset, length = self._run(guest_offset, size) if size else (_ZEROS, 0, 0)
         if length == size and kind == _DATA:
+            self._file.debug_event("read_aio")
             return self._file.read(host_offset, size)
         data = bytearray(size)
         self.read_into(guest_offset, memoryview(data))
@@ -121,10 +122,12 @@ class Lookup:
             kind, host_offset, length = self._run(guest_offset + done, len(view) - done)
             part = view[done : done + length]
             if kind == _DATA:
+                self._file.debug_event("read_aio")
                 self._file.read_into(host_offset, part)
             elif kind == _ZEROS:
                 part[:] = bytes(length)
             elif kind == _BELOW:
+                self._file.debug_event("read_backing_aio")
                 self._read_below(guest_offset + done, part)
             else:
                 start = (guest_offset + done) & (self._cluster_size - 1)

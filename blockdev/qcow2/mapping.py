@@ -80,6 +80,7 @@ class Mapping(Lookup):
         old = self.l2_table(l1_index)
         if old is not None and self.l1[l1_index] & COPIED:
             return old
+        self._file.debug_event("l2_alloc_write")
         cluster, _ = self._allocator.allocate(1, exactly=True)
         self._guard.check(cluster, 1)
         self._guard.add(cluster)
@@ -108,6 +109,7 @@ class Mapping(Lookup):
             count += 1
         data = cursor.take((count << self._cluster_bits) - in_cluster)
         self._guard.check(host >> self._cluster_bits, count)
+        self._file.debug_event("write_aio")
         self._file.write(host + in_cluster, data)
         return sum(map(len, data))
 
@@ -130,10 +132,12 @@ class Mapping(Lookup):
         bitmap = table.words[2 * l2_index + 1]
         touched = subclusters(first, end)
         if bitmap & touched == touched and not bitmap >> SUBCLUSTERS & touched:
+            self._file.debug_event("write_aio")
             self._file.write(host + in_cluster, cursor.take(length))
             return length
         head, tail = in_cluster & (size - 1), -(in_cluster + length) & (size - 1)
         data = self._surrounded(guest_offset, length, head, tail, cursor)
+        self._file.debug_event("write_aio")
         self._file.write(host + in_cluster - head, data)
         table.set(2 * l2_index + 1, [(bitmap | touched) & ~(touched << SUBCLUSTERS)])
         return length
@@ -164,12 +168,14 @@ class Mapping(Lookup):
             for n in range(count)
             if (reference := self._reference(table, l2_index + n, start + n * size))
         ]
+        self._file.debug_event("cluster_alloc")
         first, count = self._allocator.allocate(count, exactly=False)
         length = min(cursor.remaining, count * size - in_cluster)
         try:
             tail = -(in_cluster + length) % size
             self._guard.check(first, count)
             data = self._surrounded(guest_offset, length, in_cluster, tail, cursor)
+            self._file.debug_event("write_aio")
             self._file.write(first << self._cluster_bits, data)
         except QemuError:
             self._allocator.free_now((first, count))
@@ -199,6 +205,15 @@ class Mapping(Lookup):
         view = memoryview(bytearray(size))
         self.read_into(guest_offset, view)
         return view
+
+    def map_compressed(self, guest_offset: int, entry: int) -> None:
+        """Let a cluster be one whose compressed bytes are in the file already."""
+        l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
+        table = self._own_l2_table(l1_index)
+        old = self._reference(table, l2_index, guest_offset)
+        table.set(l2_index * self._words, [entry, 0][: self._words])
+        if old:
+            self._allocator.free_later(old[1])
 
     # --- unmapping
 

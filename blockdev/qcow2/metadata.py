@@ -104,6 +104,7 @@ class Metadata:
         l1 = file.read(header.l1_table_offset, 8 * header.l1_size)
         self.active = self.mapping(from_big_endian("Q", l1), read_below=read_below)
         self.snapshot_table = SnapshotTable(self)
+        self.packed_end = 0  # where the next compressed cluster may begin; 0: nowhere yet
 
     @property
     def size(self) -> int:
@@ -122,9 +123,11 @@ class Metadata:
         if self._read_only or self.is_corrupt:
             return
         if self.active.changed_l1 or self.tables.has_changes:
+            self.file.debug_event("refblock_update_part")
             self.refcounts.write()
             self.tables.write_new()
             self.file.flush()
+            self.file.debug_event("l2_update")
             self.tables.write_changes()
             self._write_changed_l1()
         if self.allocator.has_deferred:
@@ -151,6 +154,7 @@ class Metadata:
         active = self.active
         for index in sorted(active.changed_l1):
             entry = active.l1[index].to_bytes(8, "big")
+            self.file.debug_event("l1_update")
             self.file.write(self.header.l1_table_offset + 8 * index, [entry])
             active.changed_l1.discard(index)
         self.tables.now_reachable(active.l1)

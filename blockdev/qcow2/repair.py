@@ -233,7 +233,7 @@ class _Repair:
         survey = self._survey
         table = b"".join(snapshot.completed(survey.size) for snapshot in survey.snapshots)
         wanted = -(-len(table) >> survey.cluster_bits)
-        stored, references = survey.stored.small, survey.references.small
+        stored, references = survey.counts.tally.small, survey.references.small
         taken = bytes(a | b for a, b in zip(stored, references, strict=True))
         place = self._find_room(taken, wanted)
         new, old = range(place, place + wanted), self._snapshot_table_clusters()

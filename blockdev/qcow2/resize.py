@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from blockdev.errors import QemuError
 from blockdev.qcow2.header import MAX_L1_BYTES, l1_entries_for
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from blockdev.qcow2.image import Image
     from blockdev.qcow2.metadata import Metadata
 
+_LARGEST = (1 << 63) - (1 << 30)  # bytes; QEMU aligns its limit to what a request may be long
+
 
 def resize(image: Image, size: int) -> None:
     """Give the disk `size` bytes; bytes that come read as zeros.
@@ -21,15 +24,20 @@ def resize(image: Image, size: int) -> None:
     Raises:
         QemuError: the size can't be, or the image's version doesn't allow it.
     """
+    if size < 0:
+        raise QemuError("Image size cannot be negative", errno.EINVAL)
+    if size > _LARGEST:
+        raise QemuError(f"offset({size}) exceeds maximum({_LARGEST})", errno.EFBIG)
     if size % 512:
         raise QemuError("The new size must be a multiple of 512", errno.EINVAL)
     if image.header.version < 3 and image.snapshots():
-        text = "Can't resize a version 2 image which has snapshots"
+        text = "Can't resize a v2 image which has snapshots"
         raise QemuError(text, errno.ENOTSUP)
     metadata = image.metadata
     needed = l1_entries_for(size, metadata.layout.span_bits)
     if 8 * needed > MAX_L1_BYTES:
-        raise QemuError("The new size is too large", errno.EFBIG)
+        text = f"Failed to grow the L1 table: {os.strerror(errno.EFBIG)}"
+        raise QemuError(text, errno.EFBIG)
     old_size = image.size
     if size < old_size:
         _cut(image, size)

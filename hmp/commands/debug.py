@@ -91,6 +91,9 @@ def _check_trace_event(monitor: Monitor, name: str, vcpu: int | None) -> None:
 
 
 def gdbserver(monitor: Monitor, *, device: str | None) -> None:
+    if device == "none":
+        monitor.print_line("Disabled gdbserver")
+        return
     if monitor.machine.cpus:
         unavailable(monitor)
         return

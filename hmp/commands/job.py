@@ -4,12 +4,56 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command
-from hmp.commands.unavailable import unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from blockdev.block_job import BlockJob
     from hmp.monitor import Monitor
+
+
+def block_stream(monitor: Monitor, *, device: str, speed: int | None, base: str | None) -> None:
+    from machine import block_jobs
+
+    options = block_jobs.JobOptions(device, speed=speed or 0)
+    block_jobs.block_stream(monitor.machine, device, base=base, options=options)
+
+
+def drive_mirror(
+    monitor: Monitor, *, reuse: bool, full: bool, device: str, target: str, format: str | None
+) -> None:
+    from machine import block_jobs
+
+    block_jobs.drive_mirror(
+        monitor.machine,
+        device,
+        target,
+        driver=format,
+        sync=block_jobs.FULL if full else block_jobs.TOP,
+        mode=block_jobs.EXISTING if reuse else block_jobs.ABSOLUTE_PATHS,
+    )
+
+
+def drive_backup(
+    monitor: Monitor,
+    *,
+    reuse: bool,
+    full: bool,
+    compress: bool,
+    device: str,
+    target: str,
+    format: str | None,
+) -> None:
+    from machine import block_jobs
+
+    block_jobs.drive_backup(
+        monitor.machine,
+        device,
+        target,
+        driver=format,
+        sync=block_jobs.FULL if full else block_jobs.TOP,
+        mode=block_jobs.EXISTING if reuse else block_jobs.ABSOLUTE_PATHS,
+        compress=compress,
+    )
 
 
 def block_job_set_speed(monitor: Monitor, *, device: str, speed: int) -> None:
@@ -61,7 +105,7 @@ COMMANDS = (
         args_type="device:B,speed:o?,base:s?",
         params="device [speed [base]]",
         help="copy data from a backing file into a block device",
-        run=unavailable,
+        run=block_stream,
     ),
     Command(
         name="block_job_set_speed",
@@ -117,7 +161,7 @@ COMMANDS = (
             "\t\t\tso that the result does not need a backing file.\n"
             "\t\t\t"
         ),
-        run=unavailable,
+        run=drive_mirror,
     ),
     Command(
         name="drive_backup",
@@ -136,7 +180,7 @@ COMMANDS = (
             "\t\t\t(if the target format supports it).\n"
             "\t\t\t"
         ),
-        run=unavailable,
+        run=drive_backup,
     ),
 )
 

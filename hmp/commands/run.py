@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
-from hmp.commands.unavailable import unavailable
+from machine.boards import boot_order_fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def singlestep(monitor: Monitor, *, option: str | None) -> None:
 
 
 def system_powerdown(monitor: Monitor) -> None:
-    """Press the power button; without a CPU nobody is there to notice."""
+    """Press the power button; it's the guest's to notice."""
     if monitor.machine.cpus:
-        unavailable(monitor)
+        monitor.machine.events.emit("POWERDOWN")
 
 
 def system_wakeup(monitor: Monitor) -> None:
@@ -59,16 +59,16 @@ def exit_preconfig(monitor: Monitor) -> None:
 
 
 def boot_set(monitor: Monitor, *, bootdevice: str) -> None:
-    if monitor.machine.cpus:
-        unavailable(monitor)
-    else:
+    if not monitor.machine.cpus:
         monitor.print_line("no function defined to set boot device list for this architecture")
+        return
+    fault = boot_order_fault(bootdevice)
+    monitor.print_line(fault or f"boot device list now set to {bootdevice}")
 
 
 def nmi(monitor: Monitor) -> None:
-    if monitor.machine.cpus:
-        unavailable(monitor)
-    else:
+    """Interrupt every processor; a guest that executes no instructions takes none."""
+    if not monitor.machine.cpus:
         raise QemuError("this feature or command is not currently supported")
 
 

@@ -9,6 +9,7 @@ from hmp.command import Command
 from hmp.commands import COMMANDS
 from hmp.lab.explain import explain
 from hmp.lab.map import map_
+from hmp.lab.run import run
 from hmp.lab.why import why
 
 TYPE_CHECKING = False
@@ -42,6 +43,13 @@ LAB = (
         params="",
         help="say what stands behind the last error: what was looked for, and what to try",
         run=why,
+    ),
+    Command(
+        name="%run",
+        args_type="seconds:s",
+        params="seconds",
+        help="let the guest run for so long, where --deterministic has stopped the clocks",
+        run=run,
     ),
     Command(
         name="%help",

@@ -8,8 +8,8 @@ from machine.migration.decode_disk import DiskBody
 from machine.migration.decode_ram import BlockCounts, RamBody
 from machine.migration.decode_source import FileSource, snapshot_source
 from machine.migration.decode_state import STOPPED, DecodedField, DecodedState
-from machine.migration.decode_stream import COMMAND, DecodedStream, Section, shown
-from machine.migration.stream import SECTION_END, SECTION_FULL, SECTION_PART, SECTION_START
+from machine.migration.decode_stream import DecodedStream, Section, shown
+from machine.migration.stream import COMMAND, SECTION_END, SECTION_FULL, SECTION_PART, SECTION_START
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

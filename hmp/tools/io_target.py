@@ -24,6 +24,7 @@ class IoTarget:
         node: the medium's root node; None for an empty drive.
         write_through: the drive's write cache is off, so that a flush follows each write.
         refusal: tells why the wanted permissions can't be had, if so.
+        begin: told of each read and write before it: offset, size, and whether it is a write.
     """
 
     def __init__(
@@ -32,7 +33,9 @@ class IoTarget:
         *,
         write_through: bool = False,
         refusal: Callable[[Sequence[str]], str | None] = lambda _: None,
+        begin: Callable[[int, int, bool], object] = lambda *_: None,
     ) -> None:
+        self._begin = begin
         self.node = node
         self.write_through = write_through
         self.refusal = refusal
@@ -66,6 +69,7 @@ class IoTarget:
     def read(self, offset: int, size: int) -> Iterator[bytes]:
         """The bytes from `offset` on, in pieces."""
         node = self._check(offset, size)
+        self._begin(offset, size, False)
         for start in range(offset, offset + size, PIECE):
             yield node.read(start, min(PIECE, offset + size - start))
 
@@ -75,7 +79,9 @@ class IoTarget:
         Args:
             through: wait until the disk has them.
         """
-        node = self._check(offset, sum(map(len, buffers)))
+        size = sum(map(len, buffers))
+        node = self._check(offset, size)
+        self._begin(offset, size, True)
         node.write(offset, buffers)
         if through or self.write_through:
             node.flush()
@@ -85,6 +91,7 @@ class IoTarget:
         node = self._check(offset, size)
         if not may_be_slow and node.driver != "qcow2":
             raise _not_supported()
+        self._begin(offset, size, True)
         node.write_zeroes(offset, size)
         if through or self.write_through:
             node.flush()

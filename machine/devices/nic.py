@@ -63,8 +63,11 @@ def realize(machine: Machine, device: Device) -> None:
 
 
 MODELS = {
-    name: DeviceModel(name, "PCI", f"mac netdev bootindex {more}", realize)
+    name: DeviceModel(
+        name, "ISA" if name == "ne2k_isa" else "PCI", f"mac netdev bootindex {more}", realize
+    )
     for name, more in (
+        ("ne2k_isa", "iobase irq"),
         ("e1000", _E1000),
         ("e1000e", "disable_vnet_hdr subsys subsys_ven"),
         ("ne2k_pci", ""),

@@ -39,7 +39,7 @@ def make_machine(folder: Path, disks: list[tuple[int, int]], ram: int) -> Machin
 def clusters_in_use(node: BlockNode) -> int:
     assert node.file
     survey = Survey(node.file)
-    return sum(1 for cluster in range(len(survey.stored)) if survey.stored.get(cluster))
+    return sum(1 for cluster in range(len(survey.counts.tally)) if survey.counts.tally.get(cluster))
 
 
 steps = st.lists(
