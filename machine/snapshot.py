@@ -29,7 +29,7 @@ from machine.steps import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from blockdev.node import BlockNode
     from machine.machine import Machine
@@ -71,13 +71,40 @@ def state_disk(machine: Machine) -> Disk | None:
     return next((disk for disk in disks(machine) if disk.node.has_snapshots), None)
 
 
-def _able_disks(machine: Machine) -> list[Disk]:
-    """All disks that take part; refused when one of them has no snapshots."""
-    found = disks(machine)
+def named_disks(machine: Machine, names: Sequence[str]) -> list[Disk]:
+    """The disks of some nodes.
+
+    Raises:
+        QemuError: there is no such node, or no name.
+    """
+    if not names:
+        raise QemuError("At least one device is required for snapshot")
+    found = []
+    for name in names:
+        node = machine.graph.find(name)
+        if node is None:
+            raise QemuError(f"No block device node '{name}'")
+        found.append(Disk("", node))
+    return found
+
+
+def _able_disks(machine: Machine, names: Sequence[str] | None = None) -> list[Disk]:
+    """The disks that take part, by default all; refused when one of them has no snapshots."""
+    found = disks(machine) if names is None else named_disks(machine, names)
     for disk in found:
         if not disk.node.has_snapshots:
             raise QemuError(f"Device '{disk.shown}' is writable but does not support snapshots")
     return found
+
+
+def _state_disk_of(found: list[Disk], name: str | None) -> Disk:
+    """Which of the disks has the machine state: that of a node, or the first."""
+    for disk in found:
+        if name is None or disk.node.node_name == name:
+            return disk
+    if name is not None:
+        raise QemuError(f"vmstate block device '{name}' does not exist")
+    raise _no_state_disk()
 
 
 def _no_state_disk() -> QemuError:
@@ -112,19 +139,31 @@ class SavePlan:
         self.replaced = replaced
 
 
-def plan_save(machine: Machine, tag: str | None) -> SavePlan:
+def plan_save(
+    machine: Machine,
+    tag: str | None,
+    *,
+    nodes: Sequence[str] | None = None,
+    state_node: str | None = None,
+    replaces: bool = True,
+) -> SavePlan:
     """Decide what a savevm does, without touching anything.
+
+    Args:
+        nodes: of the disks that take part; None for all that can be written.
+        state_node: of the one that takes the machine state; None for the first.
+        replaces: snapshots of the same tag go; else there must be none.
 
     Raises:
         QemuError: the machine can't be saved, a disk that can be written has no snapshots, or
             there is none for the state.
     """
     machine.saved_state.registry.check_migratable()
-    found = _able_disks(machine)
-    if not found:
-        raise _no_state_disk()
+    found = _able_disks(machine, nodes)
     replaced = _named(found, tag) if tag is not None else []
-    return SavePlan(tag, found, found[0], replaced)
+    if replaced and not replaces:
+        raise QemuError(f"Snapshot '{tag}' already exists in one or more devices")
+    return SavePlan(tag, found, _state_disk_of(found, state_node), replaced)
 
 
 def save(machine: Machine, plan: SavePlan) -> Iterator[object]:
@@ -238,22 +277,27 @@ class LoadPlan:
         self.state_disk = state_disk
 
 
-def plan_load(machine: Machine, tag: str) -> LoadPlan:
-    """Decide what a loadvm does, without touching anything.
+def plan_load(
+    machine: Machine,
+    tag: str,
+    *,
+    nodes: Sequence[str] | None = None,
+    state_node: str | None = None,
+) -> LoadPlan:
+    """Decide what a loadvm does, without touching anything; see `plan_save`.
 
     Raises:
         QemuError: a disk has no snapshots or not this one, or it has no machine state.
     """
-    found = _able_disks(machine)
+    found = _able_disks(machine, nodes)
     if any(find_by_name(disk.node.snapshots(), tag) is None for disk in found):
         raise QemuError(f"Snapshot '{tag}' does not exist in one or more devices")
-    if not found:
-        raise _no_state_disk()
-    snapshot = find_by_name(found[0].node.snapshots(), tag)
+    source = _state_disk_of(found, state_node)
+    snapshot = find_by_name(source.node.snapshots(), tag)
     assert snapshot is not None, "looked for on every disk just now"
     if not snapshot.vm_state_size:
         raise QemuError("This is a disk-only snapshot. Revert to it  offline using qemu-img")
-    return LoadPlan(tag, found, found[0])
+    return LoadPlan(tag, found, source)
 
 
 def load(machine: Machine, plan: LoadPlan) -> Iterator[object]:
@@ -287,8 +331,17 @@ def load(machine: Machine, plan: LoadPlan) -> Iterator[object]:
     machine.set_head(state_snapshot.name, [disk.node for disk in plan.disks])
 
 
-def loadvm(machine: Machine, tag: str) -> Iterator[object]:
+def loadvm(
+    machine: Machine,
+    tag: str,
+    *,
+    nodes: Sequence[str] | None = None,
+    state_node: str | None = None,
+) -> Iterator[object]:
     """What the monitor's loadvm does: stops first, runs on only if all went well.
+
+    Args:
+        nodes, state_node: see `plan_save`.
 
     Raises:
         QemuError: the machine stays stopped, as ``restore-vm`` if it ran.
@@ -299,7 +352,7 @@ def loadvm(machine: Machine, tag: str) -> Iterator[object]:
             machine.steps.tell(STOP)
         machine.stop(RunState.RESTORE_VM)
         machine.steps.tell(FIND)
-        yield from load(machine, plan_load(machine, tag))
+        yield from load(machine, plan_load(machine, tag, nodes=nodes, state_node=state_node))
         if was_running:
             machine.steps.tell(RESUME)
             machine.cont()
@@ -310,13 +363,15 @@ def loadvm(machine: Machine, tag: str) -> Iterator[object]:
 # --- deleting
 
 
-def plan_delete(machine: Machine, tag: str) -> list[tuple[Disk, Snapshot]]:
+def plan_delete(
+    machine: Machine, tag: str, *, nodes: Sequence[str] | None = None
+) -> list[tuple[Disk, Snapshot]]:
     """What a delvm deletes: on each disk the first snapshot of this tag, if there is one.
 
     Raises:
         QemuError: a disk that can be written has no snapshots.
     """
-    return _named(_able_disks(machine), tag)
+    return _named(_able_disks(machine, nodes), tag)
 
 
 def delete(machine: Machine, plan: list[tuple[Disk, Snapshot]]) -> None:
@@ -433,8 +488,8 @@ def create_on_device(machine: Machine, device: str, name: str) -> None:
         raise QemuError(text, error.errno_value) from error
 
 
-def delete_on_device(machine: Machine, device: str, name: str, id: str | None) -> None:
-    """Delete a snapshot of one disk.
+def delete_on_device(machine: Machine, device: str, name: str | None, id: str | None) -> Snapshot:
+    """Delete a snapshot of one disk, and return which it was.
 
     Raises:
         QemuError: no such disk or snapshot, or it couldn't be deleted.
@@ -446,11 +501,12 @@ def delete_on_device(machine: Machine, device: str, name: str, id: str | None) -
     snapshot = find_by_id_and_name(node.snapshots(), id, name)
     if snapshot is None:
         raise QemuError(
-            f"Snapshot with id '{'null' if id is None else id}' and name '{name}' "
-            f"does not exist on device '{device}'"
+            f"Snapshot with id '{'null' if id is None else id}' "
+            f"and name '{'null' if name is None else name}' does not exist on device '{device}'"
         )
     if node.read_only:
         reason = os.strerror(errno.EPERM)
         text = f"Failed to remove snapshot from snapshot list: {reason}"
         raise QemuError(text, errno.EPERM)
     node.snapshot_delete(snapshot.id, snapshot.name)
+    return snapshot
