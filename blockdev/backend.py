@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from blockdev.file import Buffer
     from blockdev.node import BlockNode
+    from blockdev.throttle import Throttle
 
 
 class BackendStats:
@@ -57,6 +58,8 @@ class Backend:
         is_removable: whether the medium can be taken out; so can that of an unattached drive.
         has_tray: whether the device has a tray.
         tray_open: whether it is out.
+        throttle: how much may go through it; None for any amount.
+        copies_on_read: what is read from a backing file is kept in the image.
     """
 
     def __init__(
@@ -79,6 +82,8 @@ class Backend:
         self.is_locked = False
         self.has_tray = False
         self.tray_open = False
+        self.throttle: Throttle | None = None
+        self.copies_on_read = False
         self.stats = BackendStats()
         self._clock_ns = clock_ns
         if node is not None:
@@ -127,9 +132,36 @@ class Backend:
             raise QemuError("No medium found", errno.ENOMEDIUM)
         return self.node
 
+    # --- what holds requests up
+
+    def wait_ns(self, *, is_write: bool) -> int:
+        """How long the next request has to wait; whoever makes one waits so long before."""
+        if self.node is None:
+            return 0
+        own = self.throttle.wait_ns(is_write=is_write) if self.throttle is not None else 0
+        return max(own, self.node.wait_ns(is_write=is_write))
+
+    def account(self, size: int, *, is_write: bool) -> None:
+        """A request of so many bytes goes through."""
+        if self.throttle is not None:
+            self.throttle.account(size, is_write=is_write)
+        if self.node is not None:
+            self.node.account(size, is_write=is_write)
+
+    def begin_read(self, offset: int, size: int) -> None:
+        """These bytes are about to be read."""
+        self.account(size, is_write=False)
+        if self.copies_on_read and self.node is not None:
+            from blockdev.explicit_filter import fetch
+
+            fetch(self.node, offset, size)
+
+    # --- requests
+
     def read(self, offset: int, size: int) -> bytes:
         """A guest's read."""
         start = self._clock_ns()
+        self.begin_read(offset, size)
         data = self.medium().read(offset, size)
         self.stats.rd_bytes += size
         self.stats.rd_operations += 1
@@ -139,6 +171,7 @@ class Backend:
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         """A guest's write; through to the disk when the write cache is off."""
         start = self._clock_ns()
+        self.account(sum(map(len, buffers)), is_write=True)
         self.medium().write(offset, buffers)
         if not self.write_cache:
             self.medium().flush()

@@ -15,7 +15,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from blockdev.backend import Backend
+
 _MAX_BACKING_DEPTH = 200
+
+
+def _draw() -> int:
+    return os.urandom(1)[0] % 100
 
 
 class Graph:
@@ -26,7 +32,9 @@ class Graph:
         warn: takes a warning that isn't anybody's answer; None: `report` takes it.
 
     Attributes:
+        backends: what uses the nodes from outside, oldest first.
         opens_inactive: what is opened is left to others until `activate`.
+        draw: gives the two digits at the end of a name, which are random.
     """
 
     def __init__(
@@ -35,12 +43,14 @@ class Graph:
         self.report = report
         self._warn = warn or report
         self.nodes: dict[str, BlockNode] = {}
+        self.backends: list[Backend] = []
         self.opens_inactive = False
+        self.draw: Callable[[], int] = _draw
         self._named = 0
 
     def new_name(self) -> str:
         """A name for a node that got none: a running number and two random digits."""
-        name = f"#block{self._named}{os.urandom(1)[0] % 100:02}"
+        name = f"#block{self._named}{self.draw():02}"
         self._named += 1
         return name
 
@@ -65,6 +75,43 @@ class Graph:
         self.add(node)
         return node
 
+    def make_newest(self, node: BlockNode) -> None:
+        """List a node as the last: QEMU opens some children when their parent is there already."""
+        self.nodes[node.node_name] = self.nodes.pop(node.node_name)
+
+    def open_protocol(
+        self, filename: str, *, read_only: bool, cache: CacheMode, locking: bool = True
+    ) -> BlockNode:
+        """Open what a name means, whose protocol may stand before it.
+
+        Raises:
+            QemuError: there is no such protocol, or no such thing.
+        """
+        protocol = protocol_of(filename)
+        if protocol in ("null-co", "null-aio"):
+            from blockdev.null import NullNode
+
+            null = NullNode(self.new_name(), protocol, read_only=read_only)
+            self.add(null)
+            return null
+        if protocol == "blkdebug":
+            from blockdev.blkdebug import BlkDebugNode, read_rules
+
+            config, colon, image = filename.partition(":")[2].partition(":")
+            if not colon:
+                raise QemuError("blkdebug requires both config and image", errno.EINVAL)
+            options = {"config": config} if config else {}
+            rules = read_rules(options)
+            child = self.open_protocol(image, read_only=read_only, cache=cache, locking=locking)
+            node = BlkDebugNode(self.new_name(), child, *rules, options=options)
+            self.add(node)
+            self.make_newest(child)
+            node.filename = tree_name(node)
+            return node
+        return self.open_file(
+            local_file(filename), read_only=read_only, cache=cache, locking=locking
+        )
+
     def open_image(
         self,
         filename: str,
@@ -75,26 +122,37 @@ class Graph:
         node_name: str | None = None,
         locking: bool = True,
         is_literal: bool = False,
+        open_backing: Callable[[], BlockNode | None] | None = None,
         depth: int = 0,
     ) -> BlockNode:
         """Open a disk file with a format node over it.
 
         Args:
             driver: the format; None looks at the file, and warns when it can only be raw.
+            open_backing: as for `open_format`.
             is_literal: the name is a file's, without a protocol before it.
             depth: how many overlays stand above this image.
         """
-        if not is_literal:
-            filename = local_file(filename)
-        file = self.open_file(filename, read_only=read_only, cache=cache, locking=locking)
+        if is_literal:
+            file: BlockNode = self.open_file(
+                filename, read_only=read_only, cache=cache, locking=locking
+            )
+        else:
+            file = self.open_protocol(filename, read_only=read_only, cache=cache, locking=locking)
         try:
             if driver is None:
-                driver = self._probe(file, read_only=read_only)
+                driver = self.probe(file, read_only=read_only)
             return self.open_format(
-                driver, file, read_only=read_only, cache=cache, node_name=node_name, depth=depth
+                driver,
+                file,
+                read_only=read_only,
+                cache=cache,
+                node_name=node_name,
+                open_backing=open_backing,
+                depth=depth,
             )
         except QemuError:
-            self._discard(file)
+            self.remove_unused(file)
             raise
 
     def open_format(
@@ -137,13 +195,21 @@ class Graph:
                 is_inactive=self.opens_inactive,
             )
         else:
-            raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)
+            from blockdev.foreign import FORMATS, ForeignNode
+
+            if driver not in FORMATS:
+                raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)
+            node = ForeignNode(name, driver, file, read_only=read_only, cache=cache)
         self.add(node)
         try:
             if open_backing is not None:
                 self._put_under(node, open_backing())
             elif node.backing_name:
-                self._put_under(node, self._open_backing(node.backing_name, node, depth + 1))
+                backing_format = getattr(node, "backing_format", "")
+                backing = self.open_backing_file(
+                    node.backing_name, node.filename, backing_format, cache=cache, depth=depth + 1
+                )
+                self._put_under(node, backing)
                 node.has_own_backing = True
         except QemuError:
             self._discard(node)
@@ -157,24 +223,64 @@ class Graph:
         if backing is not None:
             backing.parents += 1
 
-    def _open_backing(self, name: str, overlay: BlockNode, depth: int) -> BlockNode:
+    def open_backing(self, overlay: BlockNode) -> BlockNode | None:
+        """Open the backing file that an image names; None if it names none.
+
+        Raises:
+            QemuError: it can't be opened.
+        """
+        if not overlay.backing_name:
+            return None
+        return self.open_backing_file(
+            overlay.backing_name,
+            overlay.filename,
+            getattr(overlay, "backing_format", ""),
+            cache=overlay.cache,
+        )
+
+    def open_backing_file(
+        self,
+        name: str,
+        overlay: str,
+        driver: str,
+        *,
+        cache: CacheMode | None = None,
+        depth: int = 1,
+    ) -> BlockNode:
+        """Open the backing file that an image names.
+
+        Args:
+            name: as the image has it.
+            overlay: the image's own name, beside which a relative one is looked for.
+            driver: "" looks at the file.
+        """
         if depth > _MAX_BACKING_DEPTH:
             raise QemuError("Could not open backing file: the chain is too long", errno.ELOOP)
         if not os.path.isabs(name) and protocol_of(name) is None:
-            name = os.path.join(os.path.dirname(overlay.filename), name)
-        driver = getattr(overlay, "backing_format", "") or None
+            name = os.path.join(os.path.dirname(overlay), name)
         try:
             return self.open_image(
-                name, driver=driver, read_only=True, cache=overlay.cache, depth=depth
+                name,
+                driver=driver or None,
+                read_only=True,
+                cache=cache or CacheMode(),
+                depth=depth,
             )
         except QemuError as error:
             text = f"Could not open backing file: {error}"
             raise QemuError(text, error.errno_value) from error
 
-    def _probe(self, file: FileNode, *, read_only: bool) -> str:
-        head = file.read(0, 8)
-        if head[:4] == b"QFI\xfb" and int.from_bytes(head[4:], "big") >= 2:
+    def probe(self, file: BlockNode, *, read_only: bool) -> str:
+        """The driver that a file asks for; a warning where it can only be raw."""
+        head = file.read(0, 512)
+        if head[:4] == b"QFI\xfb" and int.from_bytes(head[4:8], "big") >= 2:
             return "qcow2"
+        if head[:4] != bytes(4) or head[0x40:0x44] != bytes(4):
+            from blockdev.foreign import probe
+
+            found = probe(head)
+            if found is not None:
+                return found
         if read_only:
             return "raw"  # nothing the guest could write would be taken for another format
         self._warn(
@@ -193,8 +299,12 @@ class Graph:
         finally:
             for child in node.children:
                 child.parents -= 1
-                if not child.parents and not child.monitor_owned:
-                    self.remove(child)
+                self.remove_unused(child)
+
+    def remove_unused(self, node: BlockNode) -> None:
+        """Close a node that nothing uses, unless the user made it for itself."""
+        if not node.parents and not node.monitor_owned and node.node_name in self.nodes:
+            self.remove(node)
 
     def inactivate(self) -> None:
         """Leave all images to others.
@@ -233,6 +343,11 @@ class Graph:
     def parents_of(self, node: BlockNode) -> list[BlockNode]:
         """The nodes that stand right over one, newest first."""
         return [other for other in list(self.nodes.values())[::-1] if node in other.children]
+
+    def migration_blockers(self) -> list[str]:
+        """Why nodes keep the machine from being saved, the newest first."""
+        reasons = [node.migration_blocker for node in list(self.nodes.values())[::-1]]
+        return [reason for reason in reasons if reason]
 
     def find(self, name: str) -> BlockNode | None:
         """The node of this name."""

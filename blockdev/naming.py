@@ -48,15 +48,40 @@ def local_file(name: str) -> str:
     return name if protocol_of(name) is None else f"./{name}"
 
 
+def is_identifier(text: str) -> bool:
+    """Whether a text may be an id: letters, digits and ``-._``, starting with a letter."""
+    rest = text.replace("-", "").replace(".", "").replace("_", "")
+    return text.isascii() and text[:1].isalpha() and (rest.isalnum() or not rest)
+
+
+# QEMU shows the keys of a tree in an order of its own; these come before all others.
+_FIRST_KEYS = (
+    "inject-error.0.once",
+    "throttle-group",
+    "read-zeroes",
+    "image",
+    "backing",
+    "driver",
+    "inject-error.0.event",
+)
+
+
 def tree_name(node: BlockNode) -> str:
     """The name of a node that is open with all that belongs under it.
 
     It is its file's own name if opening that file in the node's format gives this very tree.
     """
     if node.file is None:
-        return node.filename
-    if node.file.file is None and not has_other_backing(node):
-        return node.file.filename
+        return "json:" + _tree(node) if node.shown_options else node.filename
+    if node.is_named_as_child:
+        return tree_name(node.file)
+    below = node.file
+    if node.driver == "blkdebug" and below.is_protocol and set(node.shown_options) <= {"config"}:
+        return f"blkdebug:{node.shown_options.get('config', '')}:{below.filename}"
+    is_plain = below.is_protocol or below.driver == "blkdebug"
+    is_plain = is_plain and not node.is_filter and not has_other_backing(node)
+    if is_plain and not below.filename.startswith("json:"):
+        return below.filename
     return "json:" + _tree(node)
 
 
@@ -68,17 +93,28 @@ def has_other_backing(node: BlockNode) -> bool:
 
 
 def _tree(node: BlockNode) -> str:
-    parts = {"driver": _quoted(node.driver)}
-    if node.file is None:
-        parts["filename"] = _quoted(node.filename)
-    else:
-        parts["file"] = _tree(node.file)
+    if node.is_named_as_child and node.file is not None:
+        return _tree(node.file)
+    parts = {"driver": quoted(node.driver)}
+    parts |= {key: _json(value) for key, value in node.shown_options.items()}
+    if node.file is not None:
+        parts["image" if node.driver == "blkdebug" else "file"] = _tree(node.file)
+    elif node.driver == "file":
+        parts["filename"] = quoted(node.filename)
     if has_other_backing(node):
         parts["backing"] = "null" if node.backing is None else _tree(node.backing)
-    return "{" + ", ".join(f'"{key}": {parts[key]}' for key in sorted(parts)) + "}"
+    keys = [key for key in _FIRST_KEYS if key in parts]
+    keys += sorted(parts.keys() - set(keys))
+    return "{" + ", ".join(f'"{key}": {parts[key]}' for key in keys) + "}"
 
 
-def _quoted(text: str) -> str:
+def _json(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else quoted(str(value))
+
+
+def quoted(text: str) -> str:
     """A JSON string in ASCII; a byte that isn't UTF-8 becomes the replacement character."""
     readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return '"' + "".join(map(_escaped, readable)) + '"'

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from blockdev.dirty_bitmap import DirtyBitmap
     from blockdev.file import Buffer
     from blockdev.snapshot import Snapshot
+    from blockdev.status import BlockStatus
 
 
 _ZEROS_AT_ONCE = 1 << 20  # bytes
@@ -26,6 +27,21 @@ class CacheMode:
     def __init__(self, *, direct: bool = False, no_flush: bool = False) -> None:
         self.direct = direct
         self.no_flush = no_flush
+
+
+class OpBlocker:
+    """Why nobody may do something to a node: QEMU's op blockers.
+
+    Attributes:
+        reason: in QEMU's words.
+        allowed: what may be done all the same.
+    """
+
+    __slots__ = ("allowed", "reason")
+
+    def __init__(self, reason: str, allowed: frozenset[str] = frozenset()) -> None:
+        self.reason = reason
+        self.allowed = allowed
 
 
 class VMStateWriter:
@@ -66,6 +82,7 @@ class BlockNode:
         detect_zeroes: what becomes of zeros that are written: "off", "on" or "unmap"; they
             read the same.
         parents: how many nodes and backends use this one.
+        op_blockers: who keeps others off it; see `check_op`.
         dirty_bitmaps: each is told what a guest writes; see `mark_dirty`.
         monitor_owned: made by ``-blockdev``, so a root even when nothing uses it.
         is_inactive: another process may have the image for now, so that nothing is written here:
@@ -73,6 +90,9 @@ class BlockNode:
     """
 
     driver = ""
+    is_filter = False  # it shows what the node under it has
+    is_implicit = False  # nobody asked for it, so it isn't shown where a medium is
+    is_named_as_child = False  # it is called what the node under it is
 
     def __init__(self, node_name: str, filename: str, *, read_only: bool, cache: CacheMode) -> None:
         self.node_name = node_name
@@ -85,6 +105,7 @@ class BlockNode:
         self.has_own_backing = False
         self.detect_zeroes = "off"
         self.parents = 0
+        self.op_blockers: list[OpBlocker] = []
         self.dirty_bitmaps: list[DirtyBitmap] = []
         self.monitor_owned = False
         self.is_inactive = False
@@ -93,6 +114,44 @@ class BlockNode:
     def children(self) -> list[BlockNode]:
         """The nodes right under this one."""
         return [child for child in (self.file, self.backing) if child is not None]
+
+    def replace_child(self, old: BlockNode, new: BlockNode) -> int:
+        """Use another node instead of one; for how many purposes that was used."""
+        count = 0
+        if self.file is old:
+            self.file = new
+            count += 1
+        if self.backing is old:
+            self.backing = new
+            count += 1
+        return count
+
+    @property
+    def is_protocol(self) -> bool:
+        """Whether its bytes come from outside, not from a node under it."""
+        return self.file is None
+
+    @property
+    def shown_options(self) -> dict[str, object]:
+        """What else its name tells where that is the whole tree."""
+        return {}
+
+    def wait_ns(self, *, is_write: bool) -> int:
+        """How long the next request has to wait, since somebody limits them; 0 mostly."""
+        return self.file.wait_ns(is_write=is_write) if self.file is not None else 0
+
+    def account(self, size: int, *, is_write: bool) -> None:
+        """A request of so many bytes came through, as whoever limits them is to know."""
+        if self.file is not None:
+            self.file.account(size, is_write=is_write)
+
+    def debug_event(self, event: str) -> None:
+        """Something is about to be done to this node's bytes; ``blkdebug`` goes by it."""
+
+    @property
+    def migration_blocker(self) -> str:
+        """Why a machine with this node can't be saved; "" if it can."""
+        return ""
 
     @property
     def is_inserted(self) -> bool:
@@ -121,6 +180,34 @@ class BlockNode:
             QemuError: another process has the image.
         """
 
+    def reopen(self, *, read_only: bool) -> None:
+        """Give or take the right to write.
+
+        Raises:
+            QemuError: it can't be had; all is as before.
+        """
+        if read_only == self.read_only:
+            return
+        if read_only:
+            self.flush()
+        elif self.file is not None and self.file.read_only:
+            self.file.reopen(read_only=False)
+        self.read_only = read_only
+        try:
+            self.claim(attached=False)
+            self.reload()
+        except QemuError:
+            self.read_only = not read_only
+            self.claim(attached=False)
+            if self.file is not None:
+                self.file.reopen(read_only=self.read_only)
+            raise
+        if read_only and self.file is not None:
+            self.file.reopen(read_only=True)
+
+    def reload(self) -> None:
+        """Read anew what the image says of itself, after `reopen`."""
+
     def inactivate(self) -> None:
         """Write back, and leave the image to others until `activate`.
 
@@ -137,6 +224,20 @@ class BlockNode:
             QemuError: another process has it, or it can't be opened; it stays inactive.
         """
         self.is_inactive = False
+
+    def check_op(self, operation: str, shown: str = "") -> None:
+        """To be called before something is done that others may not bear.
+
+        Args:
+            operation: QEMU's name of it, such as `resize`.
+            shown: how messages call the node; "" for its own name.
+
+        Raises:
+            QemuError: somebody keeps others off.
+        """
+        for blocker in self.op_blockers[::-1]:
+            if operation not in blocker.allowed:
+                raise QemuError(f"Node '{shown or self.node_name}' is busy: {blocker.reason}")
 
     def check_active(self) -> None:
         """To be called before a write.
@@ -171,9 +272,39 @@ class BlockNode:
     def discard(self, offset: int, size: int) -> None:
         """Nobody needs these bytes any more; what they read as then is the node's affair."""
 
+    def write_compressed(self, offset: int, data: bytes) -> None:
+        """Write whole clusters so that they take less room, where the format can."""
+        raise QemuError("Operation not supported", errno.ENOTSUP)
+
+    def make_empty(self) -> None:
+        """Let go all that this node itself has, so that the backing node answers."""
+        raise QemuError("Operation not supported", errno.ENOTSUP)
+
+    def give_back_end(self) -> None:
+        """Write back, and make the file end where what is used does."""
+        self.flush()
+
+    def change_backing(self, name: str, driver: str) -> None:
+        """Let the image name another backing file, or none; the nodes stay as they are.
+
+        Args:
+            name: as it is to stand in the image; "" for none.
+            driver: of that file.
+        """
+        raise QemuError("Operation not supported", errno.ENOTSUP)
+
     def truncate(self, size: int) -> None:
         """Give the node another size; bytes that come read as zeros."""
         raise QemuError("Image format driver does not support resize", errno.ENOTSUP)
+
+    def preallocate(self, offset: int, size: int, mode: str) -> None:
+        """Take room for bytes that were just added to the end.
+
+        Args:
+            mode: ``metadata``: only in the format; ``falloc``: on the host; ``full``: with zeros.
+        """
+        text = f"Unsupported preallocation mode '{mode}'"
+        raise QemuError(text, errno.ENOTSUP)
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         """Whether this node itself has the byte at `offset`, and for how many bytes at least.
@@ -182,6 +313,16 @@ class BlockNode:
             size: how many bytes are asked about; the answer is of no more.
         """
         raise QemuError("Operation not supported", errno.ENOTSUP)
+
+    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+        """What this driver alone knows of some bytes, all inside the node; see `blockdev.status`.
+
+        Args:
+            wants_zeros: holes are to be found.
+        """
+        from blockdev.status import ALLOCATED, DATA, BlockStatus
+
+        return BlockStatus(DATA | ALLOCATED, size)
 
     def mark_dirty(self, offset: int, size: int) -> None:
         """Note that these bytes were written; to be called by whoever writes them here."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from blockdev.file import Buffer
     from blockdev.snapshot import Snapshot
+    from blockdev.status import BlockStatus
 
 
 class FileNode(BlockNode):
@@ -51,6 +52,33 @@ class FileNode(BlockNode):
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return True, size
+
+    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+        from blockdev.status import DATA, OFFSET_VALID, ZERO, BlockStatus
+
+        is_data = True
+        if wants_zeros:
+            is_data, size = self.bytes.extent(offset, size)
+        return BlockStatus((DATA if is_data else ZERO) | OFFSET_VALID, size, offset, self)
+
+    def truncate(self, size: int) -> None:
+        try:
+            self.bytes.truncate(size)
+        except QemuError as error:
+            raise QemuError(f"Could not resize file: {error}", error.errno_value) from error
+
+    def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
+        if not (may_unmap and self.bytes.punch(offset, size)):
+            super().write_zeroes(offset, size)
+
+    def preallocate(self, offset: int, size: int, mode: str) -> None:
+        if mode == "metadata":
+            super().preallocate(offset, size, mode)
+        self.bytes.preallocate(offset, size, with_zeros=mode == "full")
+
+    def reopen(self, *, read_only: bool) -> None:
+        self.bytes.reopen(read_only=read_only)
+        self.read_only = read_only
 
     def flush(self) -> None:
         if not self.cache.no_flush:
@@ -111,6 +139,15 @@ class RawNode(BlockNode):
     def size(self) -> int:
         return self._size
 
+    def preallocate(self, offset: int, size: int, mode: str) -> None:
+        self.check_active()
+        self.file.preallocate(offset, size, mode)
+
+    def truncate(self, size: int) -> None:
+        self.check_active()
+        self.file.truncate(size)
+        self._size = size
+
     def read(self, offset: int, size: int) -> bytes:
         return self.file.read(offset, size)
 
@@ -122,8 +159,18 @@ class RawNode(BlockNode):
         self.mark_dirty(offset, sum(map(len, buffers)))
         self.file.write(offset, buffers)
 
+    def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
+        self.check_active()
+        self.mark_dirty(offset, size)
+        self.file.write_zeroes(offset, size, may_unmap=may_unmap)
+
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return self.file.allocation(offset, size)
+
+    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+        from blockdev.status import OFFSET_VALID, RAW, BlockStatus
+
+        return BlockStatus(RAW | OFFSET_VALID, size, offset, self.file)
 
     # A raw node over one that keeps snapshots hands them on, as in QEMU.
 

@@ -15,6 +15,7 @@ from hmp.expression import evaluate
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.scanner import BLANKS, Scanner
 from hmp.size import read_size
+from machine.identifiers import block_device_names, option_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class BlockDevice(Text):
     __slots__ = ()
 
     def complete(self, prefix: str, machine: Machine) -> Iterable[str]:
-        return machine.block_device_names()
+        return block_device_names(machine)
 
 
 class FileName(Text):
@@ -157,7 +158,7 @@ class Options(Argument):
         """QEMU's option parser says these on standard error, the monitor only where help is."""
         if not is_identifier(identifier):
             machine.report(str(BadIdentifier()))
-        elif identifier in machine.option_ids(self.name):
+        elif identifier in option_ids(machine, self.name):
             machine.report(f"Duplicate ID '{identifier}' for {self.name}")
         else:
             return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
+
+from blockdev.filter import skip_implicit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
     from blockdev.node import BlockNode
     from blockdev.snapshot import Snapshot
 
-_SECTOR = 512  # QEMU counts a node's size in these
 _UNITS = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
-_SPECIFIC = "Format specific information:"
 SNAPSHOT_HEADING = (
     "ID        TAG               VM SIZE                DATE     VM CLOCK     ICOUNT\n"
 )
@@ -53,7 +52,8 @@ def _filled(text: str, width: int) -> str:
 
 def device_text(backend: Backend, *, verbose: bool) -> str:
     """What ``info block`` says of a drive."""
-    node = backend.node if backend.node is not None and backend.node.is_inserted else None
+    medium = backend.node if backend.node is not None and backend.node.is_inserted else None
+    node = skip_implicit(medium) if medium is not None else None
     if backend.name:
         shown = f"{backend.name} ({node.node_name})" if node is not None else backend.name
     elif node is not None:
@@ -69,6 +69,8 @@ def device_text(backend: Backend, *, verbose: bool) -> str:
         text += f"    Removable device: {locked}, tray {tray}\n"
     if node is not None:
         text += _node_details(node, write_cache=backend.write_cache)
+        if backend.throttle is not None and backend.throttle.is_limited:
+            text += f"    I/O throttling:   {backend.throttle.describe()}\n"
         if verbose:
             text += _images(node)
     return text
@@ -102,58 +104,14 @@ def _node_details(node: BlockNode, *, write_cache: bool) -> str:
 def _chain(node: BlockNode | None) -> Iterator[BlockNode]:
     while node is not None:
         yield node
-        node = node.backing
+        node = node.file if node.is_filter else node.backing
 
 
 def _images(node: BlockNode) -> str:
-    return "\nImages:\n" + "".join(image_text(image) for image in _chain(node))
+    from hmp.image_info import image_text
 
-
-def image_text(node: BlockNode) -> str:
-    """An image in detail, as ``qemu-img info`` shows it."""
-    size = -(-node.size // _SECTOR) * _SECTOR
-    lines = [
-        f"image: {node.filename}",
-        f"file format: {node.driver}",
-        f"virtual size: {size_text(size)} ({size} bytes)",
-        f"disk size: {size_text(node.allocated_bytes)}",
-    ]
-    lines += list(_format_lines(node))
-    return "\n".join(lines) + "\n"
-
-
-def _format_lines(node: BlockNode) -> Iterator[str]:
-    if node.driver == "raw" and node.file is not None and node.file.driver != "file":
-        # A raw node hands on what the format under it says of itself.
-        yield from itertools.takewhile(lambda line: line != _SPECIFIC, _format_lines(node.file))
-    if node.driver != "qcow2":
-        return
-    from blockdev.qcow2.header import CORRUPT, EXTENDED_L2, LAZY_REFCOUNTS
-    from blockdev.qcow2.image import Image
-
-    assert isinstance(node, Image)
-    header = node.header
-    yield f"cluster_size: {node.cluster_size}"
-    if node.backing_name:
-        backing = f"backing file: {node.backing_name}"
-        if node.backing is not None and node.backing.filename != node.backing_name:
-            backing += f" (actual path: {node.backing.filename})"
-        yield backing
-        if node.backing_format:
-            yield f"backing file format: {node.backing_format}"
-    if node.snapshots():
-        yield snapshot_list(node.snapshots()).rstrip("\n")
-    yield _SPECIFIC
-    yield f"    compat: {'1.1' if header.version == 3 else '0.10'}"
-    yield "    compression type: zlib"
-    yield f"    lazy refcounts: {_bool(header.compatible_features & LAZY_REFCOUNTS)}"
-    yield f"    refcount bits: {1 << header.refcount_order}"
-    yield f"    corrupt: {_bool(header.incompatible_features & CORRUPT)}"
-    yield f"    extended l2: {_bool(header.incompatible_features & EXTENDED_L2)}"
-
-
-def _bool(bit: int) -> str:
-    return "true" if bit else "false"
+    images = (image for image in _chain(node) if not image.is_implicit)
+    return "\nImages:\n" + "".join(map(image_text, images))
 
 
 def snapshot_list(snapshots: Sequence[Snapshot]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from machine.migration.decode_disk import DiskBody
 from machine.migration.decode_ram import BlockCounts, RamBody
 from machine.migration.decode_state import STOPPED, DecodedState
-from machine.migration.decode_stream import COMMAND, shown
-from machine.migration.stream import SECTION_END, SECTION_FULL, SECTION_PART, SECTION_START
+from machine.migration.decode_stream import shown
+from machine.migration.stream import COMMAND, SECTION_END, SECTION_FULL, SECTION_PART, SECTION_START
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import time
 
 from hmp.arguments import BlockDevice, FileName, Options, Switch, file_names
 from hmp.block_info import size_text
+from machine.identifiers import netdev_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,6 +159,29 @@ def io_commands(_machine: Machine, _values: Sequence[str]) -> Iterator[Value]:
         yield command.name, command.help
 
 
+def parameter_values(machine: Machine, values: Sequence[str]) -> Iterator[Value]:
+    """What the migration parameter named before may be; of a number, what it is now."""
+    from machine.migration.parameters import BY_NAME, COMPRESSIONS
+
+    row = BY_NAME.get(values[0]) if values else None
+    if row is None:
+        return
+    now = machine.migration.parameters.typed(row)
+    choices = {"bool": _ON_OFF, "compression": COMPRESSIONS}.get(row.kind, (now,) if now else ())
+    for choice in choices:
+        yield choice, "as it is now" if choice == now else ""
+
+
+def buses(machine: Machine, _values: Sequence[str]) -> Iterator[Value]:
+    """Where a device may be plugged in while the machine is there."""
+    for bus in machine.buses:
+        if bus.is_hotpluggable:
+            yield (
+                bus.name,
+                f"of {bus.owner.id or bus.owner.model.name}" if bus.owner else "of the board",
+            )
+
+
 def log_items(_machine: Machine, _values: Sequence[str]) -> Iterator[Value]:
     from hmp.commands.debug import LOG_ITEMS
 
@@ -206,8 +230,10 @@ def _option(
         if key in ("file", "filename", "path"):
             found = _files(value.replace(",,", ","))
             return value, ((path.replace(",", ",,"), note) for path, note in found)
+        if key == "bus":
+            return value, buses(machine, values)
         if key == "netdev":
-            return value, ((each, "") for each in machine.netdev_ids())
+            return value, ((each, "") for each in netdev_ids(machine))
         if key == "chardev":
             return value, ((chardev.label, chardev.filename) for chardev in machine.chardevs)
         return value, ()
@@ -246,9 +272,9 @@ def _kinds(machine: Machine, command: Command) -> Iterator[Value]:
 def _properties(command: str, kind: str) -> Iterable[str]:
     """The keys that a list of options may have besides the first."""
     if command == "device_add":
-        from machine.devices.models import ALIASES, find_model
+        from machine.devices.models import find_model, full_name
 
-        model = find_model(ALIASES.get(kind, kind))
+        model = find_model(full_name(kind))
         return sorted(model.properties - {"driver"}) if model else ("id",)
     if command == "drive_add":
         return ("if", "id", "file", "format", "media", "cache", "readonly", "snapshot", "index")
@@ -286,6 +312,7 @@ _SOURCES: dict[tuple[str, str], Source] = {
     ("qemu-io", "device"): devices_and_nodes,
     ("qemu-io", "command"): io_commands,
     ("log", "items"): log_items,
+    ("migrate_set_parameter", "value"): parameter_values,
     ("drive_del", "id"): block_devices,
     ("change", "arg"): _words(*_FORMATS),
     ("change", "read-only-mode"): _words("retain", "read-only", "read-write"),

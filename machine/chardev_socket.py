@@ -5,15 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from blockdev.address import (
-    InetAddress,
-    UnixAddress,
-    connect,
-    listen,
-    receive_passing,
-    send_at_once,
-)
+from blockdev.address import InetAddress, UnixAddress
 from blockdev.errors import QemuError
+from blockdev.sockets import connect, listen, receive_passing, send_at_once
 from machine.chardev import Chardev
 from machine.output_queue import OutputQueue
 
@@ -21,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from blockdev.address import Socket
+    from blockdev.sockets import Socket
     from machine.chardev_options import ChardevOptions
     from machine.loop import MainLoop, Timer
 

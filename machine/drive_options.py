@@ -31,6 +31,15 @@ QCOW2_SETTINGS = frozenset(
     "lazy-refcounts overlap-check pass-discard-other pass-discard-request pass-discard-snapshot "
     "refcount-cache-size".split()
 )
+# Limits of what may go through a drive: how -drive calls them, and what they are.
+_LIMITS = {
+    f"{unit}{short}{rest}": f"{unit}-{direction}{rest.replace('_', '-')}"
+    for unit in ("bps", "iops")
+    for short, direction in (("", "total"), ("_rd", "read"), ("_wr", "write"))
+    for rest in ("", "_max", "_max_length")
+} | {"iops_size": "iops-size"}
+_THROTTLING = "throttling."
+
 _VALUES = {
     "discard": ("ignore", "off", "unmap", "on"),
     "aio": ("threads", "native", "io_uring"),
@@ -75,6 +84,35 @@ def number(options: dict[str, str], name: str) -> int | None:
         raise QemuError(f"Parameter '{name}' expects a number") from None
 
 
+def throttle_limits(options: dict[str, str]) -> tuple[dict[str, int], str]:
+    """The limits among the options of a drive, by QEMU's names, and the name of their group.
+
+    Raises:
+        QemuError: a value is no number, or one is given under two names.
+    """
+    limits: dict[str, int] = {}
+    for name, limit in _LIMITS.items():
+        full = _THROTTLING + limit
+        if name in options and full in options:
+            raise QemuError(f"'{full}' and its alias '{name}' can't be used at the same time")
+        text = options.get(full, options.get(name))
+        if text is not None:
+            digits = text.removeprefix("-")
+            if not (digits.isascii() and digits.isdigit()):
+                raise QemuError(f"Parameter '{full}' expects a number")
+            limits[limit] = int(text)
+            if limit.endswith("-length") and not limits[limit]:
+                del limits[limit]
+    return limits, options.get(_THROTTLING + "group", options.get("group", ""))
+
+
+def is_of_throttling(name: str) -> bool:
+    """Whether an option of a drive is a limit, or names the group of its limits."""
+    is_full = name.startswith(_THROTTLING)
+    limit = name.removeprefix(_THROTTLING)
+    return name in _LIMITS or (is_full and (limit in _LIMITS.values() or limit == "group"))
+
+
 def check_drive(options: dict[str, str]) -> None:
     """Look at the values of ``-drive`` that have no effect here.
 
@@ -101,7 +139,7 @@ def check_empty_drive(options: dict[str, str]) -> None:
         raise QemuError('A block device must be specified for "file"')
     if options.get("file.driver") == "file":
         raise QemuError("The 'file' block driver requires a file name")
-    if options.keys() - _OF_DRIVE:
+    if any(not is_of_throttling(name) for name in options.keys() - _OF_DRIVE):
         raise QemuError("Must specify either driver or file")
 
 
@@ -109,7 +147,9 @@ def unknown_to(driver: str, options: dict[str, str]) -> str | None:
     """The first option of ``-drive`` that a medium of this format doesn't know."""
     settings = QCOW2_SETTINGS if driver == "qcow2" else frozenset()
     for name in options:
-        if name not in _OF_DRIVE and name not in _OF_NODE and name not in settings:
+        if name in _OF_DRIVE or name in _OF_NODE or name in settings:
+            continue
+        if not is_of_throttling(name):
             return name
     return options["file.driver"] if options.get("file.driver", "file") != "file" else None
 

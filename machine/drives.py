@@ -6,18 +6,16 @@ import os
 
 from blockdev.backend import Backend
 from blockdev.errors import QemuError
+from blockdev.naming import is_identifier
 from blockdev.node import BlockNode, CacheMode
-from blockdev.permissions import format_conflict
 from machine.drive_options import (
     CACHE_MODES,
-    NO_NODE,
-    QCOW2_SETTINGS,
     check_aio,
     check_drive,
     check_empty_drive,
-    check_node,
     flag,
     number,
+    throttle_limits,
     unknown_to,
 )
 
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from blockdev.graph import Graph
+    from blockdev.throttle import Throttle
+    from machine.node_tree import NodeTree
 
 # Units on one bus of an interface; 0: units are just counted.
 UNITS_PER_BUS = {"ide": 2, "scsi": 7}
@@ -40,14 +40,16 @@ class Drive:
         media: "disk" or "cdrom".
         text: the option as it was given, for messages; "" for one the machine brings along.
         is_claimed: whether a device of the board took it.
+        name: the drive's id; a device keeps it from others when the drive is gone.
     """
 
-    __slots__ = ("backend", "bus", "interface", "is_claimed", "media", "text", "unit")
+    __slots__ = ("backend", "bus", "interface", "is_claimed", "media", "name", "text", "unit")
 
     def __init__(
         self, backend: Backend, *, interface: str, bus: int, unit: int, media: str, text: str
     ) -> None:
         self.backend = backend
+        self.name = backend.name
         self.interface = interface
         self.bus = bus
         self.unit = unit
@@ -62,17 +64,21 @@ class Drives:
     Args:
         graph: where the nodes are.
         default_interface: the interface of a drive that names none.
+
+    Attributes:
+        throttle_groups: the ``throttle-group`` objects, by id.
     """
 
     def __init__(self, graph: Graph, *, default_interface: str) -> None:
         self._graph = graph
         self._default_interface = default_interface
         self.drives: list[Drive] = []
-        self.backends: list[Backend] = []
+        self.backends: list[Backend] = graph.backends
+        self.throttle_groups: dict[str, Throttle] = {}
 
     def backend(self, name: str) -> Backend | None:
-        """The backend with this id."""
-        return next((b for b in self.backends if b.name == name), None)
+        """The backend with this id; one without an id isn't found."""
+        return next((b for b in self.backends if b.name == name != ""), None)
 
     def shown_nodes(self) -> Iterator[tuple[str, BlockNode]]:
         """Every medium with its drive's id, then the other nodes of ``-blockdev`` with ""."""
@@ -91,6 +97,15 @@ class Drives:
         for device, node in self.shown_nodes():
             if node in media or not node.parents:
                 yield device, node
+
+    def drop(self, backend: Backend) -> None:
+        """The device of a drive is gone, and takes the drive with it."""
+        backend.device = None
+        self.backends.remove(backend)
+        self.drives = [each for each in self.drives if each.backend is not backend]
+        node = backend.remove()
+        if node is not None and not node.monitor_owned:
+            self._graph.remove(node)
 
     def place(self, interface: str, bus: int, unit: int) -> Drive | None:
         """The drive at a place on the board."""
@@ -115,7 +130,8 @@ class Drives:
         media, interface = self._kind(options)
         bus, unit = self._free_place(options, interface)
         name = options.get("id") or _default_name(interface, bus, unit, media)
-        if self.backend(name) is not None:
+        is_taken = any(each.name == name for each in self.drives)
+        if is_taken or self.backend(name) is not None:
             raise QemuError(f"Duplicate ID '{name}' for drive")
         cache = options.get("cache", "writeback")
         if cache not in CACHE_MODES:
@@ -129,16 +145,45 @@ class Drives:
         if "readonly" in options:
             options = {**options, "read-only": options["readonly"]}
         read_only = flag(options, "read-only", media == "cdrom")
+        throttle = self._throttle(options, name)
         node = self._open(options, read_only=read_only, cache=mode, snapshot=snapshot)
         if self._graph.find(name) is not None:
+            if node is not None:
+                self._graph.remove_unused(node)
             raise QemuError(f"Device name '{name}' conflicts with an existing node name")
         backend = Backend(
             name, node, write_cache=write_cache, wants_read_only=read_only, cache=mode
         )
+        if node is not None:
+            backend.throttle = throttle
+            backend.copies_on_read = flag(options, "copy-on-read", False) and not read_only
         drive = Drive(backend, interface=interface, bus=bus, unit=unit, media=media, text=text)
         self.drives.append(drive)
         self.backends.append(backend)
         return drive
+
+    def _throttle(self, options: dict[str, str], name: str) -> Throttle | None:
+        """The limits that a drive's options set; None for none."""
+        limits, group = throttle_limits(options)
+        if not any(limits.values()):
+            return None
+        from blockdev.throttle import Throttle, check_limits
+
+        check_limits(limits)
+        shared = [each.throttle for each in self.backends if group and each.throttle is not None]
+        for throttle in shared:
+            if throttle.group == group:
+                throttle.set_limits(limits)
+                return throttle
+        return Throttle(group or name, limits)
+
+    def find_group(self, name: str) -> Throttle | None:
+        """The throttle group of this name, which an object or a drive made."""
+        found = self.throttle_groups.get(name)
+        if found is not None:
+            return found
+        drives = [each.throttle for each in self.backends if each.throttle is not None]
+        return next((throttle for throttle in drives if throttle.group == name), None)
 
     def _kind(self, options: dict[str, str]) -> tuple[str, str]:
         media = options.get("media", "disk")
@@ -178,6 +223,10 @@ class Drives:
         if is_literal and options.get("file"):
             raise QemuError("Can't specify 'file' and 'filename' options at the same time")
         filename = options["file.filename"] if is_literal else options.get("file", "")
+        if options.get("file.driver", "file") != "file":
+            return self._open_over(options, driver, read_only=read_only, cache=cache)
+        if not filename and driver in ("null-co", "null-aio"):
+            return self._open_null(driver, options, read_only=read_only)
         if not filename:
             check_empty_drive(options)
             return None
@@ -199,8 +248,41 @@ class Drives:
         node.detect_zeroes = options.get("detect-zeroes", "off")
         unknown = unknown_to(node.driver, options)
         if unknown is not None:
+            self._graph.remove_unused(node)
             raise QemuError(f"Block format '{node.driver}' does not support the option '{unknown}'")
         return self._overlay(node, cache, read_only=read_only) if snapshot else node
+
+    def _open_over(
+        self, options: dict[str, str], driver: str | None, *, read_only: bool, cache: CacheMode
+    ) -> BlockNode:
+        """A format over a node that the options describe in full."""
+        file = self.tree.child("file", options, read_only=read_only, cache=cache)
+        assert file is not None, "there are options for it"
+        try:
+            driver = driver or self._graph.probe(file, read_only=read_only)
+            return self._graph.open_format(
+                driver,
+                file,
+                read_only=read_only,
+                cache=cache,
+                node_name=options.get("node-name"),
+            )
+        except QemuError:
+            self._graph.remove_unused(file)
+            raise
+
+    def _open_null(self, driver: str, options: dict[str, str], *, read_only: bool) -> BlockNode:
+        from blockdev.null import open_null
+
+        return open_null(
+            self._graph,
+            driver,
+            options.get("node-name"),
+            options,
+            "",
+            read_only=read_only,
+            is_loose=True,
+        )
 
     def _overlay(self, base: BlockNode, cache: CacheMode, *, read_only: bool) -> BlockNode:
         """A temporary image over `base` that takes all writes; its file is gone at once."""
@@ -218,112 +300,16 @@ class Drives:
             "qcow2", file, read_only=read_only, cache=unsafe, open_backing=lambda: base
         )
 
+    @property
+    def tree(self) -> NodeTree:
+        """Makes nodes of their options."""
+        from machine.node_tree import NodeTree
+
+        return NodeTree(self._graph, self._check_node_name, self.find_group)
+
     def add_node(self, options: dict[str, str]) -> BlockNode:
-        """Make a node as ``-blockdev`` does.
-
-        Args:
-            options: flat (``file.filename``), all values as text.
-
-        Raises:
-            QemuError: in QEMU's words.
-        """
-        if "driver" not in options:
-            raise QemuError("Parameter 'driver' is missing")
-        if options["driver"] not in ("file", "raw", "qcow2"):
-            raise QemuError(f"Parameter 'driver' does not accept value '{options['driver']}'")
-        node = self._node(options)
-        node.detect_zeroes = options.get("detect-zeroes", "off")
-        node.monitor_owned = True
-        return node
-
-    def _node(self, options: dict[str, str], *, prefix: str = "") -> BlockNode:
-        """A node of its options; those of a child stand behind `prefix` in the user's words."""
-        driver = options["driver"]
-        known = {"driver", "node-name", "read-only", "auto-read-only", "discard", "detect-zeroes"}
-        known |= {"cache.direct", "cache.no-flush", "force-share"}
-        known |= {"filename", "locking", "aio", "pr-manager"} if driver == "file" else set()
-        known |= {"file", "backing"} | QCOW2_SETTINGS if driver == "qcow2" else {"file"}
-        for name in options:
-            if name not in known and not (
-                driver != "file" and name.startswith(("file.", "backing."))
-            ):
-                raise QemuError(f"Parameter '{prefix}{name}' is unexpected")
-        check_node(options, prefix)
-        if driver == "file" and "filename" not in options:
-            raise QemuError(f"Parameter '{prefix}filename' is missing")
-        node_name = options.get("node-name")
-        if not prefix and node_name is None:
-            raise QemuError("'node-name' must be specified for the root node")
-        if node_name is not None:
-            self._check_node_name(node_name)
-        read_only = flag(options, "read-only", False)
-        cache = CacheMode(
-            direct=flag(options, "cache.direct", False),
-            no_flush=flag(options, "cache.no-flush", False),
-        )
-        if driver == "file":
-            check_aio(options, direct=cache.direct)
-            locking = options.get("locking", "auto") != "off"
-            return self._graph.open_file(
-                options["filename"],
-                read_only=read_only,
-                cache=cache,
-                node_name=node_name,
-                locking=locking,
-            )
-        child = self._child("file", options, prefix, read_only=read_only, cache=cache)
-        if child is None:
-            raise QemuError(f"Parameter '{prefix}file' is missing")
-        if driver != "raw":
-            self._check_format(child, node_name, read_only=read_only)
-
-        def open_backing() -> BlockNode | None:
-            return self._child("backing", options, prefix, read_only=True, cache=cache)
-
-        has_backing = driver == "qcow2" and any(o.startswith("backing") for o in options)
-        return self._graph.open_format(
-            driver,
-            child,
-            read_only=read_only,
-            cache=cache,
-            node_name=node_name,
-            open_backing=open_backing if has_backing else None,
-        )
-
-    def _child(
-        self,
-        role: str,
-        options: dict[str, str],
-        outer: str,
-        *,
-        read_only: bool,
-        cache: CacheMode,
-    ) -> BlockNode | None:
-        if options.get(role) == NO_NODE:
-            return None
-        if role in options:
-            child = self._graph.find(options[role])
-            if child is None:
-                reference = options[role]
-                raise QemuError(f"Cannot find device='{reference}' nor node-name='{reference}'")
-            return child
-        prefix = role + "."
-        inner = {k[len(prefix) :]: v for k, v in options.items() if k.startswith(prefix)}
-        if not inner:
-            return None
-        if "driver" not in inner:
-            raise QemuError(f"Parameter '{outer}{prefix}driver' is missing")
-        inner.setdefault("read-only", "on" if read_only else "off")
-        inner.setdefault("cache.direct", "on" if cache.direct else "off")
-        inner.setdefault("cache.no-flush", "on" if cache.no_flush else "off")
-        return self._node(inner, prefix=outer + prefix)
-
-    def _check_format(self, file: BlockNode, node_name: str | None, *, read_only: bool) -> None:
-        refusal = format_conflict(self._graph, file, node_name or "", read_only=read_only)
-        if refusal is not None:
-            raise QemuError(refusal)
-        if file.read_only and not read_only:
-            raise QemuError("Block node is read-only")
+        """Make a node as ``-blockdev`` does; see `NodeTree.add`."""
+        return self.tree.add(options)
 
     def _check_node_name(self, name: str) -> None:
         if not is_identifier(name):
@@ -332,12 +318,6 @@ class Drives:
             raise QemuError(f"node-name={name} is conflicting with a device id")
         if self._graph.find(name) is not None:
             raise QemuError(f"Duplicate nodes with node-name='{name}'")
-
-
-def is_identifier(text: str) -> bool:
-    """Whether a text may be an id: letters, digits and ``-._``, starting with a letter."""
-    rest = text.replace("-", "").replace(".", "").replace("_", "")
-    return text.isascii() and text[:1].isalpha() and (rest.isalnum() or not rest)
 
 
 def _default_name(interface: str, bus: int, unit: int, media: str) -> str:

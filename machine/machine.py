@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 
 from blockdev.errors import QemuError
 from blockdev.graph import Graph
-from machine.boards import BOARDS, REPLACED_DRIVES, Board, firmware_image
+from machine.boards import BOARDS, Board
 from machine.clock import VirtualClock
 from machine.devices.bus import board_buses
-from machine.drives import Drive, Drives
+from machine.drives import Drives
 from machine.events import Events
 from machine.loop import MainLoop
-from machine.memory import PAGE_SIZE, Memory, RamBlock
+from machine.memory import PAGE_SIZE, Memory
 from machine.runstate import RunState, follow
 from machine.steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from blockdev.backend import Backend
+    from blockdev.jobs import Jobs
     from blockdev.node import BlockNode
     from machine.chardev import Chardev
     from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
+    from machine.devices.isa import IsaDevices
     from machine.devices.loader import Rom
     from machine.devices.qdev import Plugs
+    from machine.dirty_rate import DirtyRate
+    from machine.dump import GuestDump
+    from machine.faults import Delays
     from machine.head import Head
     from machine.lineage import Lineage
     from machine.migration.announce import Announcement
@@ -44,13 +47,11 @@ if TYPE_CHECKING:
 
     RtcOptions = tuple[int | None, bool, bool]
 
-_GIB = 1 << 30
-_LOW_RAM_LIMIT = 0xE0000000  # a PC's RAM from here on lies above 4 GiB
-_BIOS_IN_LOW_MEMORY = 128 << 10
+_RELEASE = 1_670_976_000  # 2022-12-14
 
 
 class Machine:
-    """A machine, stopped until `start`.
+    """A machine, stopped until `start`; `machine.assembly` gives it its parts.
 
     Args:
         board: the machine type.
@@ -66,10 +67,13 @@ class Machine:
         location: what stands before such a line on stderr, such as the option that it is about.
         autostart: whether a machine that comes in runs on, if it ran where it came from.
         head: the snapshot that it was last saved to or put back to; None for none.
+        escape_code: the key that commands a multiplexed character device; Ctrl-A.
         console: takes lines of stderr in its stead, where a front end draws on the terminal.
         events: what happens, for whoever listens.
+        delays: how slow commands are made on purpose; None for not at all.
         steps: likewise of snapshots while they are made, loaded and deleted.
         guest: what executes while the machine runs; None for nothing.
+        isa: what every PC has; None on a board without.
     """
 
     def __init__(
@@ -103,19 +107,22 @@ class Machine:
         self.ram_size = _rounded(board.default_ram if ram_size is None else ram_size)
         self.cpus: list[X86Cpu] = []
         self.guest: GuestSlices | None = None
+        self.isa: IsaDevices | None = None
         self.roms: list[Rom] = []
         self.buses = board_buses(board.buses)
         self.ide_units_used = 0
         self.serial_count = 0
         self.serials: list[Chardev | None] = []
         self.chardevs: list[Chardev] = []
+        self.escape_code = 0x01
         self.announcements: dict[str, Announcement] = {}
         self.board_states: list[tuple[VMStateDescription, Any]] = []
         self.switches: dict[str, bool] = {}
         self.is_single_stepping = False
+        self.delays: Delays | None = None
         self.shutdown_requested = False
         self.exit_status = 0
-        self._cpu_count = cpus if board.has_cpu else 0
+        self.cpu_count = cpus if board.has_cpu else 0
         self._rtc_options: RtcOptions = (None, False, False)
         self._rtc_clock: RtcClock | None = None
         self._network: Network | None = None
@@ -127,99 +134,9 @@ class Machine:
         self._blockers: Blockers | None = None
         self._migration: Migration | None = None
         self._incoming: Incoming | None = None
-
-    # --- building
-
-    def build(self) -> None:
-        """Make memory, processors and the board's own devices.
-
-        Raises:
-            QemuError: the host can't give so much memory.
-        """
-        board = self.board
-        if self.ram_size:
-            self._map_ram(board)
-        if board.firmware:
-            bios = RamBlock("pc.bios", board.firmware)
-            bios.write(0, firmware_image(board.firmware))
-            self.memory.map((4 * _GIB) - board.firmware, bios, readonly=True)
-            low = min(board.firmware, _BIOS_IN_LOW_MEMORY)
-            self.memory.map((1 << 20) - low, bios, board.firmware - low, low, readonly=True)
-        if self._cpu_count:
-            from machine.cpu.x86 import X86Cpu
-
-            self.cpus = [X86Cpu(index, self.memory) for index in range(self._cpu_count)]
-        if "ISA" in board.buses:
-            self._build_isa()
-
-    def _build_isa(self) -> None:
-        """The clock, and the serial ports that the user asked for."""
-        from machine.devices.mc146818rtc import MC146818RTC, Mc146818Rtc
-        from machine.devices.serial import PORT_COUNT, SERIAL, Serial16550
-
-        self.board_states.append((MC146818RTC, Mc146818Rtc(self.rtc_clock)))
-        for chardev in self.serials[:PORT_COUNT]:
-            if chardev is not None:
-                self.board_states.append((SERIAL, Serial16550(chardev)))
-                self.serial_count += 1
-
-    def _map_ram(self, board: Board) -> None:
-        try:
-            ram = RamBlock(board.ram_name, self.ram_size)
-        except (OSError, OverflowError) as error:
-            text = os.strerror(errno.ENOMEM)
-            raise QemuError(f"cannot set up guest memory '{board.ram_name}': {text}") from error
-        if not board.has_cpu or self.ram_size <= _LOW_RAM_LIMIT:
-            self.memory.map(0, ram)
-        else:
-            self.memory.map(0, ram, 0, _LOW_RAM_LIMIT)
-            self.memory.map(4 * _GIB, ram, _LOW_RAM_LIMIT)
-
-    def add_default_drives(self, models: Iterable[str] = ()) -> None:
-        """Add the empty drives that the board has where the user put none.
-
-        Args:
-            models: of the devices that the user plugs in; some stand for a default drive.
-        """
-        replaced = {REPLACED_DRIVES.get(model) for model in models}
-        for interface, index, media in self.board.default_drives:
-            if interface in replaced:
-                continue
-            per_bus = 2 if interface == "ide" else 0
-            bus, unit = divmod(index, per_bus) if per_bus else (0, index)
-            if self.drives.place(interface, bus, unit) is None:
-                options = {"if": interface, "index": str(index), "media": media}
-                self.drives.add(options)
-
-    def plug_board_drives(self) -> None:
-        """Give each drive with an interface to a device of the board.
-
-        Raises:
-            QemuError: of the first drive whose place the board doesn't have; its option's
-                text stands before QEMU's words.
-        """
-        kinds = self.board.buses
-        for drive in sorted(self.drives.drives, key=_board_order):
-            place = (drive.interface, drive.bus, drive.unit)
-            path = self._unattached_path(drive)
-            if drive.interface == "virtio":
-                try:
-                    self.plugs.plug({"driver": "virtio-blk-pci", "drive": drive.backend.name})
-                except QemuError as error:
-                    raise QemuError(f"{drive.text}: {error}") from error
-            elif drive.interface == "ide" and "IDE" in kinds and drive.bus < 2:
-                self.ide_units_used += 1
-                is_cd = drive.media == "cdrom"
-                drive.backend.attach(path, removable=is_cd, has_tray=is_cd)
-            elif drive.interface == "floppy" and "floppy-bus" in kinds and drive.unit < 2:
-                drive.backend.attach(path, removable=True)
-            elif drive.interface not in ("none", "sd") or (drive.interface == "sd" and drive.text):
-                where = "if={},bus={},unit={}".format(*place)
-                raise QemuError(f"{drive.text}: machine type does not support {where}")
-
-    def _unattached_path(self, drive: Drive) -> str:
-        first = 23 if drive.interface == "ide" else 16
-        return f"/machine/unattached/device[{first + 2 * drive.bus + drive.unit}]"
+        self._jobs: Jobs | None = None
+        self._dirty_rate: DirtyRate | None = None
+        self._dump: GuestDump | None = None
 
     # --- rooms that are made when they are first asked for
 
@@ -248,6 +165,11 @@ class Machine:
         return self._objects
 
     @property
+    def has_objects(self) -> bool:
+        """Whether somebody asked for `objects` already."""
+        return self._objects is not None
+
+    @property
     def plugs(self) -> Plugs:
         """The devices that were plugged in."""
         if self._plugs is None:
@@ -255,6 +177,11 @@ class Machine:
 
             self._plugs = Plugs(self)
         return self._plugs
+
+    @property
+    def has_plugs(self) -> bool:
+        """Whether somebody asked for `plugs` already."""
+        return self._plugs is not None
 
     @property
     def rtc_clock(self) -> RtcClock:
@@ -276,6 +203,21 @@ class Machine:
         """Choose the date that the machine begins with; see `machine.rtc.RtcClock`."""
         self._rtc_options = (base, is_local, follows_guest)
         self._rtc_clock = None
+
+    def follow_virtual_time(self, base: int | None) -> None:
+        """Let no clock of the host be seen, and nothing be random.
+
+        Guest time moves only when it is told to.
+
+        Args:
+            base: the date when it is 0, seconds since 1970; None for QEMU 7.2's release.
+        """
+        self.clock = VirtualClock(manual=True)
+        self.graph.draw = lambda: 0
+        begin_ns = (_RELEASE if base is None else base) * 1_000_000_000
+        self.wall_clock_ns = lambda: begin_ns + self.clock.now_ns()
+        os.environ["TZ"] = "UTC"
+        time.tzset()
 
     @property
     def has_saved_state(self) -> bool:
@@ -307,7 +249,8 @@ class Machine:
             from machine.vmstate.blockers import Blockers
 
             only_migratable = self.switches.get("only-migratable", False)
-            self._blockers = Blockers(only_migratable=only_migratable)
+            beside = self.graph.migration_blockers
+            self._blockers = Blockers(only_migratable=only_migratable, beside=beside)
         return self._blockers
 
     @property
@@ -327,6 +270,33 @@ class Machine:
 
             self._incoming = Incoming(self)
         return self._incoming
+
+    @property
+    def dirty_rate(self) -> DirtyRate:
+        """How fast the guest writes its memory, as last measured."""
+        if self._dirty_rate is None:
+            from machine.dirty_rate import DirtyRate
+
+            self._dirty_rate = DirtyRate(self.memory, self.loop)
+        return self._dirty_rate
+
+    @property
+    def dump(self) -> GuestDump:
+        """The guest's memory as a core file."""
+        if self._dump is None:
+            from machine.dump import GuestDump
+
+            self._dump = GuestDump(self)
+        return self._dump
+
+    @property
+    def jobs(self) -> Jobs:
+        """Work on disks that goes on beside the guest."""
+        if self._jobs is None:
+            from machine.job_steps import jobs_of
+
+            self._jobs = jobs_of(self)
+        return self._jobs
 
     @property
     def lineage(self) -> Lineage:
@@ -393,16 +363,17 @@ class Machine:
     def reset(self) -> None:
         """What the reset button does; a machine that is stopped is as before its launch then."""
         self.reset_devices()
+        self.events.emit("RESET", guest=False, reason="host-qmp-system-reset")
         keeping = (RunState.RUNNING, RunState.INMIGRATE, RunState.FINISH_MIGRATE)
         if self.runstate not in keeping:
             self.set_runstate(RunState.PRELAUNCH)
 
     def reset_devices(self) -> None:
-        """Put processors and loaded images back to their first state; RAM keeps its content."""
+        """Put devices and loaded images back to their first state; RAM keeps its content."""
         if self._plugs is not None:
             self._plugs.reset()
-        for cpu in self.cpus:
-            cpu.reset()
+        if self.isa is not None:
+            self.isa.reset()
         if self.guest is not None:
             self.guest.reset()
         for backend in self.drives.backends:
@@ -410,10 +381,17 @@ class Machine:
         for rom in self.roms:
             rom.load_into(self.memory)
 
-    def request_shutdown(self, status: int = 0) -> None:
-        """End the program once the command that runs is done."""
+    def request_shutdown(self, status: int = 0, *, reason: str = "host-qmp-quit") -> None:
+        """End the program once the command that runs is done.
+
+        Args:
+            status: what it exits with; what fails ends without an event.
+            reason: QEMU's ShutdownCause.
+        """
         self.shutdown_requested = True
         self.exit_status = status
+        if not status:
+            self.events.emit("SHUTDOWN", guest=False, reason=reason)
 
     def settle(self) -> None:
         """Bring to the files what drives still keep in memory.
@@ -434,6 +412,8 @@ class Machine:
             self._objects.close()
         if self._network is not None:
             self._network.close()
+        if self._jobs is not None:
+            self._jobs.cancel_all()
         self.graph.close()
 
     def set_head(self, tag: str, nodes: Sequence[BlockNode]) -> None:
@@ -451,11 +431,15 @@ class Machine:
         self.head = self._lineage = None
 
     def job_names(self) -> list[str]:
-        """What goes on beside the guest, such as ``migrate (active)``."""
+        """What goes on beside the guest, such as ``migrate (active, 3 MiB left)``."""
+        names = []
         migration = self._migration
-        if migration is None or not migration.status.is_under_way:
-            return []
-        return [f"migrate ({migration.status.name})"]
+        if migration is not None and migration.status.is_under_way:
+            left = f", {migration.pending >> 20} MiB left" if migration.pending else ""
+            names.append(f"migrate ({migration.status.name}{left})")
+        for job in self._jobs or ():
+            names.append(f"{job.type} {job.id} ({job.progress_text})")
+        return names
 
     # --- saying
 
@@ -475,6 +459,16 @@ class Machine:
             os.write(2, f"{text}\n".encode("utf-8", "surrogateescape"))
         except OSError:
             pass  # nobody listens there; the machine goes on
+
+    def tell(self, text: str) -> None:
+        """Write text to stdout as it is, beside whatever monitor is there."""
+        if self.console is not None:
+            self.console(text.strip())
+            return
+        try:
+            os.write(1, text.encode("utf-8", "surrogateescape"))
+        except OSError:
+            pass  # as for stderr
 
     def log_exception(self) -> None:
         """Keep the traceback of the exception being handled for whoever mends the program."""
@@ -505,55 +499,8 @@ class Machine:
         """The character device of this name."""
         return next((each for each in self.chardevs if each.label == label), None)
 
-    def drop_drive(self, backend: Backend) -> None:
-        """The device of a drive is gone, and takes the drive with it."""
-        backend.device = None
-        self.drives.backends.remove(backend)
-        self.drives.drives = [each for each in self.drives.drives if each.backend is not backend]
-        node = backend.remove()
-        if node is not None and not node.monitor_owned:
-            self.graph.remove(node)
-
-    def option_ids(self, group: str) -> list[str]:
-        """The ids that options of a group have taken."""
-        return self.netdev_ids() if group == "netdev" else []
-
-    def device_ids(self) -> list[str]:
-        """The ids of the devices that were plugged in."""
-        if self._plugs is None:
-            return []
-        return [device.id for device in self._plugs.devices if device.id]
-
-    def object_ids(self) -> list[str]:
-        """The ids of the objects."""
-        return [] if self._objects is None else [each.id for each in self._objects]
-
-    def netdev_ids(self) -> list[str]:
-        """The ids of the network back ends."""
-        return [] if self._network is None else [each.name for each in self._network.netdevs]
-
-    def link_names(self) -> list[str]:
-        """What ``set_link`` takes: back ends and network devices."""
-        return [] if self._network is None else [each.name for each in self._network.clients]
-
-    def block_device_names(self) -> list[str]:
-        """The ids of all drives."""
-        return [backend.name for backend in self.drives.backends if backend.name]
-
-    def snapshot_names(self) -> list[str]:
-        """Ids and tags of the snapshots of all disks."""
-        from machine.snapshot import disks
-
-        snapshots = [s for disk in disks(self) for s in disk.node.snapshots()]
-        return [s.id for s in snapshots] + [s.name for s in snapshots]
-
 
 def _rounded(size: int) -> int:
     """RAM comes in two pages or more at a time (QEMU rounds up to 8 KiB)."""
     step = 2 * PAGE_SIZE
     return -(-size // step) * step
-
-
-def _board_order(drive: Drive) -> int:
-    # PCI devices are made before the interfaces' leftovers are looked at.
-    return 0 if drive.interface in ("ide", "floppy") else 1

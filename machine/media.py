@@ -19,7 +19,7 @@ def eject(machine: Machine, name: str, *, force: bool = False) -> None:
         QemuError: no such drive, or its medium stays in.
     """
     backend = _drive(machine, name)
-    _open_tray(backend, force=force)
+    _open_tray(machine, backend, force=force)
     _take_out(machine, backend)
 
 
@@ -52,7 +52,7 @@ def change(
         filename, driver=driver, read_only=backend.wants_read_only, cache=backend.cache
     )
     try:
-        _open_tray(backend, force=force)
+        _open_tray(machine, backend, force=force)
     except QemuError:
         machine.graph.remove(node)
         raise
@@ -70,7 +70,7 @@ def _drive(machine: Machine, name: str) -> Backend:
     return backend
 
 
-def _open_tray(backend: Backend, *, force: bool) -> None:
+def _open_tray(machine: Machine, backend: Backend, *, force: bool) -> None:
     if not backend.is_removable:
         raise QemuError(f"Device '{backend.name}' is not removable")
     if backend.is_locked and not force:
@@ -79,6 +79,8 @@ def _open_tray(backend: Backend, *, force: bool) -> None:
             "wait for tray to open and try again"
         )
     backend.tray_open = backend.has_tray
+    if backend.node is not None:
+        backend.node.check_op("eject", backend.shown_name)
 
 
 def _take_out(machine: Machine, backend: Backend) -> None:

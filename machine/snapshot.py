@@ -11,6 +11,7 @@ import time
 
 from blockdev.errors import QemuError
 from blockdev.snapshot import Snapshot, find_by_id_and_name, find_by_name, find_to_go_to
+from machine.block_lookup import find_root
 from machine.runstate import RunState
 from machine.steps import (
     DELETE,
@@ -179,6 +180,8 @@ def _save_stopped(
     area = plan.state_disk.node.open_vmstate()
     try:
         state_bytes = yield from write_state(machine, area, runstate)
+        if machine.delays is not None:
+            yield from machine.delays.steps(machine.delays.savevm)
         made: list[tuple[Disk, Snapshot]] = []
         for disk in plan.disks:
             holds_state = disk is plan.state_disk
@@ -276,6 +279,8 @@ def load(machine: Machine, plan: LoadPlan) -> Iterator[object]:
             state_snapshot = snapshot
     assert state_snapshot is not None, "the state's disk is one of the disks"
     machine.steps.tell(LOAD_STATE, plan.state_disk, state_snapshot)
+    if machine.delays is not None:
+        yield from machine.delays.steps(machine.delays.loadvm)
     machine.reset_devices()
     yield from read_state(machine, plan.state_disk.node, state_snapshot)
     machine.lineage.loaded(state_snapshot, loss)
@@ -400,7 +405,7 @@ def create_on_device(machine: Machine, device: str, name: str) -> None:
     Raises:
         QemuError: no such disk, it can't have this snapshot, or it couldn't be written.
     """
-    node = _node_of(machine, device)
+    node = find_root(machine, device)
     if node.read_only:
         raise QemuError(f"Device '{device}' is read only")
     if not node.has_snapshots:
@@ -434,7 +439,7 @@ def delete_on_device(machine: Machine, device: str, name: str, id: str | None) -
     Raises:
         QemuError: no such disk or snapshot, or it couldn't be deleted.
     """
-    node = _node_of(machine, device)
+    node = find_root(machine, device)
     if node.driver != "qcow2" and not node.has_snapshots:
         reason = os.strerror(errno.ENOTSUP)
         raise QemuError(f"Failed to get a snapshot list: {reason}", errno.ENOTSUP)
@@ -449,20 +454,3 @@ def delete_on_device(machine: Machine, device: str, name: str, id: str | None) -
         text = f"Failed to remove snapshot from snapshot list: {reason}"
         raise QemuError(text, errno.EPERM)
     node.snapshot_delete(snapshot.id, snapshot.name)
-
-
-def _node_of(machine: Machine, device: str) -> BlockNode:
-    backend = machine.drives.backend(device)
-    if backend is None:
-        node = machine.graph.find(device)
-        if node is None:
-            raise QemuError(f"Cannot find device='{device}' nor node-name='{device}'")
-    elif backend.node is None:
-        raise QemuError(f"Device '{device}' has no medium")
-    else:
-        node = backend.node
-    if machine.graph.parents_of(node):
-        raise QemuError("Need a root block node")
-    if not node.is_inserted:
-        raise QemuError("Device has no medium")
-    return node

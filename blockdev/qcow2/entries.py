@@ -49,6 +49,11 @@ class EntryLayout:
         sectors = (entry >> self._size_shift & ((1 << (self.cluster_bits - 8)) - 1)) + 1
         return offset, sectors * _SECTOR - (offset & (_SECTOR - 1))
 
+    def compressed_entry(self, host_offset: int, length: int) -> int:
+        """The entry of a compressed cluster whose bytes lie at an offset."""
+        more_sectors = (host_offset + length - 1) // _SECTOR - host_offset // _SECTOR
+        return COMPRESSED | more_sectors << self._size_shift | host_offset
+
     def compressed_clusters(self, entry: int) -> tuple[int, int]:
         """The run of host clusters that a compressed cluster's bytes touch."""
         offset, length = self.compressed_range(entry)

@@ -109,6 +109,7 @@ class Lookup:
         """The guest's bytes; those of one piece in the file are not copied again."""
         kind, host_offset, length = self._run(guest_offset, size) if size else (_ZEROS, 0, 0)
         if length == size and kind == _DATA:
+            self._file.debug_event("read_aio")
             return self._file.read(host_offset, size)
         data = bytearray(size)
         self.read_into(guest_offset, memoryview(data))
@@ -121,10 +122,12 @@ class Lookup:
             kind, host_offset, length = self._run(guest_offset + done, len(view) - done)
             part = view[done : done + length]
             if kind == _DATA:
+                self._file.debug_event("read_aio")
                 self._file.read_into(host_offset, part)
             elif kind == _ZEROS:
                 part[:] = bytes(length)
             elif kind == _BELOW:
+                self._file.debug_event("read_backing_aio")
                 self._read_below(guest_offset + done, part)
             else:
                 start = (guest_offset + done) & (self._cluster_size - 1)
@@ -170,7 +173,7 @@ class Lookup:
         in_one = min(length, self._cluster_size - in_cluster)
         if entry & COMPRESSED:
             return _COMPRESSED, entry, in_one
-        host = self._data_offset(table, l2_index)
+        host = self.data_offset(table, l2_index)
         if self._words > 1:
             return self._subcluster_run(words[2 * l2_index + 1], host, in_cluster, in_one)
         if entry & ZERO:
@@ -209,7 +212,7 @@ class Lookup:
             end += 1
         return kind, host + in_cluster, min(length, (end << bits) - in_cluster)
 
-    def _data_offset(self, table: L2Table, l2_index: int, *, guest_offset: int = -1) -> int:
+    def data_offset(self, table: L2Table, l2_index: int, *, guest_offset: int = -1) -> int:
         """The host offset in an L2 entry, 0 for none; `guest_offset` is given when writing."""
         entry = table.words[l2_index * self._words]
         offset = entry & OFFSET_MASK

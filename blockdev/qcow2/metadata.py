@@ -22,7 +22,7 @@ from blockdev.qcow2.refcounts import Refcounts
 from blockdev.qcow2.sharing import references, set_copied
 from blockdev.qcow2.snapshots import SnapshotTable
 from blockdev.qcow2.tables import L2Tables
-from blockdev.qcow2.words import from_big_endian
+from blockdev.qcow2.words import big_endian, from_big_endian
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Metadata:
         read_below: fills a view from a guest offset where the active disk has nothing.
 
     Attributes:
+        compression_type: of compressed clusters.
         active: the mapping of the disk that the guest sees.
         marks_are_stale: something may be ours alone without saying so.
         is_corrupt: damage was met, and the image marked; nothing is written any more.
@@ -85,24 +86,27 @@ class Metadata:
             table_clusters=header.refcount_table_clusters,
             report_corruption=self.report_corruption,
             switch_table=self._switch_refcount_table,
+            note_tables=self._note_tables,
         )
         self.allocator = Allocator(self.refcounts)
         self.tables = L2Tables(file, self.cluster_size)
         is_extended = bool(header.incompatible_features & EXTENDED_L2)
         self.layout = EntryLayout(self.cluster_bits, is_extended=is_extended)
         self.guard = Guard(self)
+        self.compression_type = compression_type(header, first_cluster)
         self._clusters = Clusters(
             file=file,
             layout=self.layout,
             tables=self.tables,
             allocator=self.allocator,
-            compression_type=compression_type(header, first_cluster),
+            compression_type=self.compression_type,
             report_corruption=self.report_corruption,
             guard=self.guard,
         )
         l1 = file.read(header.l1_table_offset, 8 * header.l1_size)
         self.active = self.mapping(from_big_endian("Q", l1), read_below=read_below)
         self.snapshot_table = SnapshotTable(self)
+        self.packed_end = 0  # where the next compressed cluster may begin; 0: nowhere yet
 
     @property
     def size(self) -> int:
@@ -121,9 +125,11 @@ class Metadata:
         if self._read_only or self.is_corrupt:
             return
         if self.active.changed_l1 or self.tables.has_changes:
+            self.file.debug_event("refblock_update_part")
             self.refcounts.write()
             self.tables.write_new()
             self.file.flush()
+            self.file.debug_event("l2_update")
             self.tables.write_changes()
             self._write_changed_l1()
         if self.allocator.has_deferred:
@@ -147,11 +153,19 @@ class Metadata:
             self.file.flush()
 
     def _write_changed_l1(self) -> None:
+        """Write the changed entries, those in a row at once; any may come without the others."""
         active = self.active
-        for index in sorted(active.changed_l1):
-            entry = active.l1[index].to_bytes(8, "big")
-            self.file.write(self.header.l1_table_offset + 8 * index, [entry])
-            active.changed_l1.discard(index)
+        changed = sorted(active.changed_l1)
+        start = 0
+        while start < len(changed):
+            first, end = changed[start], start + 1
+            while end < len(changed) and changed[end] - first == end - start:
+                end += 1
+            entries = active.l1[first : first + end - start]
+            self.file.debug_event("l1_update")
+            self.file.write(self.header.l1_table_offset + 8 * first, [big_endian(entries)])
+            active.changed_l1.difference_update(changed[start:end])
+            start = end
         self.tables.now_reachable(active.l1)
 
     def switch_header(self, first: str, last: str, **changes: int) -> None:
@@ -196,8 +210,13 @@ class Metadata:
         first, last = "refcount_table_offset", "refcount_table_clusters"
         self.file.write(Header.offset_of(first), [header.pack(first, last)])
         self.header = header
+        self.guard.renew()
 
     # --- clusters
+
+    def _note_tables(self, first: int, count: int) -> None:
+        for cluster in range(first, first + count):
+            self.guard.add(cluster)
 
     def allocate_bytes(self, size: int, runs: list[Reference]) -> int:
         """Clusters in a row for `size` bytes, noted in `runs`; the host offset, 0 for no bytes."""

@@ -1,4 +1,4 @@
-"""How many references each cluster of the file has: the refcount table and its blocks.
+"""How many references each cluster of the file has, and which have none.
 
 Counts change in memory; `write` brings them to the file.  Who may change them when is the
 business of the image's write order (see `blockdev.qcow2.metadata`), not of this module.
@@ -11,7 +11,8 @@ import errno
 from array import array
 
 from blockdev.errors import QemuError
-from blockdev.qcow2.words import RefcountWidth, big_endian, c_hex, from_big_endian
+from blockdev.qcow2.refcount_table import RefcountTable
+from blockdev.qcow2.words import RefcountWidth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from blockdev.node import BlockNode
 
-_OFFSET_MASK = 0xFFFFFFFFFFFFFE00  # refcount table entry: bits 9-63
-_MAX_TABLE_BYTES = 8 << 20
 _BULK = 16  # from so many counts on, one addition of a large number is quicker
 
 
@@ -34,6 +33,7 @@ class Refcounts:
         table_offset, table_clusters: where the refcount table lies.
         report_corruption: told in QEMU's words of a block that lies where none can.
         switch_table: lets the header name another table, behind a barrier (offset, clusters).
+        note_tables: told of a run of clusters, first and count, that holds new blocks or a table.
     """
 
     def __init__(
@@ -46,21 +46,21 @@ class Refcounts:
         table_clusters: int,
         report_corruption: Callable[[str], None],
         switch_table: Callable[[int, int], None],
+        note_tables: Callable[[int, int], None],
     ) -> None:
-        self._file = file
-        self._cluster_bits = cluster_bits
-        self._cluster_size = 1 << cluster_bits
         self._width = RefcountWidth(refcount_order)
-        self._report_corruption = report_corruption
-        self._switch_table = switch_table
-        self._table_offset = table_offset
-        self._table_clusters = table_clusters
-        self._table = from_big_endian("Q", file.read(table_offset, table_clusters << cluster_bits))
-        self._block_entries = (self._cluster_size << 3) >> refcount_order
-        self._blocks: dict[int, array[int]] = {}
-        self._dirty: dict[int, tuple[int, int]] = {}  # block -> changed entries, from and to
-        self._unlisted: set[int] = set()  # blocks the table in the file doesn't name yet
-        self._replaced: tuple[int, int] | None = None  # the file's table, if ours is a new one
+        self._table = RefcountTable(
+            file,
+            cluster_bits=cluster_bits,
+            width=self._width,
+            offset=table_offset,
+            clusters=table_clusters,
+            report_corruption=report_corruption,
+            switch=switch_table,
+        )
+        self._block = self._table.block
+        self._block_entries = self._table.block_entries
+        self._note_tables = note_tables
         self._ones: dict[int, int] = {}  # by how many counts, a number with 1 in each
         self._hint = 0  # no free cluster below this one
 
@@ -139,8 +139,7 @@ class Refcounts:
                 block[n] += change
         else:
             self._add_bulk(block, entry, here, change)
-        low, high = self._dirty.get(index, (entry, entry))
-        self._dirty[index] = (min(low, entry), max(high, entry + here))
+        self._table.mark_changed(index, entry, entry + here)
         if change < 0:
             self._hint = min(self._hint, first)
         return here
@@ -174,10 +173,10 @@ class Refcounts:
         block[entry : entry + count] = array(part.typecode, total.to_bytes(len(data), "little"))
 
     def add_each(self, clusters: list[int], change: int) -> None:
-        """Change the count of each cluster, which may come several times.
+        """Change the count of each cluster, which may come several times; all or none.
 
         Raises:
-            QemuError: as `add`; those before the one that can't be changed are.
+            QemuError: as `add`.
         """
         limit = self._width.maximum if change > 0 else 0
         entries = self._block_entries
@@ -190,7 +189,7 @@ class Refcounts:
                     last, block = index, self._block(index)
                     if block is None:
                         raise QemuError(f"No refcount block for cluster {cluster}", errno.EIO)
-                    self._dirty[index] = (0, entries)
+                    self._table.mark_changed(index, 0, entries)
                 assert block is not None
                 if block[entry] == limit:
                     what = "full" if change > 0 else "0 already"
@@ -199,14 +198,38 @@ class Refcounts:
                 done += 1
         except QemuError:
             for cluster in clusters[:done]:
-                self._blocks[cluster // entries][cluster % entries] -= change
+                block = self._block(cluster // entries)
+                assert block is not None
+                block[cluster % entries] -= change
             raise
         if change < 0 and clusters:
             self._hint = min(self._hint, min(clusters))
 
+    def used_clusters(self, end: int) -> int:
+        """How many clusters before the one numbered `end` have references."""
+        used = 0
+        for index in range(-(-end // self._block_entries)):
+            block = self._block(index)
+            if block is not None:
+                part = block[: end - index * self._block_entries]
+                used += len(part) - part.count(0)
+        return used
+
+    def last_used(self, end: int) -> int:
+        """The last cluster before the one numbered `end` that has references."""
+        for index in range((end - 1) // self._block_entries, -1, -1):
+            block = self._block(index)
+            if block is None:
+                continue
+            part = block[: end - index * self._block_entries].tobytes()
+            used = len(part.rstrip(b"\0"))
+            if used:
+                return index * self._block_entries + (used - 1) // block.itemsize
+        return 0
+
     def block_offsets(self) -> list[int]:
         """Where the blocks lie, host offsets."""
-        return [entry & _OFFSET_MASK for entry in self._table if entry]
+        return self._table.offsets()
 
     # --- free clusters
 
@@ -219,9 +242,12 @@ class Refcounts:
 
         Returns:
             The first cluster's number, and how many there are.
+
+        Raises:
+            QemuError: there is no room, or a block is damaged; nothing has changed.
         """
         run_start = run_length = 0
-        for first, length in self._free_runs(wanted):
+        for first, length in self._free_runs(wanted, together=wanted if exactly else 1):
             if run_length and first == run_start + run_length:
                 run_length += length
             else:
@@ -234,16 +260,18 @@ class Refcounts:
             self._hint = run_start + count
         return run_start, count
 
-    def _free_runs(self, longest: int) -> Iterator[tuple[int, int]]:
+    def _free_runs(self, longest: int, *, together: int) -> Iterator[tuple[int, int]]:
         """Runs of clusters without references, in order, from the hint on, never ending.
 
-        A run longer than `longest` comes in pieces.
+        A run longer than `longest` comes in pieces.  Behind the last region that is counted,
+        there is one of `together` clusters at least.
         """
         index, entry = divmod(self._hint, self._block_entries)
         while True:
             block = self._block(index)
             if block is None:
-                block = self._new_block(index)
+                index, entry = divmod(self._open_regions(index, together), self._block_entries)
+                continue
             width = block.itemsize
             data = block.tobytes()
             base = index * self._block_entries
@@ -260,103 +288,34 @@ class Refcounts:
                 entry += length
             index, entry = index + 1, 0
 
-    def _block(self, index: int) -> array[int] | None:
-        block = self._blocks.get(index)
-        if block is None and index < len(self._table) and self._table[index]:
-            offset = self._table[index] & _OFFSET_MASK
-            if offset & (self._cluster_size - 1):
-                self._report_corruption(
-                    f"Refblock offset {offset:#x} unaligned (reftable index: {c_hex(index)})"
-                )
-                raise QemuError("Input/output error", errno.EIO)
-            block = self._width.unpack(self._file.read(offset, self._cluster_size))
-            self._blocks[index] = block
-        return block
-
-    def _new_block(self, index: int) -> array[int]:
-        """Begin to count a region that had no block; the block is the region's first cluster."""
-        if index >= len(self._table):
-            self._grow_table(index)
-            return self._blocks[index]
-        cluster = index * self._block_entries
-        block = self._add_block(index, cluster)
-        block[0] = 1
-        return block
-
-    def _add_block(self, index: int, cluster: int) -> array[int]:
-        block = array(self._width.typecode, bytes(self._block_entries * self._width.itemsize))
-        self._table[index] = cluster << self._cluster_bits
-        self._blocks[index] = block
-        self._dirty[index] = (0, self._block_entries)
-        self._unlisted.add(index)
-        return block
-
-    def _grow_table(self, index: int) -> None:
-        """Make a longer table where its blocks end: at the start of region `index`.
-
-        Block after block, then the table: all of it lies in regions that are new, and counts
-        itself.  The old table stays the file's until `write` switches.
-        """
-        entries, bits = self._block_entries, self._cluster_bits
-        start = index * entries
-        table_entries = max(index + 1, len(self._table) * 3 // 2)
-        blocks = 1
-        while True:
-            table_clusters = -(-8 * max(table_entries, index + blocks) >> bits)
-            needed = -(-(blocks + table_clusters) // entries)
-            if needed <= blocks:
-                break
-            blocks = needed
-        if table_clusters << bits > _MAX_TABLE_BYTES:
-            raise QemuError("File too large", errno.EFBIG)
-        if self._replaced is None:
-            self._replaced = (self._table_offset >> bits, self._table_clusters)
-        else:  # the table that is given up was never the file's
-            self.add(self._table_offset >> bits, self._table_clusters, -1)
-        missing = (table_clusters << bits) // 8 - len(self._table)
-        self._table.extend([0] * missing)
-        for n in range(blocks):
-            self._add_block(index + n, start + n)
-        self._table_offset = (start + blocks) << bits
-        self._table_clusters = table_clusters
-        self.add(start, blocks + table_clusters, 1)
+    def _open_regions(self, index: int, wanted: int) -> int:
+        """Begin to count where there was no block; the cluster to go on looking from."""
+        start = index * self._block_entries
+        taken, given_up = self._table.add_blocks(index, wanted)
+        if not taken:  # too few regions before those that are counted already
+            while self._block(index) is None:
+                index += 1
+            return index * self._block_entries
+        self.add(start, taken, 1)
+        self._note_tables(start, taken)
+        if given_up is not None:
+            self.add(*given_up, -1)
+        return start + taken
 
     # --- to the file
 
     @property
     def is_dirty(self) -> bool:
         """Whether `write` has anything to do."""
-        return bool(self._dirty) or self._replaced is not None
+        return self._table.is_dirty
 
     def write(self) -> None:
         """Write what changed since the last time.
 
-        A new block is on the disk before the table names it: a table that names garbage would
-        say anything of the clusters there.  Likewise a new table before the header names it; the
-        old one is given back afterwards, in memory, for the next `write` behind a barrier.
+        A table that was replaced is counted down when the header names the new one for good, so
+        that its count needs no further barrier.
         """
-        if self._unlisted:
-            for index in sorted(self._unlisted & self._dirty.keys()):
-                self._write_block(index)
-            if self._replaced is not None:
-                self._file.write(self._table_offset, [big_endian(self._table)])
-            else:
-                self._file.flush()
-                for index in sorted(self._unlisted):
-                    entry = self._table[index].to_bytes(8, "big")
-                    self._file.write(self._table_offset + 8 * index, [entry])
-            if self._replaced is not None:
-                self._file.flush()
-                self._switch_table(self._table_offset, self._table_clusters)
-                self._file.flush()
-                old, self._replaced = self._replaced, None
-                self.add(old[0], old[1], -1)
-            self._unlisted.clear()
-        for index in sorted(self._dirty):
-            self._write_block(index)
-
-    def _write_block(self, index: int) -> None:
-        low, high = self._dirty[index]
-        position, data = self._width.pack(self._blocks[index], low, high)
-        self._file.write((self._table[index] & _OFFSET_MASK) + position, [data])
-        del self._dirty[index]
+        replaced = self._table.write_new()
+        if replaced is not None:
+            self.add(*replaced, -1)
+        self._table.write_changes()

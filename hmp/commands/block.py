@@ -2,40 +2,58 @@
 
 from __future__ import annotations
 
+import time
+
 from blockdev.errors import QemuError
 from hmp.command import Command
-from hmp.commands.unavailable import unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from blockdev.backend import Backend
     from hmp.monitor import Monitor
     from hmp.tools.io_target import IoTarget
     from machine.machine import Machine
 
 
-def qemu_io(monitor: Monitor, *, qdev: bool, device: str, command: str) -> None:
+def qemu_io(monitor: Monitor, *, qdev: bool, device: str, command: str) -> Iterator[object]:
     from hmp.tools.io import run
 
     machine = monitor.machine
-    target = _target(machine, device, by_device=qdev)
+    backend = _backend(machine, device, by_device=qdev)
+    if backend is not None:
+        # A drive with limits makes its user wait, while all others go on.
+        is_write = "write" in command.split(" ")[0]
+        while wait_ns := backend.wait_ns(is_write=is_write):
+            yield from machine.loop.moment(time.monotonic_ns() + wait_ns)
+    target = _target(machine, device, backend)
     # QEMU's qemu-io prints on the program's own standard output, wherever the monitor is.
     run(command, target, monitor.aside, machine.complain_text, machine.report)
 
 
-def _target(machine: Machine, name: str, *, by_device: bool) -> IoTarget:
+def _backend(machine: Machine, name: str, *, by_device: bool) -> Backend | None:
+    if not by_device:
+        return machine.drives.backend(name)
+    backend = next((b for b in machine.drives.backends if b.device == name), None)
+    if backend is None:
+        raise QemuError(f"Device '{name}' not found")
+    return backend
+
+
+def _target(machine: Machine, name: str, backend: Backend | None) -> IoTarget:
     from blockdev.permissions import conflict
     from hmp.tools.io_target import IoTarget
 
-    if by_device:
-        backend = next((b for b in machine.drives.backends if b.device == name), None)
-        if backend is None:
-            raise QemuError(f"Device '{name}' not found")
-    else:
-        backend = machine.drives.backend(name)
     if backend is not None:
-        return IoTarget(backend.node, write_through=not backend.write_cache)
+
+        def begin(offset: int, size: int, is_write: bool) -> None:
+            if is_write:
+                backend.account(size, is_write=True)
+            else:
+                backend.begin_read(offset, size)
+
+        return IoTarget(backend.node, write_through=not backend.write_cache, begin=begin)
     node = machine.graph.find(name)
     if node is None:
         raise QemuError(f"Cannot find device='' nor node-name='{name}'")
@@ -44,6 +62,61 @@ def _target(machine: Machine, name: str, *, by_device: bool) -> IoTarget:
         return conflict(machine.graph, machine.drives.backends, node, wanted)
 
     return IoTarget(node, refusal=refusal)
+
+
+def commit(monitor: Monitor, *, device: str) -> Iterator[object]:
+    from machine import block_change
+
+    try:
+        yield from block_change.commit(monitor.machine, device)
+    except QemuError as error:
+        monitor.print_line(str(error))  # QEMU prints this one without `Error: `
+
+
+def block_resize(monitor: Monitor, *, device: str, size: int) -> None:
+    from machine import block_change
+
+    block_change.resize(monitor.machine, device, size)
+
+
+def drive_add(monitor: Monitor, *, node: bool, pci_addr: str, opts: str) -> None:
+    from hmp.drive_words import add_drive, add_node
+
+    try:
+        if node:
+            add_node(monitor, opts)
+        else:
+            add_drive(monitor, opts)
+    except QemuError as error:
+        monitor.print_line(str(error))
+
+
+def drive_del(monitor: Monitor, *, id: str) -> None:
+    from machine import block_change
+
+    try:
+        block_change.delete_drive(monitor.machine, id)
+    except QemuError as error:
+        monitor.print_line(str(error))
+
+
+def block_set_io_throttle(
+    monitor: Monitor,
+    *,
+    device: str,
+    bps: int,
+    bps_rd: int,
+    bps_wr: int,
+    iops: int,
+    iops_rd: int,
+    iops_wr: int,
+) -> None:
+    from blockdev.throttle import BUCKETS
+    from machine import block_change
+
+    values = (bps, bps_rd, bps_wr, iops, iops_rd, iops_wr)
+    limits = dict(zip(BUCKETS, values, strict=True))
+    block_change.set_throttle(monitor.machine, device, limits)
 
 
 def eject(monitor: Monitor, *, force: bool, device: str) -> None:
@@ -97,7 +170,8 @@ def info_blockstats(monitor: Monitor) -> None:
     from hmp.block_info import blockstats_text
 
     for backend in monitor.machine.drives.backends:
-        monitor.print(blockstats_text(backend))
+        if backend.name or backend.device:
+            monitor.print(blockstats_text(backend))
 
 
 COMMANDS = (
@@ -106,14 +180,14 @@ COMMANDS = (
         args_type="device:B",
         params="device|all",
         help="commit changes to the disk images (if -snapshot is used) or backing files",
-        run=unavailable,
+        run=commit,
     ),
     Command(
         name="block_resize",
         args_type="device:B,size:o",
         params="device size",
         help="resize a block image",
-        run=unavailable,
+        run=block_resize,
     ),
     Command(
         name="eject",
@@ -140,14 +214,14 @@ COMMANDS = (
             "[,readonly=on|off][,copy-on-read=on|off]"
         ),
         help="add drive to PCI storage controller",
-        run=unavailable,
+        run=drive_add,
     ),
     Command(
         name="drive_del",
         args_type="id:B",
         params="device",
         help="remove host block device",
-        run=unavailable,
+        run=drive_del,
     ),
     Command(
         name="qemu-io",
@@ -164,7 +238,7 @@ COMMANDS = (
         args_type="device:B,bps:l,bps_rd:l,bps_wr:l,iops:l,iops_rd:l,iops_wr:l",
         params="device bps bps_rd bps_wr iops iops_rd iops_wr",
         help="change I/O throttle limits for a block drive",
-        run=unavailable,
+        run=block_set_io_throttle,
     ),
 )
 

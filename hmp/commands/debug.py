@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blockdev.errors import QemuError
 from hmp.command import Command
 from hmp.commands.unavailable import unavailable
 
@@ -90,11 +91,32 @@ def _check_trace_event(monitor: Monitor, name: str, vcpu: int | None) -> None:
 
 
 def gdbserver(monitor: Monitor, *, device: str | None) -> None:
+    if device == "none":
+        monitor.print_line("Disabled gdbserver")
+        return
     if monitor.machine.cpus:
         unavailable(monitor)
         return
     monitor.print_line("gdbstub: meaningless to attach gdb to a machine without any CPU.")
     monitor.print_line(f"Could not open gdbserver on device '{device or 'tcp::1234'}'")
+
+
+def sync_profile(monitor: Monitor, *, op: str | None) -> None:
+    if op is None:
+        state = "on" if monitor.machine.switches.get("sync-profile") else "off"
+        monitor.print_line(f"sync-profile is {state}")
+    elif op in ("on", "off"):
+        monitor.machine.switches["sync-profile"] = op == "on"
+    elif op != "reset":
+        raise QemuError(f"Invalid parameter '{op}'")
+
+
+def info_sync_profile(monitor: Monitor, *, mean: bool, no_coalesce: bool, max: int | None) -> None:
+    """One thread takes no locks, so that nobody ever waited for one."""
+    heading = "Type               Object  Call site  Wait Time (s)         Count  Average (us)"
+    monitor.print_line(heading)
+    for _ in range(2):
+        monitor.print_line("-" * len(heading))
 
 
 def replay_break(monitor: Monitor, *, icount: int) -> None:
@@ -150,7 +172,7 @@ COMMANDS = (
             "enable, disable or reset synchronization profiling. With no "
             "arguments, prints whether profiling is on or off."
         ),
-        run=unavailable,
+        run=sync_profile,
     ),
     Command(
         name="replay_break",
@@ -195,7 +217,7 @@ INFO = (
             "sorted by total wait time. (-m: sort by mean wait time; -n: do not "
             "coalesce objects with the same call site)"
         ),
-        run=unavailable,
+        run=info_sync_profile,
     ),
     Command(
         name="replay",

@@ -6,6 +6,7 @@ from blockdev.errors import QemuError
 from hmp.command import Command, Completion
 from hmp.commands.description import has_none, print_description
 from hmp.commands.unavailable import unavailable
+from machine.identifiers import device_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,11 +17,25 @@ if TYPE_CHECKING:
 
 
 def complete_device(machine: Machine, words: Sequence[str]) -> Completion:
-    return Completion.of(words[-1], machine.device_ids() if len(words) == 1 else ())
+    return Completion.of(words[-1], device_ids(machine) if len(words) == 1 else ())
 
 
 def device_add(monitor: Monitor, *, device: dict[str, str]) -> None:
-    monitor.machine.plugs.plug(device, is_hotplug=True)
+    if device.get("driver") in ("help", "?"):
+        _list_models(monitor, only_for_users=True)
+    else:
+        monitor.machine.plugs.plug(device, is_hotplug=True)
+
+
+def _list_models(monitor: Monitor, *, only_for_users: bool) -> None:
+    from machine.devices.models import listing
+
+    for line in listing(only_for_users=only_for_users):
+        monitor.print_line(line)
+
+
+def info_qdm(monitor: Monitor) -> None:
+    _list_models(monitor, only_for_users=False)
 
 
 def device_del(monitor: Monitor, *, id: str) -> None:
@@ -43,7 +58,7 @@ def pcie_aer_inject_error(
     prefix2: int | None,
     prefix3: int | None,
 ) -> None:
-    if id in monitor.machine.device_ids():
+    if id in device_ids(monitor.machine):
         unavailable(monitor)
     else:
         monitor.print_line(f"id or pci device path is invalid or device not found. {id}")
@@ -153,7 +168,7 @@ INFO = (
         args_type="",
         params="",
         help="show qdev device model list",
-        run=unavailable,
+        run=info_qdm,
     ),
     Command(
         name="pci",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command
-from hmp.commands.unavailable import unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,15 +21,42 @@ def cancel_vcpu_dirty_limit(monitor: Monitor, *, cpu_index: int | None) -> None:
     monitor.print_line("[Please use 'info vcpu_dirty_limit' to query dirty limit for virtual CPU]")
 
 
+def calc_dirty_rate(
+    monitor: Monitor,
+    *,
+    dirty_ring: bool,
+    dirty_bitmap: bool,
+    second: int,
+    sample_pages_per_GB: int | None,
+) -> None:
+    from machine.dirty_rate import BITMAP, DEFAULT_SAMPLE_PAGES, RING, SAMPLING
+
+    if not second:
+        monitor.print_line("Incorrect period length specified!")
+        return
+    if dirty_ring and dirty_bitmap:
+        monitor.print_line("Either dirty ring or dirty bitmap can be specified!")
+        return
+    mode = RING if dirty_ring else BITMAP if dirty_bitmap else SAMPLING
+    pages = DEFAULT_SAMPLE_PAGES if sample_pages_per_GB is None else sample_pages_per_GB
+    monitor.machine.dirty_rate.start(mode, second, pages)
+    monitor.print_line(f"Starting dirty rate measurement with period {second} seconds")
+    monitor.print_line("[Please use 'info dirty_rate' to check results]")
+
+
 def info_dirty_rate(monitor: Monitor) -> None:
-    """None was ever measured: `calc_dirty_rate` is not there yet."""
-    monitor.print(
-        "Status: unstarted\n"
-        "Start Time: 0 (ms)\n"
-        "Sample Pages: 0 (per GB)\n"
-        "Period: 0 (sec)\n"
-        "Mode: page-sampling\n"
-        "Dirty rate: (not ready)\n"
+    from machine.dirty_rate import MEASURED, SAMPLING
+
+    measured = monitor.machine.dirty_rate
+    monitor.print_line(f"Status: {measured.status}")
+    monitor.print_line(f"Start Time: {measured.started} (ms)")  # seconds, whatever the unit
+    if measured.mode == SAMPLING:
+        monitor.print_line(f"Sample Pages: {measured.sample_pages} (per GB)")
+    monitor.print_line(f"Period: {measured.period} (sec)")
+    monitor.print_line(f"Mode: {measured.mode}")
+    is_ready = measured.status == MEASURED
+    monitor.print_line(
+        f"Dirty rate: {measured.rate} (MB/s)" if is_ready else "Dirty rate: (not ready)"
     )
 
 
@@ -48,7 +74,7 @@ COMMANDS = (
             "\t\t\t specify dirty ring as the method of calculation and\n"
             "\t\t\t -b to specify dirty bitmap as method of calculation)"
         ),
-        run=unavailable,
+        run=calc_dirty_rate,
     ),
     Command(
         name="set_vcpu_dirty_limit",

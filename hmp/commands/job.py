@@ -2,17 +2,101 @@
 
 from __future__ import annotations
 
+from blockdev.errors import QemuError
 from hmp.command import Command
-from hmp.commands.unavailable import unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from blockdev.block_job import BlockJob
     from hmp.monitor import Monitor
 
 
+def block_stream(monitor: Monitor, *, device: str, speed: int | None, base: str | None) -> None:
+    from machine import block_jobs
+
+    options = block_jobs.JobOptions(device, speed=speed or 0)
+    block_jobs.block_stream(monitor.machine, device, base=base, options=options)
+
+
+def drive_mirror(
+    monitor: Monitor, *, reuse: bool, full: bool, device: str, target: str, format: str | None
+) -> None:
+    from machine import block_jobs
+
+    block_jobs.drive_mirror(
+        monitor.machine,
+        device,
+        target,
+        driver=format,
+        sync=block_jobs.FULL if full else block_jobs.TOP,
+        mode=block_jobs.EXISTING if reuse else block_jobs.ABSOLUTE_PATHS,
+    )
+
+
+def drive_backup(
+    monitor: Monitor,
+    *,
+    reuse: bool,
+    full: bool,
+    compress: bool,
+    device: str,
+    target: str,
+    format: str | None,
+) -> None:
+    from machine import block_jobs
+
+    block_jobs.drive_backup(
+        monitor.machine,
+        device,
+        target,
+        driver=format,
+        sync=block_jobs.FULL if full else block_jobs.TOP,
+        mode=block_jobs.EXISTING if reuse else block_jobs.ABSOLUTE_PATHS,
+        compress=compress,
+    )
+
+
+def block_job_set_speed(monitor: Monitor, *, device: str, speed: int) -> None:
+    _job(monitor, device).set_speed(speed)
+
+
+def block_job_cancel(monitor: Monitor, *, force: bool, device: str) -> None:
+    job = _job(monitor, device)
+    if job.is_paused_by_user and not force:
+        raise QemuError(f"The block job for device '{device}' is currently paused")
+    job.cancel(force=force)
+
+
+def block_job_complete(monitor: Monitor, *, device: str) -> None:
+    _job(monitor, device).complete()
+
+
+def block_job_pause(monitor: Monitor, *, device: str) -> None:
+    _job(monitor, device).pause()
+
+
+def block_job_resume(monitor: Monitor, *, device: str) -> None:
+    _job(monitor, device).resume()
+
+
+def _job(monitor: Monitor, id: str) -> BlockJob:
+    from blockdev.block_job import find_block_job
+
+    return find_block_job(monitor.machine.jobs, id)
+
+
 def info_block_jobs(monitor: Monitor) -> None:
-    """No job can be under way: no command that begins one is there yet."""
-    monitor.print_line("No active jobs")
+    from blockdev.block_job import BlockJob
+
+    jobs = [job for job in monitor.machine.jobs if isinstance(job, BlockJob)]
+    if not jobs:
+        monitor.print_line("No active jobs")
+    for job in jobs:
+        kind = "Streaming device" if job.type == "stream" else f"Type {job.type}, device"
+        monitor.print_line(
+            f"{kind} {job.id}: Completed {job.current} of {job.total} bytes, "
+            f"speed limit {job.speed} bytes/s"
+        )
 
 
 COMMANDS = (
@@ -21,14 +105,14 @@ COMMANDS = (
         args_type="device:B,speed:o?,base:s?",
         params="device [speed [base]]",
         help="copy data from a backing file into a block device",
-        run=unavailable,
+        run=block_stream,
     ),
     Command(
         name="block_job_set_speed",
         args_type="device:B,speed:o",
         params="device speed",
         help="set maximum speed for a background block operation",
-        run=unavailable,
+        run=block_job_set_speed,
     ),
     Command(
         name="block_job_cancel",
@@ -39,28 +123,28 @@ COMMANDS = (
             "\t\t\t if you want to abort the operation immediately\n"
             "\t\t\t instead of keep running until data is in sync)"
         ),
-        run=unavailable,
+        run=block_job_cancel,
     ),
     Command(
         name="block_job_complete",
         args_type="device:B",
         params="device",
         help="stop an active background block operation",
-        run=unavailable,
+        run=block_job_complete,
     ),
     Command(
         name="block_job_pause",
         args_type="device:B",
         params="device",
         help="pause an active background block operation",
-        run=unavailable,
+        run=block_job_pause,
     ),
     Command(
         name="block_job_resume",
         args_type="device:B",
         params="device",
         help="resume a paused background block operation",
-        run=unavailable,
+        run=block_job_resume,
     ),
     Command(
         name="drive_mirror",
@@ -77,7 +161,7 @@ COMMANDS = (
             "\t\t\tso that the result does not need a backing file.\n"
             "\t\t\t"
         ),
-        run=unavailable,
+        run=drive_mirror,
     ),
     Command(
         name="drive_backup",
@@ -96,7 +180,7 @@ COMMANDS = (
             "\t\t\t(if the target format supports it).\n"
             "\t\t\t"
         ),
-        run=unavailable,
+        run=drive_backup,
     ),
 )
 

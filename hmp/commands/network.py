@@ -6,6 +6,7 @@ from blockdev.errors import QemuError
 from hmp.command import Command, Completion
 from hmp.commands.description import print_description
 from hmp.commands.unavailable import unavailable
+from machine.identifiers import link_names, netdev_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def complete_netdev(machine: Machine, words: Sequence[str]) -> Completion:
-    return Completion.of(words[-1], machine.netdev_ids() if len(words) == 1 else ())
+    return Completion.of(words[-1], netdev_ids(machine) if len(words) == 1 else ())
 
 
 def complete_link(machine: Machine, words: Sequence[str]) -> Completion:
     """`set_link` takes back ends and network cards; cards are known by their device's ID."""
     if len(words) == 1:
-        return Completion.of(words[0], machine.link_names())
+        return Completion.of(words[0], link_names(machine))
     return Completion.of(words[-1], ("on", "off") if len(words) == 2 else ())
 
 

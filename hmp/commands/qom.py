@@ -5,6 +5,7 @@ from __future__ import annotations
 from hmp.command import Command, Completion
 from hmp.commands.description import print_description
 from hmp.commands.unavailable import unavailable
+from machine.identifiers import object_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _HELP_WORDS = ("help", "?")
 
 
 def complete_object(machine: Machine, words: Sequence[str]) -> Completion:
-    return Completion.of(words[-1], machine.object_ids() if len(words) == 1 else ())
+    return Completion.of(words[-1], object_ids(machine) if len(words) == 1 else ())
 
 
 def object_add(monitor: Monitor, *, object: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
-from hmp.commands.unavailable import unavailable
+from machine.identifiers import snapshot_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,18 @@ def delvm(monitor: Monitor, *, name: str) -> None:
     from machine import snapshot
 
     snapshot.delvm(monitor.machine, name)
+
+
+def snapshot_blkdev(
+    monitor: Monitor, *, reuse: bool, device: str, snapshot_file: str | None, format: str | None
+) -> None:
+    from machine.external_snapshot import snapshot_to_file
+
+    if snapshot_file is None:
+        raise QemuError("Parameter 'snapshot-file' is missing")
+    snapshot_to_file(
+        monitor.machine, device, snapshot_file, driver=format or "qcow2", is_existing=reuse
+    )
 
 
 def snapshot_blkdev_internal(monitor: Monitor, *, device: str, name: str) -> None:
@@ -74,7 +86,7 @@ def info_snapshots(monitor: Monitor) -> None:
 
 
 def complete_snapshot(machine: Machine, words: Sequence[str]) -> Completion:
-    return Completion.of(words[-1], machine.snapshot_names() if len(words) == 1 else ())
+    return Completion.of(words[-1], snapshot_names(machine) if len(words) == 1 else ())
 
 
 COMMANDS = (
@@ -115,7 +127,7 @@ COMMANDS = (
             "\t\t\tto reuse the image found in new-image-file, instead of\n"
             "\t\t\trecreating it from scratch."
         ),
-        run=unavailable,
+        run=snapshot_blkdev,
     ),
     Command(
         name="snapshot_blkdev_internal",

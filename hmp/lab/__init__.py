@@ -12,6 +12,7 @@ from hmp.lab.diff import complete_two, diff
 from hmp.lab.explain import explain
 from hmp.lab.lesson import complete_lesson, lesson
 from hmp.lab.map import map_
+from hmp.lab.run import run
 from hmp.lab.trace import trace
 from hmp.lab.tree import tree
 from hmp.lab.vmstate import vmstate
@@ -78,6 +79,13 @@ LAB = (
         params="",
         help="say what stands behind the last error: what was looked for, and what to try",
         run=why,
+    ),
+    Command(
+        name="%run",
+        args_type="seconds:s",
+        params="seconds",
+        help="let the guest run for so long, where --deterministic has stopped the clocks",
+        run=run,
     ),
     Command(
         name="%lesson",

@@ -6,6 +6,7 @@ import os
 
 from blockdev.errors import QemuError
 from hmp.lab.goals import judge
+from machine.assembly import build
 from machine.machine import Machine
 from machine.runstate import RunState
 
@@ -195,7 +196,7 @@ class Course:
         machine = Machine(self._machine.board, ram_size=preparation.ram_size)
         try:
             self._put_in(machine, self._wanted(preparation))
-            machine.build()
+            build(machine)
             self._type(machine, preparation.lines)
         finally:
             machine.close()

@@ -7,6 +7,7 @@ from hmp.block_info import size_text
 from hmp.lab.vmstate import find_state
 from hmp.lab.wording import counted
 from hmp.state_text import value_text
+from machine.identifiers import snapshot_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def complete_two(machine: Machine, words: Sequence[str]) -> Completion:
 
     if len(words) > 2:
         return Completion()
-    names = machine.snapshot_names()
+    names = snapshot_names(machine)
     return Completion.of(words[-1], [*names, NOW] if len(words) == 2 else names)
 
 

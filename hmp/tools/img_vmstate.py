@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.state_text import SECTION_TYPES, name_text, stream_lines
+from hmp.tools.getopt import UsageError
+from hmp.tools.img_words import HelpAsked, ImgWords
 from machine.migration.decode import decode
 from machine.migration.decode_disk import DiskBody
 from machine.migration.decode_ram import BlockCounts, RamBody
@@ -13,15 +15,14 @@ from machine.migration.decode_stream import DecodedStream, Section, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from blockdev.graph import Graph
+    from hmp.tools.program import Program
     from machine.migration.decode_source import Source
 
     Write = Callable[[str], object]
-
-OPTIONS = ("help", "json", "force-share")
 
 HELP = """\
 usage: hmp-img vmstate [-U] [--json] filename [snapshot]
@@ -52,6 +53,31 @@ image must have just one with VM state.
 
   Offsets and sizes are in bytes.
 """
+
+
+def run(program: Program, words: Sequence[str]) -> int:
+    """The command."""
+    arguments = ImgWords(program, words, "hU", {"json": "json"}, shared=[])
+    as_json = False
+    try:
+        for option, _ in arguments:
+            as_json = option == "json"
+    except HelpAsked:
+        program.write(HELP)
+        return 0
+    operands = arguments.operands
+    if len(operands) not in (1, 2):
+        raise UsageError("Expecting one image file name")
+    show(
+        operands[0],
+        operands[1] if len(operands) == 2 else None,
+        as_json=as_json,
+        force_share=arguments.force_share,
+        write=program.write,
+        report=program.say,
+    )
+    return 0
+
 
 _IMAGE_MAGIC = b"QFI\xfb"
 

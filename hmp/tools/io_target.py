@@ -24,6 +24,7 @@ class IoTarget:
         node: the medium's root node; None for an empty drive.
         write_through: the drive's write cache is off, so that a flush follows each write.
         refusal: tells why the wanted permissions can't be had, if so.
+        begin: told of each read and write before it: offset, size, and whether it is a write.
     """
 
     def __init__(
@@ -32,7 +33,9 @@ class IoTarget:
         *,
         write_through: bool = False,
         refusal: Callable[[Sequence[str]], str | None] = lambda _: None,
+        begin: Callable[[int, int, bool], object] = lambda *_: None,
     ) -> None:
+        self._begin = begin
         self.node = node
         self.write_through = write_through
         self.refusal = refusal
@@ -66,6 +69,7 @@ class IoTarget:
     def read(self, offset: int, size: int) -> Iterator[bytes]:
         """The bytes from `offset` on, in pieces."""
         node = self._check(offset, size)
+        self._begin(offset, size, False)
         for start in range(offset, offset + size, PIECE):
             yield node.read(start, min(PIECE, offset + size - start))
 
@@ -75,16 +79,25 @@ class IoTarget:
         Args:
             through: wait until the disk has them.
         """
-        node = self._check(offset, sum(map(len, buffers)))
+        size = sum(map(len, buffers))
+        node = self._check(offset, size)
+        self._begin(offset, size, True)
         node.write(offset, buffers)
         if through or self.write_through:
             node.flush()
 
-    def write_zeros(self, offset: int, size: int, *, through: bool, may_be_slow: bool) -> None:
-        """Make bytes read as zeros; a node without a quick way to that writes them."""
+    def write_zeros(
+        self, offset: int, size: int, *, through: bool, may_be_slow: bool, may_unmap: bool = False
+    ) -> None:
+        """Make bytes read as zeros; a node without a quick way to that writes them.
+
+        Args:
+            may_unmap: what is allocated may go, which a drive doesn't allow unless told so.
+        """
         node = self._check(offset, size)
         if not may_be_slow and node.driver != "qcow2":
             raise _not_supported()
+        self._begin(offset, size, True)
         node.write_zeroes(offset, size)
         if through or self.write_through:
             node.flush()
@@ -98,8 +111,25 @@ class IoTarget:
         if self.node is not None:
             self.node.flush()
 
-    def truncate(self, size: int) -> None:
-        """Give the disk another size."""
+    def reopen(self, *, read_only: bool | None, cache: str, option: str) -> None:
+        """Change how the medium is used; None and "" leave as it is.
+
+        Args:
+            cache: the name of a cache mode.
+            option: of the driver.
+        """
+        node = self.medium()
+        if option:
+            raise QemuError(f"Cannot change the option '{option}'")
+        if cache or read_only is (not node.read_only):
+            raise QemuError("The options of an open image can't be changed here")
+
+    def truncate(self, size: int, preallocation: str = "off") -> None:
+        """Give the disk another size.
+
+        Args:
+            preallocation: of what is added.
+        """
         if self.node is None:
             raise QemuError("No medium inserted", errno.ENOMEDIUM)
         raise QemuError("Image format driver does not support resize", errno.ENOTSUP)

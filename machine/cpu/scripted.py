@@ -46,14 +46,22 @@ class Writes:
         rate: writes a second; 0 for as many as there is time for.
         at_once: how many are done before somebody else is due.
         write: does the n-th, counted from 0.
+        wait_ns: how long the next one is held up by somebody else.
 
     Attributes:
         done: how many were.
     """
 
-    __slots__ = ("_at_once", "_rate", "_write", "done")
+    __slots__ = ("_at_once", "_rate", "_wait_ns", "_write", "done")
 
-    def __init__(self, rate: float, at_once: int, write: Callable[[int], object]) -> None:
+    def __init__(
+        self,
+        rate: float,
+        at_once: int,
+        write: Callable[[int], object],
+        wait_ns: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._wait_ns = wait_ns
         self._rate = rate
         self._at_once = at_once
         self._write = write
@@ -68,16 +76,17 @@ class Writes:
         due = self.done + self._at_once
         if self._rate:
             due = min(due, int(elapsed_ns * self._rate / _SECOND_NS))
-        is_due = self.done < due
-        while self.done < due:
+        is_due = self.done < due and not self._wait_ns()
+        while is_due and self.done < due:
             self._write(self.done)
             self.done += 1
         return is_due
 
-    @property
-    def next_ns(self) -> int:
+    def next_ns(self, elapsed_ns: int) -> int:
         """When the next one is due, in guest time since the guest began."""
-        return int((self.done + 1) * _SECOND_NS / self._rate) + 1 if self._rate else 0
+        due = int((self.done + 1) * _SECOND_NS / self._rate) + 1 if self._rate else 0
+        held_ns = self._wait_ns()
+        return max(due, elapsed_ns + held_ns) if held_ns else due
 
 
 class ScriptedCpu(Cpu):
@@ -116,7 +125,7 @@ class ScriptedCpu(Cpu):
         self._gave_up_disk = False
         self._pages = Writes(pages_rate or 0, _PAGES_AT_ONCE, self._write_page)
         self._writes_pages = pages_rate is not None
-        self._blocks = Writes(disk_rate / BLOCK_SIZE, 1, self._write_block)
+        self._blocks = Writes(disk_rate / BLOCK_SIZE, 1, self._write_block, self._disk_wait_ns)
 
     def reset(self) -> None:
         """Begin anew."""
@@ -142,7 +151,8 @@ class ScriptedCpu(Cpu):
         notes = (MAGIC, start_ns, self._pages.done, self._blocks.done)
         if notes != before:
             self._memory.write(self._base, _NOTES.pack(*notes))
-        return start_ns + min(each.next_ns for each in writes) if writes else None
+        elapsed_ns = now_ns - start_ns
+        return start_ns + min(each.next_ns(elapsed_ns) for each in writes) if writes else None
 
     def interrupt(self, line: int, level: bool) -> None:
         """It listens to none."""
@@ -159,6 +169,9 @@ class ScriptedCpu(Cpu):
     def _write_page(self, number: int) -> None:
         page = 1 + number % self._page_count
         self._memory.write(self._base + page * PAGE_SIZE, _WORD.pack(number))
+
+    def _disk_wait_ns(self) -> int:
+        return self._disk.wait_ns(is_write=True) if self._disk is not None else 0
 
     def _write_block(self, number: int) -> None:
         assert self._disk is not None

@@ -2,75 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from blockdev.errors import QemuError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from machine.devices.qdev import DeviceModel
 
-# Source: what ``-device help`` of Debian's build lists, by the bus that a model is plugged into.
-_BY_BUS = {
-    "PCI": """
-        AC97 AMDVI-PCI ES1370 VGA acpi-erst am53c974 ati-vga bochs-display cirrus-vga ctucan_pci
-        cxl-downstream cxl-rp cxl-type3 cxl-upstream dc390 e1000 e1000-82544gc e1000-82545em
-        e1000e edu i6300esb i82550 i82551 i82557a i82557b i82557c i82558a i82558b i82559a i82559b
-        i82559c i82559er i82562 i82801 i82801b11-bridge ich9-ahci ich9-intel-hda ich9-usb-ehci1
-        ich9-usb-ehci2 ich9-usb-uhci1 ich9-usb-uhci2 ich9-usb-uhci3 ich9-usb-uhci4 ich9-usb-uhci5
-        ich9-usb-uhci6 intel-hda ioh3420 ivshmem-doorbell ivshmem-plain kvaser_pci lsi53c810
-        lsi53c895a megasas megasas-gen2 mioe3680_pci mptsas1068 ne2k_pci nec-usb-xhci nvme
-        pci-bridge pci-bridge-seat pci-ipmi-bt pci-ipmi-kcs pci-ohci pci-serial pci-serial-2x
-        pci-serial-4x pci-testdev pcie-pci-bridge pcie-root-port pcm3680_pci pcnet piix3-ide
-        piix3-usb-uhci piix4-ide piix4-usb-uhci pvpanic-pci pvrdma pvscsi pxb pxb-cxl pxb-pcie
-        qemu-xhci qxl qxl-vga rocker rtl8139 sdhci-pci secondary-vga tpci200 tulip usb-ehci
-        vfio-pci vfio-pci-igd-lpc-bridge vfio-pci-nohotplug vhost-scsi-pci
-        vhost-scsi-pci-non-transitional vhost-scsi-pci-transitional vhost-user-blk-pci
-        vhost-user-blk-pci-non-transitional vhost-user-blk-pci-transitional vhost-user-fs-pci
-        vhost-user-gpio-pci vhost-user-gpu-pci vhost-user-i2c-pci vhost-user-input-pci
-        vhost-user-rng-pci vhost-user-scsi-pci vhost-user-scsi-pci-non-transitional
-        vhost-user-scsi-pci-transitional vhost-user-vga vhost-user-vsock-pci
-        vhost-user-vsock-pci-non-transitional vhost-vsock-pci vhost-vsock-pci-non-transitional
-        virtio-9p-pci virtio-9p-pci-non-transitional virtio-9p-pci-transitional
-        virtio-balloon-pci virtio-balloon-pci-non-transitional virtio-balloon-pci-transitional
-        virtio-blk-pci virtio-blk-pci-non-transitional virtio-blk-pci-transitional
-        virtio-crypto-pci virtio-gpu-gl-pci virtio-gpu-pci virtio-input-host-pci virtio-iommu-pci
-        virtio-keyboard-pci virtio-mem-pci virtio-mouse-pci virtio-net-pci
-        virtio-net-pci-non-transitional virtio-net-pci-transitional virtio-pmem-pci
-        virtio-rng-pci virtio-rng-pci-non-transitional virtio-rng-pci-transitional
-        virtio-scsi-pci virtio-scsi-pci-non-transitional virtio-scsi-pci-transitional
-        virtio-serial-pci virtio-serial-pci-non-transitional virtio-serial-pci-transitional
-        virtio-tablet-pci virtio-vga virtio-vga-gl vmware-svga vmxnet3 x-pci-proxy-dev
-        x3130-upstream xio3130-downstream
-    """,
-    "ISA": """
-        adlib cs4231a gus hyperv-testdev i8042 ib700 isa-applesmc isa-cirrus-vga isa-debug-exit
-        isa-debugcon isa-fdc isa-ide isa-ipmi-bt isa-ipmi-kcs isa-parallel isa-serial isa-vga
-        mc146818rtc ne2k_isa pc-testdev pvpanic sb16 sga tpm-tis vmmouse
-    """,
-    "usb-bus": """
-        u2f-passthru usb-audio usb-bot usb-braille usb-ccid usb-host usb-hub usb-kbd usb-mouse
-        usb-mtp usb-net usb-redir usb-serial usb-storage usb-tablet usb-uas usb-wacom-tablet
-    """,
-    "virtio-bus": """
-        vhost-scsi vhost-user-blk vhost-user-fs-device vhost-user-gpio-device vhost-user-gpu
-        vhost-user-i2c-device vhost-user-input vhost-user-rng vhost-user-scsi
-        vhost-user-vsock-device vhost-vsock-device virtio-9p-device virtio-balloon-device
-        virtio-blk-device virtio-crypto-device virtio-gpu-device virtio-input-host-device
-        virtio-iommu-device virtio-keyboard-device virtio-mem virtio-mouse-device
-        virtio-net-device virtio-pmem virtio-rng-device virtio-scsi-device virtio-serial-device
-        virtio-tablet-device
-    """,
-    "SCSI": "scsi-block scsi-cd scsi-generic scsi-hd",
-    "IDE": "ide-cd ide-hd",
-    "floppy-bus": "floppy",
-    "HDA": "hda-duplex hda-micro hda-output",
-    "i2c-bus": "i2c-ddc smbus-ipmi",
-    "ccid-bus": "ccid-card-emulated ccid-card-passthru",
-    "virtio-serial-bus": "virtconsole virtserialport",
-    "nvme-bus": "nvme-ns",
-    "sd-bus": "sd-card",
-    "IndustryPack": "ipoctal232",
-    "": "loader guest-loader hv-syndbg nvdimm pc-dimm tpm-crb hmp-guest",
-}
 # Those that are plugged in before the machine is there, or not at all.
 _NO_HOTPLUG = frozenset(
     """
@@ -82,15 +23,6 @@ _NO_HOTPLUG = frozenset(
     virtio-vga-gl vmcoreinfo vmgenid vmware-svga
     """.split()
 )
-# Those that only boards have.
-_ONLY_ON_BOARDS = frozenset(
-    """
-    ICH9-LPC ICH9-SMB PIIX3 PIIX4_PM acpi-ged apic cfi.pflash01 fw_cfg_io fw_cfg_mem
-    generic-sdhci gpex-pcihost hpet i440FX i440FX-pcihost i8257 ioapic isa-i8259 isa-pcspk isa-pit
-    kvm-i8259 kvm-ioapic kvm-pit kvmclock kvmvapic mch port92 ps2-kbd ps2-mouse q35-pcihost serial
-    serial-mm smbus-eeprom sysbus-ahci sysbus-ohci virtio-mmio vmport
-    """.split()
-)
 _ABSTRACT = frozenset(
     """
     cpu device e1000-base i2c-slave ide-device isa-device pci-device pci-ide pcie-host-bridge
@@ -98,29 +30,82 @@ _ABSTRACT = frozenset(
     """.split()
 )
 _DYNAMIC_SYSBUS = frozenset(("ramfb", "vmbus-bridge"))
-_CPU_SUFFIX = "-x86_64-cpu"
-ALIASES = {
-    "ac97": "AC97",
-    "ahci": "ich9-ahci",
-    "e1000-82540em": "e1000",
-    "es1370": "ES1370",
-    "lsi": "lsi53c895a",
-    "virtio-9p": "virtio-9p-pci",
-    "virtio-balloon": "virtio-balloon-pci",
-    "virtio-blk": "virtio-blk-pci",
-    "virtio-gpu": "virtio-gpu-pci",
-    "virtio-gpu-gl": "virtio-gpu-gl-pci",
-    "virtio-input-host": "virtio-input-host-pci",
-    "virtio-iommu": "virtio-iommu-pci",
-    "virtio-keyboard": "virtio-keyboard-pci",
-    "virtio-mouse": "virtio-mouse-pci",
-    "virtio-net": "virtio-net-pci",
-    "virtio-rng": "virtio-rng-pci",
-    "virtio-scsi": "virtio-scsi-pci",
-    "virtio-serial": "virtio-serial-pci",
-    "virtio-tablet": "virtio-tablet-pci",
-}
-_BUS_OF = {name: bus for bus, names in _BY_BUS.items() for name in names.split()}
+_OWN = "hmp-guest"  # the one model that QEMU knows nothing of
+_CATALOGUE = "catalogue.tsv"
+_entries: dict[str, CatalogueEntry] = {}
+
+
+class CatalogueEntry:
+    """What QEMU tells of a model, whether it is simulated here or not.
+
+    Attributes:
+        category: whose devices it is listed with.
+        name: of the model.
+        bus: the kind it is plugged into; "" for none.
+        alias: another name; "" for none.
+        description: a few words; may be empty.
+        is_for_users: whether it can be plugged in; others only boards have.
+    """
+
+    __slots__ = ("alias", "bus", "category", "description", "is_for_users", "name")
+
+    def __init__(self, category: str, fields: Sequence[str]) -> None:
+        self.category = category
+        self.is_for_users = fields[0] == "+"
+        self.name, self.bus, self.alias, self.description = (*fields[1:], "", "", "")[:4]
+
+    @property
+    def line(self) -> str:
+        """How QEMU lists it."""
+        parts = [f'name "{self.name}"']
+        if self.bus:
+            parts.append(f"bus {self.bus}")
+        if self.alias:
+            parts.append(f'alias "{self.alias}"')
+        if self.description:
+            parts.append(f'desc "{self.description}"')
+        if not self.is_for_users:
+            parts.append("no-user")
+        return ", ".join(parts)
+
+
+def catalogue() -> dict[str, CatalogueEntry]:
+    """QEMU's models by name, in the order in which it lists them.
+
+    Source: what ``info qdm`` of Debian's build prints: a ``[category]`` on a line of its own, then
+    its models, a line each: + for those that users plug in, name, bus, alias and description
+    between tabs.
+    """
+    if not _entries:
+        category = ""
+        folder = os.path.dirname(__file__)
+        with open(os.path.join(folder, _CATALOGUE), encoding="utf-8") as file:
+            for line in file.read().splitlines():
+                if line.startswith("["):
+                    category = line.strip("[]")
+                else:
+                    entry = CatalogueEntry(category, line.split("\t"))
+                    _entries[entry.name] = entry
+    return _entries
+
+
+def listing(*, only_for_users: bool) -> Iterator[str]:
+    """The lines that list the models: a heading for each category, and a blank line between."""
+    category = ""
+    for entry in catalogue().values():
+        if entry.is_for_users or not only_for_users:
+            if entry.category != category:
+                if category:
+                    yield ""
+                category = entry.category
+                yield f"{category} devices:"
+            yield entry.line
+
+
+def full_name(name: str) -> str:
+    """The name of the model that a name or alias stands for."""
+    aliases = (each.name for each in catalogue().values() if each.alias and each.alias == name)
+    return next(aliases, name)
 
 
 def kind_of_bus(name: str, *, given: str, is_hotplug: bool) -> str:
@@ -137,13 +122,14 @@ def kind_of_bus(name: str, *, given: str, is_hotplug: bool) -> str:
         raise QemuError("Parameter 'driver' expects a non-abstract device type")
     if name in _DYNAMIC_SYSBUS:
         raise QemuError("Parameter 'driver' expects a dynamic sysbus device type for the machine")
-    if name in _ONLY_ON_BOARDS or (is_hotplug and name in _NO_HOTPLUG):
-        raise QemuError("Parameter 'driver' expects a pluggable device type")
-    if name in _BUS_OF:
-        return _BUS_OF[name]
-    if name.endswith(_CPU_SUFFIX) or name in _NO_HOTPLUG:
+    if name == _OWN:
         return ""
-    raise QemuError(f"'{given}' is not a valid device model name")
+    entry = catalogue().get(name)
+    if entry is None:
+        raise QemuError(f"'{given}' is not a valid device model name")
+    if not entry.is_for_users or (is_hotplug and name in _NO_HOTPLUG):
+        raise QemuError("Parameter 'driver' expects a pluggable device type")
+    return entry.bus
 
 
 def find_model(name: str) -> DeviceModel | None:
@@ -153,7 +139,7 @@ def find_model(name: str) -> DeviceModel | None:
 
 def simulated_models() -> dict[str, DeviceModel]:
     """The models that are simulated, by name."""
-    from machine.devices import guest, loader, nic, serial, storage, unmigratable
+    from machine.devices import guest, loader, nic, serial, storage, unmigratable, vga_models
 
     return {
         **storage.MODELS,
@@ -162,4 +148,5 @@ def simulated_models() -> dict[str, DeviceModel]:
         **loader.MODELS,
         **guest.MODELS,
         **unmigratable.MODELS,
+        **vga_models.MODELS,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from blockdev.errors import QemuError
+from blockdev.errors import DeviceNotFound, QemuError
 from machine.devices.bus import find_bus
 from machine.devices.pci import PciSlots, parse_address
 
@@ -172,7 +172,7 @@ class Plugs:
         if device is None:
             if id_or_path in ("", "/", "/machine") or self._is_part_of_board(id_or_path):
                 raise QemuError(f"{id_or_path} is not a hotpluggable device")
-            raise QemuError(f"Device '{id_or_path}' not found")
+            raise DeviceNotFound(id_or_path)
         if device.bus is None:
             raise QemuError(f"Device '{device.model.name}' can not be hotplugged on this machine")
         if not device.bus.is_hotpluggable:
@@ -214,11 +214,11 @@ class Plugs:
         self, options: Mapping[str, str], *, is_hotplug: bool
     ) -> tuple[DeviceModel, Bus | None]:
         """The model, and the bus that a device of it goes to."""
-        from machine.devices.models import ALIASES, find_model, kind_of_bus
+        from machine.devices.models import find_model, full_name, kind_of_bus
 
         if "driver" not in options:
             raise QemuError("Parameter 'driver' is missing")
-        name = ALIASES.get(options["driver"], options["driver"])
+        name = full_name(options["driver"])
         kind = kind_of_bus(name, given=options["driver"], is_hotplug=is_hotplug)
         buses = self._machine.buses
         bus = None

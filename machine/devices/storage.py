@@ -79,7 +79,7 @@ class StorageModel(DeviceModel):
         backend.attach(shown, removable=self.removable, has_tray=has_tray)
         if backend not in machine.drives.backends:
             machine.drives.backends.append(backend)
-        device.undo.append(lambda: machine.drop_drive(backend))
+        device.undo.append(lambda: machine.drives.drop(backend))
 
     def _backend(self, machine: Machine, name: str | None) -> Backend | None:
         if not name:

@@ -33,7 +33,7 @@ def realize_nvme(machine: Machine, device: Device) -> None:
         if backend.node is None:
             raise QemuError("Device needs media, but drive is empty")
         backend.attach(device.id or device.path, removable=False)
-        device.undo.append(lambda: machine.drop_drive(backend))
+        device.undo.append(lambda: machine.drives.drop(backend))
     device.states.append((NVME, device))
 
 

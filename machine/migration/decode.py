@@ -17,8 +17,9 @@ from machine.migration.decode_ram import RamDecoder
 from machine.migration.decode_search import find_description, find_footer, find_header
 from machine.migration.decode_source import LARGEST_PIECE, Cursor
 from machine.migration.decode_state import Misfit, decode_state
-from machine.migration.decode_stream import COMMAND, DecodedStream, Section, shown
+from machine.migration.decode_stream import DecodedStream, Section, shown
 from machine.migration.stream import (
+    COMMAND,
     CONFIGURATION,
     EOF,
     MAGIC,

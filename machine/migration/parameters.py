@@ -137,6 +137,13 @@ class Parameters:
             value = "on" if value else "off"
         return row.shown.format(value)
 
+    def typed(self, row: Parameter) -> str:
+        """A value as `migrate_set_parameter` takes it."""
+        value = self._values[row.name]
+        if row.kind == "bool":
+            return "on" if value else "off"
+        return f"{value}B" if row.kind == "bandwidth" else str(value)
+
     @property
     def is_compressed_or_encrypted(self) -> bool:
         """What becomes of the bytes of multifd's channels."""
@@ -145,6 +152,10 @@ class Parameters:
     @property
     def is_block_incremental(self) -> bool:
         return bool(self._values["block-incremental"])
+
+    @is_block_incremental.setter
+    def is_block_incremental(self, is_incremental: bool) -> None:
+        self._values["block-incremental"] = is_incremental
 
     @property
     def tls_creds(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from blockdev.throttle import Throttle
 from machine.qom.object_type import ObjectType, QomObject
 from machine.qom.property import (
     INT,
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 
-_BUCKETS = [f"{unit}-{what}" for unit in ("bps", "iops") for what in ("total", "read", "write")]
 _LIMIT_NAMES = (
     [f"iops-{what}{rest}" for what in ("total",) for rest in ("", "-max", "-max-length")]
     + [f"iops-{what}{rest}" for what in ("read", "write") for rest in ("", "-max", "-max-length")]
@@ -39,7 +39,7 @@ _THROTTLE = (
 )
 
 
-def _complete_throttle(_: Machine, made: QomObject) -> None:
+def _complete_throttle(machine: Machine, made: QomObject) -> _Group:
     given = dict(made.values["limits"] or {})
     limits = {name: given.get(name, 1 if name.endswith("-length") else 0) for name in _LIMIT_NAMES}
     for name in _LIMIT_NAMES:
@@ -47,17 +47,19 @@ def _complete_throttle(_: Machine, made: QomObject) -> None:
             limits[name] = made.values[f"x-{name}"]
         made.values[f"x-{name}"] = limits[name]
     made.values["limits"] = limits
-    for unit in ("bps", "iops"):
-        for rest in ("", "-max"):
-            if limits[f"{unit}-total{rest}"] and (
-                limits[f"{unit}-read{rest}"] or limits[f"{unit}-write{rest}"]
-            ):
-                raise QemuError(
-                    "bps/iops/max total values and read/write values cannot be used at the same "
-                    "time"
-                )
-    if any(limits[f"{name}-max"] and not limits[name] for name in _BUCKETS):
-        raise QemuError("bps_max/iops_max require corresponding bps/iops values")
+    return _Group(machine, made.id, limits)
+
+
+class _Group:
+    """What the object does its work with: limits that nodes find by its name."""
+
+    def __init__(self, machine: Machine, name: str, limits: dict[str, int]) -> None:
+        self._groups = machine.drives.throttle_groups
+        self._name = name
+        self._groups[name] = Throttle(name, limits)
+
+    def close(self) -> None:
+        self._groups.pop(self._name, None)
 
 
 TYPES = (ObjectType("throttle-group", _THROTTLE, complete=_complete_throttle),)

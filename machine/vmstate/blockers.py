@@ -6,6 +6,7 @@ from blockdev.errors import QemuError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -27,13 +28,22 @@ class Blocker:
 class Blockers:
     """The reasons there are, the newest first: that is the one that a save is refused with.
 
+    Args:
+        beside: gives reasons that come and go by themselves, the newest first.
+
     Attributes:
         only_migratable: ``-only-migratable``: no reason is accepted.
         in_progress: the machine is being saved, so it is too late for a new reason.  Who saves
             says so.
     """
 
-    def __init__(self, *, only_migratable: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        only_migratable: bool = False,
+        beside: Callable[[], list[str]] = lambda: [],
+    ) -> None:
+        self._beside = beside
         self.only_migratable = only_migratable
         self.in_progress = False
         self._blockers: list[Blocker] = []
@@ -75,4 +85,4 @@ class Blockers:
     @property
     def reasons(self) -> list[str]:
         """The newest first."""
-        return [blocker.reason for blocker in self._blockers]
+        return [*self._beside(), *(blocker.reason for blocker in self._blockers)]

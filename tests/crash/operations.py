@@ -246,6 +246,17 @@ def _growth_cases() -> Iterator[Case]:
     half = Start("table half full", 4800 * c, (GuestWrite("one", 0, 2000 * c), Create("s1")))
     steps = (GuestWrite("new", c // 2, 1999 * c), Flush())
     yield Case("refcount table growth", WIDE, half, steps)
+    # Runs that are longer than a region of 64 clusters: the snapshot's own L1 table.
+    data = (GuestWrite("one", 0, 2 * c),)
+    large = Start("L1 table of 10 regions", 10 * 4096 * WIDE.table_reach, data)
+    yield Case("refcount blocks in a row", WIDE, large, (Create("s1"),))
+    full = (GuestWrite("one", 0, 3150 * c),)
+    large = large._replace(name="table nearly full", steps=full)
+    yield Case("refcount table growth in a row", WIDE, large, (Create("s1"), Create("s2")))
+    # So long that some new blocks are counted by one that itself is counted by another.
+    steps = (*data, Create("s1"), Create("s2"))
+    larger = Start("L1 table of 70 regions", 70 * 4096 * WIDE.table_reach, steps, by_engine=True)
+    yield Case("refcount blocks in a row", WIDE, larger, (Create("s3"),))
 
 
 def story(geometry: Geometry, seed: int) -> Case:

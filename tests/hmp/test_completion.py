@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from blockdev.qcow2.create import create_image
 from hmp.monitor import Monitor
 from machine.chardev import NullDevice, RingBuffer
 from tests.hmp.trial import Session
@@ -14,10 +15,14 @@ def offered(session: Session, line: str) -> list[str]:
 
 
 @pytest.fixture
-def with_disks(ask: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
-    """A monitor of a machine that has two drives and three snapshots."""
-    monkeypatch.setattr(ask.machine, "block_device_names", lambda: ["d0", "d1", "fl"])
-    monkeypatch.setattr(ask.machine, "snapshot_names", lambda: ["1", "2", "both", "only", "1"])
+def with_disks(ask: Session, tmp_path: Path) -> Session:
+    """A monitor of a machine that has two disks with three snapshots, and an empty drive."""
+    for name in ("d0", "d1"):
+        create_image(str(tmp_path / name), 1 << 20)
+        ask.machine.drives.add({"if": "none", "id": name, "file": str(tmp_path / name)})
+    ask.machine.drives.add({"if": "none", "id": "fl"})
+    for line in ("savevm both", "snapshot_blkdev_internal d0 only"):
+        assert ask(line) == ""
     return ask
 
 
@@ -90,15 +95,18 @@ def test_words(line, words, ask):
         ("chardev-change ", []),
     ],
 )
-def test_parts_of_the_machine(line, words, ask, monkeypatch):
-    machine = ask.machine
-    monkeypatch.setattr(machine, "link_names", lambda: ["h0", "nic0"])
-    monkeypatch.setattr(machine, "netdev_ids", lambda: ["h0"])
-    monkeypatch.setattr(machine, "device_ids", lambda: ["nic0", "disk"])
-    monkeypatch.setattr(machine, "object_ids", lambda: ["io0"])
+def test_parts_of_the_machine(line, words, ask_pc):
+    for made in (
+        "netdev_add hubport,id=h0,hubid=0",
+        "device_add virtio-net-pci,id=nic0,netdev=h0",
+        "device_add virtio-scsi-pci,id=scsi",
+        "object_add iothread,id=io0",
+    ):
+        assert ask_pc(made) == ""
+    machine = ask_pc.machine
     machine.chardevs.append(NullDevice(machine.loop, "c0"))
     machine.chardevs.append(RingBuffer(machine.loop, "ring", 64))
-    assert offered(ask, line) == words
+    assert offered(ask_pc, line) == words
 
 
 def test_an_empty_line_offers_every_command(ask):
@@ -121,9 +129,9 @@ def test_an_empty_line_offers_every_command(ask):
         ("snapshot_blkdev -n d0 d", []),
         ("qemu-io -d d", ["d0", "d1"]),
         ("block_resize d0 ", []),
-        ("loadvm ", ["1", "1", "2", "both", "only"]),
+        ("loadvm ", ["1", "1", "2", "both", "both", "only"]),
         ("loadvm o", ["only"]),
-        ("delvm b", ["both"]),
+        ("delvm b", ["both", "both"]),
         ("loadvm only ", []),
         ("help loadvm o", ["only"]),
         ("eject " + "a " * 14, ["d0", "d1", "fl"]),
@@ -175,10 +183,10 @@ def test_how_much_is_typed_already(line, size, with_disks):
     assert with_disks.monitor.completion(line).typed_size == size
 
 
-def test_what_is_typed_is_counted_in_bytes(ask, monkeypatch):
-    monkeypatch.setattr(ask.machine, "snapshot_names", lambda: ["élan"])
-    completion = ask.monitor.completion("loadvm é")
-    assert (completion.candidates, completion.typed_size) == (["élan"], 2)
+def test_what_is_typed_is_counted_in_bytes(with_disks):
+    assert with_disks("savevm élan") == ""
+    completion = with_disks.monitor.completion("loadvm é")
+    assert (set(completion.candidates), completion.typed_size) == ({"élan"}, 2)
 
 
 @pytest.mark.parametrize("line", ['loadvm "o', 'savevm "', '"sa'])

@@ -51,6 +51,22 @@ def offered(session: Session, line: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("max-bandwidth ", ["134217728B"]),
+        ("block-incremental o", ["on", "off"]),
+        ("multifd-compression z", ["zlib", "zstd"]),
+        ("nosuch ", []),
+    ],
+)
+def test_a_migration_parameter_has_values_of_its_kind(
+    line: str, values: list[str], session: Session
+) -> None:
+    found = suggest(session.monitor, f"migrate_set_parameter {line}")
+    assert [each.text for each in found] == values
+
+
+@pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("sav", ["savevm"]),
@@ -58,6 +74,7 @@ def offered(session: Session, line: str) -> list[str]:
         ("info snap", ["info snapshots"]),
         ("info\tsnap", ["info\tsnapshots"]),
         ("info snapshots ", []),
+        ("device_add virtio-net-pci,bus=", ["device_add virtio-net-pci,bus=pci.0"]),
         ("help info snap", ["help info snapshots"]),
         ("help loadv", ["help loadvm"]),
         ("bogus ", []),

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Sequence
 
 from hmp.monitor import Monitor
+from machine.assembly import build
 from machine.boards import find_board
 from machine.machine import Machine
 
@@ -24,7 +25,7 @@ class TriedMachine(Machine):
         super().__init__(found, ram_size=ram_size)
         self.exceptions: list[str] = []
         self.complaints: list[str] = []
-        self.build()
+        build(self)
 
     def log_exception(self) -> None:
         self.exceptions.append(traceback.format_exc())

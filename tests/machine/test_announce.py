@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from machine.assembly import build
 from machine.boards import BOARDS
 from machine.machine import Machine
 from machine.migration.announce import AnnounceParameters, announce, rarp_frame
@@ -40,7 +41,7 @@ class Ear:
 @pytest.fixture
 def machine() -> Iterator[Machine]:
     machine = Machine(BOARDS[0])
-    machine.build()
+    build(machine)
     machine.cont()
     yield machine
     machine.close()

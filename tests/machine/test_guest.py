@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockdev.errors import QemuError
+from machine.assembly import build
 from machine.boards import BOARDS
 from machine.clock import VirtualClock
 from machine.cpu.scripted import BLOCK_SIZE, MAGIC
@@ -29,7 +30,7 @@ def make(tmp_path: Path | None = None, **options: str) -> Machine:
     """A running machine on a manual clock, with a guest."""
     machine = Machine(BOARDS[0], ram_size=RAM)
     machine.clock = VirtualClock(manual=True)
-    machine.build()
+    build(machine)
     if tmp_path is not None:
         (tmp_path / "disk.raw").write_bytes(bytes(16 * BLOCK_SIZE))
         machine.drives.add(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from blockdev.qcow2.create import create_image
+from machine.assembly import build
 from machine.machine import Machine
 from machine.snapshot import delete, load, plan_delete, plan_load, plan_save, save
 
@@ -12,7 +13,7 @@ def make_machine(folder: Path) -> Machine:
     create_image(str(disk), 4 << 20)
     machine = Machine(ram_size=1 << 20)
     machine.drives.add({"if": "none", "id": "d0", "file": str(disk)})
-    machine.build()
+    build(machine)
     return machine
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockdev.errors import QemuError
+from machine.assembly import build
 from machine.boards import BOARDS
 from machine.machine import Machine
 from machine.migration.announce import rarp_frame
@@ -38,7 +39,7 @@ class Recorder(NetClient):
 @pytest.fixture
 def machine() -> Iterator[Machine]:
     machine = Machine(BOARDS[0])
-    machine.build()
+    build(machine)
     machine.cont()
     yield machine
     machine.close()
@@ -115,7 +116,7 @@ def test_what_is_no_address_is_none(text: str) -> None:
 
 def test_two_machines_talk_over_a_connection(machine: Machine) -> None:
     other = Machine(BOARDS[0])
-    other.build()
+    build(other)
     other.cont()
     port = free_port()
     near = Recorder(machine.network, "near")

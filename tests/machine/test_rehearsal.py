@@ -14,6 +14,7 @@ from blockdev.qcow2.create import create_image
 from blockdev.qcow2.survey import Survey
 from blockdev.raw import FileNode
 from machine import snapshot
+from machine.assembly import build
 from machine.machine import Machine
 from machine.rehearsal import Effect, Pages, rehearse_delete, rehearse_load, rehearse_save
 
@@ -32,14 +33,14 @@ def make_machine(folder: Path, disks: list[tuple[int, int]], ram: int) -> Machin
         path = folder / f"d{number}.qcow2"
         create_image(str(path), size, cluster_size=cluster_size)
         machine.drives.add({"if": "none", "id": f"d{number}", "file": str(path)})
-    machine.build()
+    build(machine)
     return machine
 
 
 def clusters_in_use(node: BlockNode) -> int:
     assert node.file
     survey = Survey(node.file)
-    return sum(1 for cluster in range(len(survey.stored)) if survey.stored.get(cluster))
+    return sum(1 for cluster in range(len(survey.counts.tally)) if survey.counts.tally.get(cluster))
 
 
 def measures(node: BlockNode) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hmp.monitor import Monitor
+from machine.assembly import build
 from machine.boards import BOARDS
 from machine.machine import Machine
 from tests.blockdev.faults import FailingFile, watch
@@ -22,7 +23,7 @@ class Console:
         for name in IMAGES:
             options = {"if": "none", "file": str(folder / name), "id": name[:2], "format": "qcow2"}
             self.machine.drives.add(options)
-        self.machine.build()
+        build(self.machine)
         self.machine.memory.write(0, b"guest" * 100_000)
         self.machine.cont()
         self.monitor = Monitor(self.machine, self.said.append)

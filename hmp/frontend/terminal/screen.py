@@ -119,6 +119,11 @@ class Screen:
         app = self._active
         if self.is_busy or (app is not None and app.full_screen):
             self._waiting.append(fragments)
+        elif app is not None and app.is_running and app.renderer.waiting_for_cpr:
+            # The answer on its way says in which row the cursor was before this line: wait for it.
+            if not self._waiting:
+                app.create_background_task(self._write_after_answer(app))
+            self._waiting.append(fragments)
         elif app is not None and app.is_running:
             # Not `run_in_terminal`, which lets the terminal echo what is typed meanwhile.
             self._draw(app.renderer.erase)
@@ -127,6 +132,13 @@ class Screen:
             app.invalidate()
         else:
             self.write(fragments)
+
+    async def _write_after_answer(self, app: Application[Any]) -> None:
+        """Write what waits for the terminal to tell where its cursor is, or for a second."""
+        await app.renderer.wait_for_cpr_responses()
+        if app is self._active:
+            waiting, self._waiting = self._waiting, []
+            self.write_between([part for fragments in waiting for part in fragments])
 
     def release(self) -> None:
         """Write what has been waiting; nothing is drawn now."""

@@ -11,7 +11,8 @@ import signal
 import struct
 import termios
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self.cwd = cwd
         self.received = b""
+        self._late: list[str] | None = None
         self.status: int | None = None
         variables = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
@@ -101,6 +103,20 @@ class Terminal:
         self.type("\r")
         self.wait(self.is_at_prompt, "the next prompt")
         return self.lines()
+
+    @contextmanager
+    def answering_late(self) -> Iterator[None]:
+        """Keep the terminal's own answers back until the end."""
+        self._late = []
+        yield
+        late, self._late = self._late, None
+        for data in late:
+            self._answer(data)
+
+    @property
+    def late_answers(self) -> int:
+        """How many answers are kept back."""
+        return len(self._late or ())
 
     # --- the screen
 
@@ -187,7 +203,10 @@ class Terminal:
 
     def _answer(self, data: str) -> None:
         """What the terminal itself says, such as where the cursor is."""
-        os.write(self._fd, data.encode())
+        if self._late is not None:
+            self._late.append(data)
+        else:
+            os.write(self._fd, data.encode())
 
     def _look(self, seconds: float) -> bool:
         """Take what the program wrote; whether there was anything."""

@@ -445,6 +445,36 @@ def test_an_event_while_typing_tears_nothing(start: Start, tmp_path: Path) -> No
     assert stop < resume < lines.index("(qemu) info block")
 
 
+def test_events_while_the_terminal_is_slow_to_answer_move_nothing(
+    start: Start, tmp_path: Path
+) -> None:
+    terminal = start(
+        "--ui", "rich", "-M", "none", "-monitor", f"unix:{tmp_path}/other,server=on,wait=off"
+    )
+    top = terminal.lines()[0]
+    with terminal.answering_late(), socket.socket(socket.AF_UNIX) as other:
+        other.connect(f"{tmp_path}/other")
+        other.sendall(b"stop\ncont\n" * 5)
+        terminal.wait(lambda: terminal.late_answers >= 1)
+        terminal.settle()
+    terminal.wait(lambda: terminal.text().count("RESUME") == 5)
+    terminal.settle()
+    lines = terminal.lines()
+    assert lines[0] == top, "nothing has scrolled away"
+    assert lines[lines.index("(qemu)") - 1].endswith(" RESUME")
+    assert "F1 help" in lines[-1]
+
+
+def test_the_bar_tells_how_far_a_migration_is(start: Start, tmp_path: Path) -> None:
+    terminal = start("--ui", "rich", *fill_memory(tmp_path, 16))
+    terminal.run("migrate_set_parameter max-bandwidth 1M")
+    terminal.run('migrate -d "exec:cat > stream"')
+    terminal.wait_for(" migrate (active, 15 MiB left) ")
+    terminal.wait_for(" migrate (active, 14 MiB left) ")
+    terminal.run("migrate_cancel")
+    terminal.wait_gone("MiB left")
+
+
 def test_another_monitor_can_end_the_program(start: Start, tmp_path: Path) -> None:
     terminal = start(
         "--ui", "rich", "-M", "none", "-monitor", f"unix:{tmp_path}/other,server=on,wait=off"

@@ -1,0 +1,37 @@
+"""Bytes from one node to another, a piece at a time."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from blockdev.node import BlockNode
+
+PIECE = 1 << 20  # bytes: what a job does between two looks at everything else
+CHUNK = 512 << 10  # bytes that a stream or commit counts at a time, as QEMU's
+_SECTOR = 512
+
+
+def length_of(node: BlockNode) -> int:
+    """Bytes of a node as jobs count them: whole sectors."""
+    return -(-node.size // _SECTOR) * _SECTOR
+
+
+def copy_piece(source: BlockNode, target: BlockNode, offset: int, size: int) -> None:
+    """Copy some bytes; zeros take no room in the target where it can do without.
+
+    Args:
+        size: at most; what one of the two lacks isn't copied.
+    """
+    size = min(size, length_of(source) - offset, length_of(target) - offset)
+    if size <= 0:
+        return
+    data = source.read(offset, size)
+    if is_zero(data):
+        target.write_zeroes(offset, size, may_unmap=True)
+    else:
+        target.write(offset, [data])
+
+
+def is_zero(data: bytes) -> bool:
+    """Whether all bytes are zeros."""
+    return not data.strip(b"\0") if data[:64].count(0) == len(data[:64]) else False

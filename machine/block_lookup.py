@@ -1,0 +1,59 @@
+"""Disks by the names that commands give them, and whether something may be done to one."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from blockdev.node import BlockNode
+    from machine.machine import Machine
+
+
+def find_node(machine: Machine, device: str, node_name: str) -> BlockNode:
+    """The medium of a drive, or a node.
+
+    Args:
+        device: a drive's id; "" for none.
+        node_name: looked for if there is no such drive; "" for none.
+
+    Raises:
+        QemuError: there is neither, or the drive is empty.
+    """
+    backend = machine.drives.backend(device) if device else None
+    if backend is not None:
+        if backend.node is None:
+            raise QemuError(f"Device '{device}' has no medium")
+        return backend.node
+    node = machine.graph.find(node_name) if node_name else None
+    if node is None:
+        raise QemuError(f"Cannot find device='{device}' nor node-name='{node_name}'")
+    return node
+
+
+def find_root(machine: Machine, name: str) -> BlockNode:
+    """The medium of a drive, or a node that nothing but drives uses.
+
+    Raises:
+        QemuError: there is none, or something stands on it.
+    """
+    node = find_node(machine, name, name)
+    if machine.graph.parents_of(node) or node.op_blockers:
+        raise QemuError("Need a root block node")
+    if not node.is_inserted:
+        raise QemuError("Device has no medium")
+    return node
+
+
+def device_name(machine: Machine, node: BlockNode) -> str:
+    """The id of the drive that a node is the medium of; "" for none."""
+    return next((each.name for each in machine.drives.backends if each.node is node), "")
+
+
+def check_op(machine: Machine, node: BlockNode, operation: str) -> None:
+    """See that nobody keeps others off a node.
+
+    Raises:
+        QemuError: somebody does.
+    """
+    node.check_op(operation, device_name(machine, node))

@@ -1,0 +1,244 @@
+"""Nodes of their options: what ``-blockdev``, `blockdev-add` and `drive_add -n` mean."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+from blockdev.node import BlockNode, CacheMode
+from blockdev.permissions import format_conflict
+from machine.drive_options import (
+    NO_NODE,
+    QCOW2_SETTINGS,
+    check_aio,
+    check_node,
+    flag,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from blockdev.graph import Graph
+    from blockdev.throttle import Throttle
+
+_OF_ALL = frozenset(
+    "driver node-name read-only auto-read-only discard detect-zeroes cache.direct cache.no-flush "
+    "force-share".split()
+)
+# What each driver knows besides, and which nodes stand under it.
+_OPTIONS: dict[str, frozenset[str]] = {
+    "file": frozenset({"filename", "locking", "aio", "pr-manager"}),
+    "raw": frozenset({"offset", "size"}),
+    "qcow2": QCOW2_SETTINGS,
+    "null-co": frozenset({"size", "latency-ns", "read-zeroes"}),
+    "null-aio": frozenset({"size", "latency-ns", "read-zeroes"}),
+    "throttle": frozenset({"throttle-group"}),
+    "copy-on-read": frozenset({"bottom"}),
+    "blkdebug": frozenset({"config", "align", "max-transfer", "opt-write-zero", "max-write-zero"}),
+}
+_CHILDREN: dict[str, tuple[str, ...]] = {
+    "file": (),
+    "null-co": (),
+    "null-aio": (),
+    "qcow2": ("file", "backing"),
+    "blkdebug": ("image",),
+}
+_RULES = ("inject-error.", "set-state.")
+
+
+class NodeTree:
+    """Makes nodes with all that stands under them.
+
+    Args:
+        check_name: refuses a node name that can't be.
+        find_group: the throttle group of a name.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        check_name: Callable[[str], object],
+        find_group: Callable[[str], Throttle | None],
+    ) -> None:
+        self._graph = graph
+        self._check_name = check_name
+        self._find_group = find_group
+
+    def add(self, options: dict[str, str]) -> BlockNode:
+        """Make a node that is there for its own sake.
+
+        Args:
+            options: flat (``file.filename``), all values as text.
+
+        Raises:
+            QemuError: in QEMU's words.
+        """
+        if "driver" not in options:
+            raise QemuError("Parameter 'driver' is missing")
+        if options["driver"] not in _OPTIONS:
+            raise QemuError(f"Parameter 'driver' does not accept value '{options['driver']}'")
+        node = self._node(options)
+        node.monitor_owned = True
+        return node
+
+    def add_loosely(self, options: dict[str, str]) -> BlockNode:
+        """As `add`, but what isn't said goes without saying."""
+        options = dict(options)
+        options.setdefault("driver", "raw" if "file.filename" in options else "file")
+        if options["driver"] not in _OPTIONS:
+            raise QemuError(f"Unknown driver '{options['driver']}'")
+        if options["driver"] != "file" and "file.filename" in options:
+            options.setdefault("file.driver", "file")
+        node = self._node(options)
+        node.monitor_owned = True
+        return node
+
+    def child(
+        self, role: str, options: dict[str, str], *, read_only: bool, cache: CacheMode
+    ) -> BlockNode | None:
+        """The node for a role that the options of a drive describe; None if they don't."""
+        found = dict(options)
+        for name in options:
+            if name.startswith(role + ".") and name.endswith(".filename"):
+                found.setdefault(name.removesuffix("filename") + "driver", "file")
+        return self._child(role, found, "", read_only=read_only, cache=cache)
+
+    def _node(self, options: dict[str, str], *, prefix: str = "") -> BlockNode:
+        """A node of its options; those of a child stand behind `prefix` in the user's words."""
+        driver = options["driver"]
+        self._check_known(driver, options, prefix)
+        check_node(options, prefix)
+        if driver == "file" and "filename" not in options:
+            raise QemuError(f"Parameter '{prefix}filename' is missing")
+        node_name = options.get("node-name")
+        if not prefix and node_name is None:
+            raise QemuError("'node-name' must be specified for the root node")
+        if node_name is not None:
+            self._check_name(node_name)
+        read_only = flag(options, "read-only", False)
+        cache = CacheMode(
+            direct=flag(options, "cache.direct", False),
+            no_flush=flag(options, "cache.no-flush", False),
+        )
+        node = self._open(driver, options, prefix, node_name, read_only=read_only, cache=cache)
+        node.detect_zeroes = options.get("detect-zeroes", "off")
+        return node
+
+    def _check_known(self, driver: str, options: dict[str, str], prefix: str) -> None:
+        children = _CHILDREN.get(driver, ("file",))
+        for name in options:
+            role = name.partition(".")[0]
+            if name in _OF_ALL or name in _OPTIONS[driver] or role in children:
+                continue
+            if driver == "blkdebug" and name.startswith(_RULES):
+                continue
+            raise QemuError(f"Parameter '{prefix}{name}' is unexpected")
+
+    def _open(
+        self,
+        driver: str,
+        options: dict[str, str],
+        prefix: str,
+        node_name: str | None,
+        *,
+        read_only: bool,
+        cache: CacheMode,
+    ) -> BlockNode:
+        graph = self._graph
+        if driver == "file":
+            check_aio(options, direct=cache.direct)
+            return graph.open_file(
+                options["filename"],
+                read_only=read_only,
+                cache=cache,
+                node_name=node_name,
+                locking=options.get("locking", "auto") != "off",
+            )
+        if driver in ("null-co", "null-aio"):
+            from blockdev.null import open_null
+
+            return open_null(graph, driver, node_name, options, prefix, read_only=read_only)
+        if driver == "throttle" and "throttle-group" not in options:
+            raise QemuError(f"Parameter '{prefix}throttle-group' is missing")
+        role = _CHILDREN.get(driver, ("file",))[0]
+        child = self._child(role, options, prefix, read_only=read_only, cache=cache)
+        if child is None:
+            raise QemuError(f"Parameter '{prefix}{role}' is missing")
+        try:
+            return self._over(driver, child, options, prefix, node_name, read_only, cache)
+        except QemuError:
+            graph.remove_unused(child)
+            raise
+
+    def _over(
+        self,
+        driver: str,
+        child: BlockNode,
+        options: dict[str, str],
+        prefix: str,
+        node_name: str | None,
+        read_only: bool,
+        cache: CacheMode,
+    ) -> BlockNode:
+        """A node over one that is open."""
+        graph = self._graph
+        if driver in ("throttle", "copy-on-read", "blkdebug"):
+            from blockdev.explicit_filter import open_filter
+
+            name = options.get("throttle-group", "")
+            group = self._find_group(name) if driver == "throttle" else None
+            if driver == "throttle" and group is None:
+                raise QemuError(f"Throttle group '{name}' does not exist")
+            return open_filter(graph, driver, child, node_name, options, group=group)
+        if driver != "raw":
+            self._check_format(child, node_name, read_only=read_only)
+
+        def open_backing() -> BlockNode | None:
+            return self._child("backing", options, prefix, read_only=True, cache=cache)
+
+        has_backing = driver == "qcow2" and any(o.startswith("backing") for o in options)
+        return graph.open_format(
+            driver,
+            child,
+            read_only=read_only,
+            cache=cache,
+            node_name=node_name,
+            open_backing=open_backing if has_backing else None,
+        )
+
+    def _child(
+        self,
+        role: str,
+        options: dict[str, str],
+        outer: str,
+        *,
+        read_only: bool,
+        cache: CacheMode,
+    ) -> BlockNode | None:
+        if options.get(role) == NO_NODE:
+            return None
+        if role in options:
+            child = self._graph.find(options[role])
+            if child is None:
+                reference = options[role]
+                raise QemuError(f"Cannot find device='{reference}' nor node-name='{reference}'")
+            return child
+        prefix = role + "."
+        inner = {k[len(prefix) :]: v for k, v in options.items() if k.startswith(prefix)}
+        if not inner:
+            return None
+        if "driver" not in inner:
+            raise QemuError(f"Parameter '{outer}{prefix}driver' is missing")
+        if inner["driver"] not in _OPTIONS:
+            name = f"{outer}{prefix}driver"
+            raise QemuError(f"Parameter '{name}' does not accept value '{inner['driver']}'")
+        inner.setdefault("read-only", "on" if read_only else "off")
+        inner.setdefault("cache.direct", "on" if cache.direct else "off")
+        inner.setdefault("cache.no-flush", "on" if cache.no_flush else "off")
+        return self._node(inner, prefix=outer + prefix)
+
+    def _check_format(self, file: BlockNode, node_name: str | None, *, read_only: bool) -> None:
+        refusal = format_conflict(self._graph, file, node_name or "", read_only=read_only)
+        if refusal is not None:
+            raise QemuError(refusal)
+        if file.read_only and not read_only:
+            raise QemuError("Block node is read-only")
