@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from blockdev.file import CONSISTENT_READ, WRITE, ByteFile
+from blockdev.file import CONSISTENT_READ, RESIZE, WRITE, ByteFile
 from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
 
 TYPE_CHECKING = False
@@ -16,13 +16,20 @@ if TYPE_CHECKING:
 
 
 class FileNode(BlockNode):
-    """Driver ``file``: the bytes of a disk file."""
+    """Driver ``file``: the bytes of a disk file.
+
+    Attributes:
+        bytes_written, barriers: since it was opened; a barrier with nothing to wait for is none.
+        has_unflushed: something was written since the last barrier.
+    """
 
     driver = "file"
 
     def __init__(self, node_name: str, file: ByteFile, *, cache: CacheMode) -> None:
         super().__init__(node_name, file.name, read_only=file.read_only, cache=cache)
         self.bytes = file
+        self.bytes_written = self.barriers = 0
+        self.has_unflushed = False
 
     @property
     def size(self) -> int:
@@ -40,6 +47,8 @@ class FileNode(BlockNode):
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         self.bytes.write(offset, buffers)
+        self.bytes_written += sum(map(len, buffers))
+        self.has_unflushed = True
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return True, size
@@ -76,6 +85,8 @@ class FileNode(BlockNode):
     def flush(self) -> None:
         if not self.cache.no_flush:
             self.bytes.flush()
+            self.barriers += self.has_unflushed
+            self.has_unflushed = False
 
     def close(self) -> None:
         self.bytes.close()
@@ -109,6 +120,10 @@ class RawNode(BlockNode):
         # Without a guest device a raw image is only looked at; with one, nobody else may write.
         if isinstance(self.file, FileNode):
             is_used = self._is_attached and not self.is_inactive
+            if self.is_exclusive:
+                everything = {CONSISTENT_READ, WRITE, RESIZE}
+                self.file.bytes.set_permissions({WRITE}, everything)
+                return
             uses = {CONSISTENT_READ, WRITE} if is_used and not self.read_only else {CONSISTENT_READ}
             self.file.bytes.set_permissions(uses, {WRITE} if is_used else ())
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from blockdev.file import Buffer
     from blockdev.qcow2.bitmap_store import BitmapStore
+    from blockdev.qcow2.compare import DiskState
     from blockdev.qcow2.entries import EntryLayout
     from blockdev.qcow2.snapshots import SnapshotEntry
     from blockdev.snapshot import Snapshot
@@ -120,7 +121,8 @@ class Image(BlockNode):
                 self.file.bytes.set_permissions({CONSISTENT_READ}, ())
                 return
             uses = {CONSISTENT_READ} if self.read_only else {CONSISTENT_READ, WRITE, RESIZE}
-            self.file.bytes.set_permissions(uses, {WRITE, RESIZE})
+            denies = {WRITE, RESIZE} | ({CONSISTENT_READ} if self.is_exclusive else set())
+            self.file.bytes.set_permissions(uses, denies)
 
     def inactivate(self) -> None:
         super().inactivate()
@@ -361,6 +363,18 @@ class Image(BlockNode):
         except QemuError as error:
             text = f"Failed to update snapshot status in disk: {error}"
             raise QemuError(text, error.errno_value) from error
+
+    def state_of(self, snapshot: Snapshot | None) -> DiskState:
+        """The disk as it was in one of the snapshots, or is now; only to be read."""
+        from blockdev.qcow2.compare import DiskState
+
+        has_backing = self.backing is not None
+        if snapshot is None:
+            return DiskState(self.metadata.active, self.size, has_backing=has_backing)
+        entries = l1_entries_for(snapshot.disk_size, self.metadata.layout.span_bits)
+        l1 = self.metadata.snapshot_table.read_l1(snapshot)[:entries]
+        mapping = self.metadata.mapping(l1, read_below=self._read_backing)
+        return DiskState(mapping, snapshot.disk_size, has_backing=has_backing)
 
     def vmstate_reader(self, snapshot: Snapshot) -> VMStateReader:
         first = l1_entries_for(snapshot.disk_size, self.metadata.layout.span_bits)

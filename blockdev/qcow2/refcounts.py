@@ -88,6 +88,16 @@ class Refcounts:
             return [block[cluster - low] for cluster in clusters]
         return [self.get(cluster) for cluster in clusters]
 
+    def used(self, clusters: int) -> int:
+        """How many of the first so many clusters have a count."""
+        entries, total = self._block_entries, 0
+        for index in range(-(-clusters // entries)):
+            block = self._block(index)
+            if block is not None:
+                part = block[: clusters - index * entries]
+                total += len(part) - part.count(0)
+        return total
+
     def common_count(self, first: int, count: int) -> int | None:
         """The count that all clusters of a run have; None if they differ."""
         common = self.get(first)
