@@ -52,9 +52,12 @@ def run(program: Program, words: Sequence[str]) -> int:
     try:
         result = _checked(program, arguments, file, repairs, as_json=as_json)
     except QemuError as error:
-        for line in str(error).splitlines()[:-1]:
-            program.complain(f"{line}\n")
-        program.say(str(error).splitlines()[-1])
+        *lines, last = str(error).splitlines()
+        _complain(program, lines)
+        if lines or last.startswith("ERROR need"):
+            program.complain(f"{last}\n")
+        else:
+            program.say(last)
         program.say(f"Check failed: {os.strerror(error.errno_value or errno.EIO)}")
         raise SilentFailure from error
     if as_json:
