@@ -72,6 +72,8 @@ def _apply(source: ImageSource, node: BlockNode, name: str) -> None:
                 # As with QEMU, which opens such an image again, and warns again.
                 source.graph.probe(node.file, read_only=False)
             raise QemuError("Block driver does not support snapshots", errno.ENOTSUP)
+        if node.dirty_bitmaps:
+            raise QemuError("Device has active dirty bitmaps", errno.EINVAL)
         node.snapshot_goto(name)
     except QemuError as error:
         raise QemuError(f"Could not apply snapshot '{name}': {error}") from error
