@@ -127,6 +127,7 @@ class ImageSource:
         Raises:
             QemuError: it can't be opened; the reason alone.
         """
+        check_format(format)
         return self.graph.open_image(name, driver=format, read_only=True, cache=CacheMode())
 
     def _open_json(self, name: str, format: str | None, cache: CacheMode) -> BlockNode:
