@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from blockdev.errors import QemuError
 from machine.migration import status as status_module
 from machine.migration.capabilities import NOT_SIMULATED, Capabilities
@@ -202,6 +205,17 @@ class Migration:
         """Raises: QemuError."""
         if self.status.is_under_way:
             raise QemuError("There's a migration process in progress")
+        if (
+            name == "postcopy-ram"
+            and is_on > self.capabilities[name]
+            and self._machine.runstate is RunState.INMIGRATE
+        ):
+            # What QEMU says on a host that can't tell when memory is missed.
+            reason = os.strerror(errno.ENOSYS)
+            self._machine.report(
+                f"postcopy_ram_supported_by_host: userfaultfd not available: {reason}"
+            )
+            raise QemuError("Postcopy is not supported")
         self.capabilities.set(
             name, is_on, is_compressed_or_encrypted=self.parameters.is_compressed_or_encrypted
         )
@@ -221,7 +235,7 @@ class Migration:
         if self.status is NONE:
             raise QemuError("Postcopy must be started after migration has been started")
         if self.status.is_under_way:
-            raise QemuError("Postcopy is not simulated; the migration goes on as it is")
+            raise QemuError("Postcopy is not supported")
 
     # --- what the job does, and savevm too
 

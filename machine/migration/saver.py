@@ -10,6 +10,7 @@ import os
 
 from blockdev.errors import QemuError
 from machine.memory import PAGE_SIZE
+from machine.migration.commands import open_return_path
 from machine.migration.stream import (
     CONFIGURATION,
     CONFIGURATION_STATE,
@@ -39,7 +40,15 @@ if TYPE_CHECKING:
 
 
 class StateSaver:
-    """Writes a stream in steps, so that a migration can stop the machine between two of them."""
+    """Writes a stream in steps, so that a migration can stop the machine between two of them.
+
+    Args:
+        registry: what is saved.
+        file: where to.
+        machine_name, switches: for the stream's head and its dialect.
+        report: takes a line about a part that couldn't be written.
+        opens_return_path: the destination is to answer.
+    """
 
     def __init__(
         self,
@@ -49,12 +58,14 @@ class StateSaver:
         machine_name: str,
         switches: Switches,
         report: Report,
+        opens_return_path: bool = False,
     ) -> None:
         self._registry = registry
         self._file = file
         self._machine_name = machine_name
         self._switches = switches
         self._report = report
+        self._opens_return_path = opens_return_path
         self._iterated: SaveStateEntry | None = None  # whose PART was written last
 
     def begin(self) -> None:
@@ -65,6 +76,8 @@ class StateSaver:
         if self._switches.send_configuration:
             file.put_byte(CONFIGURATION)
             CONFIGURATION_STATE.save(file, Configuration(self._machine_name))
+        if self._opens_return_path:
+            open_return_path(file)
         for entry, live in self._live():
             self._put_full_header(entry, SECTION_START)
             live.save_setup(file)
