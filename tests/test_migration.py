@@ -342,6 +342,23 @@ def test_an_answer_by_the_return_path_counts_as_in_qemu(answer: str, start: Prog
     assert ends[0][0] == ("completed" if answer == "all has arrived" else "failed")
 
 
+def test_waiting_for_that_answer_is_ended_by_cancelling(start: Programs) -> None:
+    ends = []
+    for name in ("hmp", "qemu"):
+        peer = Peer(start.folder / f"{name}.socket", 30_000)
+        session = start(name)
+        session("migrate_set_capability return-path on")
+        session(f"migrate -d unix:{name}.socket")
+        peer.take()
+        wait_until(lambda s=session: "finish-migrate" in s("info status"))
+        assert session("migrate_cancel") == ""
+        wait_until(lambda s=session: status(s) == "cancelled")
+        wait_until(lambda s=session: "finish-migrate" not in s("info status"))
+        ends.append((session("info status"), session.stderr()))
+        peer.leave()
+    assert ends[0] == ends[1] == ("VM status: running\n", "")
+
+
 def test_memory_is_not_waited_for_while_the_machine_runs(start: Programs) -> None:
     session = start("hmp", "-incoming", "defer")
     said = session("migrate_set_capability postcopy-ram on").splitlines()

@@ -211,9 +211,17 @@ class OutgoingJob:
             yield from self._wait_for_room(channel, file)
         self._check_wanted(file)
         if self._migration.capabilities["return-path"]:
-            for wakeup in wait_for_shut(channel, machine.loop):
+            yield from self._wait_for_shut(channel, file)
+
+    def _wait_for_shut(self, channel: Channel, file: QEMUFileWriter) -> Iterator[Wakeup]:
+        """Until the destination says that it has all."""
+        waiting = wait_for_shut(channel, self._machine.loop)
+        try:
+            for wakeup in waiting:
                 yield wakeup
                 self._check_wanted(file)
+        finally:
+            waiting.close()
 
     def _wait_for_room(self, channel: Channel, file: QEMUFileWriter) -> Iterator[Wakeup]:
         """Until more may be put.

@@ -10,7 +10,7 @@ from blockdev.errors import QemuError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
 
     from machine.loop import MainLoop, Wakeup
     from machine.migration.channel import Channel
@@ -54,7 +54,7 @@ class ReturnPath:
             pass  # it has left, which the stream will tell
 
 
-def wait_for_shut(channel: Channel, loop: MainLoop) -> Iterator[Wakeup]:
+def wait_for_shut(channel: Channel, loop: MainLoop) -> Generator[Wakeup]:
     """The source's end: read messages until the destination says that all has arrived.
 
     Raises:
