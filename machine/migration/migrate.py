@@ -63,6 +63,13 @@ class Migration:
         return self._machine.saved_state.ram.save_pending()
 
     @property
+    def compression(self) -> int | None:
+        """How hard pages are compressed; None if they aren't."""
+        if not self.capabilities["compress"]:
+            return None
+        return self.parameters.number("compress-level")
+
+    @property
     def disk_progress(self) -> Progress:
         """Bytes of the disks that were sent and that are to be; none unless they go along now."""
         return self._machine.saved_state.block.progress()
