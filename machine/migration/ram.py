@@ -185,34 +185,41 @@ class RamState(LiveState):
 
     def _put_pages(self, file: QEMUFileWriter, block: RamBlock, offset: int, pages: int) -> None:
         """Send pages of one chunk."""
-        chunk = offset >> CHUNK_BITS
         pieces: list[bytes | memoryview]
-        normal = compressed = 0
-        if not block.is_touched(chunk):
-            pieces = [zero_records(offset, pages)]
-        elif (level := self._compression()) is None:
-            pieces, normal = page_records(block, offset, pages)
+        if block.is_touched(offset >> CHUNK_BITS):
+            pieces, zeros, size = self._records(block, offset, pages)
         else:
-            from machine.migration.compression import compressed_records
-
-            pieces, compressed, data_size = compressed_records(block, offset, pages, level)
-            self.statistics.count_compressed(compressed, data_size)
-        zeros = pages - normal - compressed
-        if zeros * PAGE_SIZE == block.chunk_size(chunk):
-            block.release(chunk)  # all zeros again
-        if compressed:
-            size = sum(map(len, pieces))
-        else:
-            size = zeros * ZERO_RECORD_SIZE + normal * PAGE_RECORD_SIZE
+            pieces, zeros, size = [zero_records(offset, pages)], pages, pages * ZERO_RECORD_SIZE
         if block is not self._last_sent:
             self._last_sent = block
             before = len(pieces[0])
             pieces = named(pieces, block.name)
             size += len(pieces[0]) - before
         file.put_vector(pieces, size)
-        self.statistics.normal += normal
         self.statistics.duplicate += zeros
         self._count(size)
+
+    def _records(
+        self, block: RamBlock, offset: int, pages: int
+    ) -> tuple[list[bytes | memoryview], int, int]:
+        """Records in pieces, how many are of zero pages, and how long they are together."""
+        level = self._compression()
+        if level is None:
+            pieces, normal = page_records(block, offset, pages)
+            self.statistics.normal += normal
+            zeros = pages - normal
+            size = zeros * ZERO_RECORD_SIZE + normal * PAGE_RECORD_SIZE
+        else:
+            from machine.migration.compression import compressed_records
+
+            pieces, compressed, data_size = compressed_records(block, offset, pages, level)
+            self.statistics.count_compressed(compressed, data_size)
+            zeros = pages - compressed
+            size = sum(map(len, pieces))
+        chunk = offset >> CHUNK_BITS
+        if zeros * PAGE_SIZE == block.chunk_size(chunk):
+            block.release(chunk)  # all zeros again
+        return pieces, zeros, size
 
     # --- loading
 
