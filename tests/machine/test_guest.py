@@ -15,7 +15,8 @@ from blockdev.errors import QemuError
 from machine.assembly import build
 from machine.boards import BOARDS
 from machine.clock import VirtualClock
-from machine.cpu.scripted import BLOCK_SIZE, MAGIC
+from machine.cpu.notes import MAGIC
+from machine.cpu.scripted import BLOCK_SIZE
 from machine.machine import Machine
 from machine.memory import PAGE_SIZE
 from machine.runstate import RunState
