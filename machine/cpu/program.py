@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from machine.net import Nic
 
 TICKS = 20  # a second
-_COUNT = i8254.FREQUENCY // TICKS
+_COUNT = -(-i8254.FREQUENCY // TICKS)  # rounded up: a second is over when it is counted
 _TIMER_VECTOR, _KEYBOARD_VECTOR = 0x08, 0x09
 _MASK = 0xFC  # all lines but those two
 _END_OF_INTERRUPT = 0x20
@@ -44,8 +44,8 @@ _TEXT_BASE, _COLUMNS, _LINES = 0xB8000, 80, 25
 _PLAIN, _TITLE, _NOTE = 0x07, 0x1F, 0x08
 _TITLE_TEXT = "hmp's scripted guest"
 _NOTES = {
-    9: "  F1 and F2 change how fast pages and blocks are written: 0, 16, 256, 4096 a second.",
-    10: "  What is typed shows below; it is kept in this machine's memory alone.",
+    9: "  F1 and F2 change how many pages and blocks are written: 0, 16, 256, 4096 a s",
+    10: "  What is typed is shown below.",
 }
 _FIRST_TYPED_LINE = 12
 _EXTENDED, _RELEASED = 0xE0, 0x80

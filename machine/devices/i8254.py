@@ -226,6 +226,12 @@ class I8254:
         return count >> 8 & 0xFF if state in (_HIGH, _HIGH_OF_BOTH) else count & 0xFF
 
 
+def _mend_count(channel: PitChannel, version_id: int) -> None:
+    """A count that no counter can have; QEMU doesn't refuse it either."""
+    if not 0 < channel.count <= _FULL_COUNT:
+        channel.count = _FULL_COUNT
+
+
 _CHANNEL = VMStateDescription(
     name="pit channel",
     version_id=2,
@@ -243,6 +249,7 @@ _CHANNEL = VMStateDescription(
         Int64("count_load_time"),
         Int64("next_transition_time"),
     ),
+    post_load=_mend_count,
 )
 I8254_STATE = VMStateDescription(
     name="i8254",

@@ -339,7 +339,7 @@ def test_the_timer_ticks_as_a_pc_does() -> None:
 
 @given(
     mode=st.sampled_from([0, 1, 2, 3, 4, 5]),
-    count=st.integers(1, 0xFFFF),
+    count=st.integers(2, 0xFFFF),  # 1 is none of the data sheet's
     times=st.lists(st.integers(0, 10**8), min_size=1, max_size=20),
 )
 def test_transitions_are_where_the_output_changes(mode: int, count: int, times: list[int]) -> None:
