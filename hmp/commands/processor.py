@@ -5,7 +5,6 @@ from __future__ import annotations
 from blockdev.errors import QemuError
 from hmp.command import Command
 from hmp.commands.description import has_none, print_description
-from hmp.commands.unavailable import unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
