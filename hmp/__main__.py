@@ -67,6 +67,8 @@ def run(arguments: Sequence[str]) -> int:
 
         _tell(_UI_USAGE.format(settings=describe_settings()))
         return 0
+    if "check" in names and "replay" not in names:
+        return _grade(options)
     if "replay" in names and names <= _OPTIONS_OF_THE_FRONT_END:
         options = [*options, *parse(recorded_arguments(options))]
         names = {option.name for option in options}
@@ -76,6 +78,15 @@ def run(arguments: Sequence[str]) -> int:
     return _serve(
         Startup(options, program=PROGRAM, complain=_complain, tell=_tell), options, front_end
     )
+
+
+def _grade(options: Sequence[Option]) -> int:
+    """Say whether the images in a folder, or in this one, solve a lesson."""
+    from hmp.lab.grade import grade
+
+    values = {option.name: option.value for option in options}
+    folder = next((option.text for option in options if not option.name), ".")
+    return grade(values["check"], folder, as_json="json" in values, tell=_tell)
 
 
 def _demonstrate(options: Sequence[Option], front_end: str) -> int:
@@ -143,7 +154,14 @@ def _run_machine(
         def serve(monitor: MonitorOption) -> None:
             chardev = monitor.claim(machine)
             if monitor.mode == CONTROL:
-                raise QemuError(f"{monitor.text}: not simulated yet")
+                from hmp.qmp.attach import attach
+
+                attach(machine, chardev, is_pretty=monitor.is_pretty)
+                return
+            if startup.line_faults is not None:
+                from hmp.frontend.faulty_line import spoil
+
+                chardev = spoil(chardev, machine.loop, startup.line_faults)
             PlainFrontend(machine, make_monitor, chardev)
 
         for monitor in startup.consoles.monitors:
@@ -278,6 +296,9 @@ The options are QEMU's own. Without any, hmp starts a small machine with a fresh
   --ui plain|rich       the front end: QEMU's own bytes, or a shell for people
   --config FILE, --yes  settings of the latter; ask nothing.  --ui-help says more
   --lab                 words that show what snapshots are made of; %help lists them
+  --check LESSON [--json] [FOLDER]
+                        whether the images in a folder solve a lesson of the lab; the exit
+                        status is 0 if so
   -version              the version
 
 `help` at the prompt lists the monitor's commands."""

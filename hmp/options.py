@@ -29,8 +29,8 @@ _MISSING_WITH_VALUE = frozenset(
     "readconfig plugin async-teardown dump-vmstate".split()
 )
 _USED_ALONE = frozenset(
-    "S snapshot nodefaults nographic daemonize only-migratable h help version ui-help yes "
-    "lab json check deterministic".split()
+    "S snapshot nodefaults nographic daemonize only-migratable h help version ui-help yes lab "
+    "json deterministic".split()
 )
 _IGNORED_ALONE = frozenset(
     "no-user-config no-reboot no-shutdown no-acpi no-hpet no-fd-bootchk usb portrait full-screen "
@@ -39,6 +39,8 @@ _IGNORED_ALONE = frozenset(
 _MISSING_ALONE = frozenset(
     "s singlestep preconfig xen-attach xen-domid-restrict enable-sync-profile audio-help".split()
 )
+# What follows it is its value, if it looks like one.
+_WITH_OPTIONAL_VALUE = frozenset(("check",))
 _WITH_VALUE = _USED_WITH_VALUE | _IGNORED_WITH_VALUE | _MISSING_WITH_VALUE
 _ALONE = _USED_ALONE | _IGNORED_ALONE | _MISSING_ALONE
 
@@ -86,9 +88,10 @@ def parse(arguments: Sequence[str]) -> list[Option]:
             options.append(Option("", word, word))
             continue
         name = word[2:] if word.startswith("--") else word[1:]
-        if name in _ALONE:
+        is_last = not rest or rest[0].startswith("-")
+        if name in _ALONE or (name in _WITH_OPTIONAL_VALUE and is_last):
             value, text = "", word
-        elif name in _WITH_VALUE:
+        elif name in _WITH_VALUE or name in _WITH_OPTIONAL_VALUE:
             if not rest:
                 raise OptionError(f"{word}: requires an argument")
             value = rest.pop(0)
@@ -97,6 +100,6 @@ def parse(arguments: Sequence[str]) -> list[Option]:
             raise OptionError(f"{word}: invalid option")
         if name in _MISSING_ALONE or name in _MISSING_WITH_VALUE:
             raise OptionError(f"{text}: not simulated yet")
-        if name in _USED_ALONE or name in _USED_WITH_VALUE:
+        if name in _USED_ALONE or name in _USED_WITH_VALUE or name in _WITH_OPTIONAL_VALUE:
             options.append(Option(name, value, text))
     return options

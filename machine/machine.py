@@ -15,6 +15,7 @@ from machine.events import Events
 from machine.loop import MainLoop
 from machine.memory import PAGE_SIZE, Memory
 from machine.runstate import RunState, follow
+from machine.steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from machine.dump import GuestDump
     from machine.faults import Delays
     from machine.head import Head
+    from machine.lineage import Lineage
     from machine.migration.announce import Announcement
     from machine.migration.incoming import Incoming
     from machine.migration.migrate import Migration
@@ -69,6 +71,7 @@ class Machine:
         console: takes lines of stderr in its stead, where a front end draws on the terminal.
         events: what happens, for whoever listens.
         delays: how slow commands are made on purpose; None for not at all.
+        steps: likewise of snapshots while they are made, loaded and deleted.
         guest: what executes while the machine runs; None for nothing.
         isa: what every PC has; None on a board without.
     """
@@ -95,6 +98,7 @@ class Machine:
         self.loop = MainLoop()
         self.clock = VirtualClock()
         self.events = Events()
+        self.steps = Steps()
         self.runstate = RunState.PRELAUNCH
         self.autostart = True
         self.graph = Graph(self.report, self.complain)
@@ -125,6 +129,7 @@ class Machine:
         self._objects: Objects | None = None
         self._plugs: Plugs | None = None
         self.head: Head | None = None
+        self._lineage: Lineage | None = None
         self._saved_state: SavedState | None = None
         self._blockers: Blockers | None = None
         self._migration: Migration | None = None
@@ -293,6 +298,15 @@ class Machine:
             self._jobs = jobs_of(self)
         return self._jobs
 
+    @property
+    def lineage(self) -> Lineage:
+        """Which snapshot came after which."""
+        if self._lineage is None:
+            from machine.lineage import Lineage
+
+            self._lineage = Lineage()
+        return self._lineage
+
     # --- running
 
     @property
@@ -349,6 +363,7 @@ class Machine:
     def reset(self) -> None:
         """What the reset button does; a machine that is stopped is as before its launch then."""
         self.reset_devices()
+        self.events.emit("RESET", guest=False, reason="host-qmp-system-reset")
         keeping = (RunState.RUNNING, RunState.INMIGRATE, RunState.FINISH_MIGRATE)
         if self.runstate not in keeping:
             self.set_runstate(RunState.PRELAUNCH)
@@ -366,10 +381,17 @@ class Machine:
         for rom in self.roms:
             rom.load_into(self.memory)
 
-    def request_shutdown(self, status: int = 0) -> None:
-        """End the program once the command that runs is done."""
+    def request_shutdown(self, status: int = 0, *, reason: str = "host-qmp-quit") -> None:
+        """End the program once the command that runs is done.
+
+        Args:
+            status: what it exits with; what fails ends without an event.
+            reason: QEMU's ShutdownCause.
+        """
         self.shutdown_requested = True
         self.exit_status = status
+        if not status:
+            self.events.emit("SHUTDOWN", guest=False, reason=reason)
 
     def settle(self) -> None:
         """Bring to the files what drives still keep in memory.
@@ -401,6 +423,12 @@ class Machine:
         if self.head is not None:
             self.head.close()
         self.head = Head(tag, nodes, self.memory.blocks)
+
+    def forget_head(self) -> None:
+        """What the machine was saved to or put back to is no longer its affair."""
+        if self.head is not None:
+            self.head.close()
+        self.head = self._lineage = None
 
     def job_names(self) -> list[str]:
         """What goes on beside the guest, such as ``migrate (active, 3 MiB left)``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
+from machine import power
 from machine.boards import boot_order_fault
 
 TYPE_CHECKING = False
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
 
     from hmp.monitor import Monitor
     from machine.machine import Machine
-
-
-_WATCHDOG_ACTIONS = ("reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi")
 
 
 def stop(monitor: Monitor) -> None:
@@ -42,16 +40,11 @@ def singlestep(monitor: Monitor, *, option: str | None) -> None:
 
 
 def system_powerdown(monitor: Monitor) -> None:
-    """Press the power button; it's the guest's to notice."""
-    if monitor.machine.cpus:
-        monitor.machine.events.emit("POWERDOWN")
+    power.press_power(monitor.machine)
 
 
 def system_wakeup(monitor: Monitor) -> None:
-    """No guest of ours ever suspends, and a machine without CPU could not."""
-    if not monitor.machine.cpus:
-        raise QemuError("wake-up from suspend is not supported by this guest")
-    raise QemuError("Unable to wake up: guest is not in suspended state")
+    power.wake_up(monitor.machine)
 
 
 def exit_preconfig(monitor: Monitor) -> None:
@@ -68,19 +61,18 @@ def boot_set(monitor: Monitor, *, bootdevice: str) -> None:
 
 def nmi(monitor: Monitor) -> None:
     """Interrupt every processor; a guest that executes no instructions takes none."""
-    if not monitor.machine.cpus:
-        raise QemuError("this feature or command is not currently supported")
+    power.interrupt(monitor.machine)
 
 
 def watchdog_action(monitor: Monitor, *, action: str) -> None:
     """There is no watchdog that could bite, so only the word is looked at."""
     action = action.lower()
-    if action not in _WATCHDOG_ACTIONS:
+    if action not in power.WATCHDOG_ACTIONS:
         raise QemuError(f"invalid parameter value: {action}")
 
 
 def complete_watchdog_action(machine: Machine, words: Sequence[str]) -> Completion:
-    return Completion.of(words[-1], _WATCHDOG_ACTIONS if len(words) == 1 else ())
+    return Completion.of(words[-1], power.WATCHDOG_ACTIONS if len(words) == 1 else ())
 
 
 def info_status(monitor: Monitor) -> None:
