@@ -13,6 +13,7 @@ from hmp.qmp.dispatch import error_reply, needs_no_turn, read_request, start
 from hmp.qmp.event_feed import EventFeed
 from hmp.qmp.json_parser import JsonReader
 from hmp.qmp.json_writer import to_json
+from machine.descriptors import NamedDescriptors
 from machine.loop import Wakeup
 
 TYPE_CHECKING = False
@@ -61,7 +62,7 @@ class QmpSession:
     ) -> None:
         self.machine = machine
         self.receive_descriptor: Callable[[], int | None] = _no_descriptor
-        self.descriptors: dict[str, int] = {}
+        self.descriptors = NamedDescriptors()
         self.is_negotiated = False
         self.has_oob = False
         self._send = send
@@ -111,9 +112,7 @@ class QmpSession:
         Raises:
             QemuError: there is none of this name.
         """
-        if name not in self.descriptors:
-            raise QemuError(f"File descriptor named '{name}' has not been found")
-        return self.descriptors.pop(name)
+        return self.descriptors.take(name)
 
     def negotiate(self, *, has_oob: bool) -> None:
         """The client is ready for commands and events."""
