@@ -189,12 +189,11 @@ class PciSlots:
 
 
 def _region(number: str, space: str, size: str) -> dict[str, Any]:
-    value: dict[str, Any] = {"bar": int(number), "address": -1, "size": int(size, 16)}
-    if space == "io":
-        value["type"] = "io"
-    else:
-        is_prefetched, is_wide = space.startswith("pref"), space.endswith("64")
-        value.update({"type": "memory", "prefetch": is_prefetched, "mem_type_64": is_wide})
+    kind = "io" if space == "io" else "memory"
+    value: dict[str, Any] = {"bar": int(number), "type": kind}
+    value.update({"address": -1, "size": int(size, 16)})
+    if kind == "memory":
+        value.update({"prefetch": space.startswith("pref"), "mem_type_64": space.endswith("64")})
     return value
 
 

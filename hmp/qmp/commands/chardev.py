@@ -28,7 +28,7 @@ def query_chardev(session: QmpSession) -> list[dict[str, Any]]:
             "filename": devices[label].filename,
             "frontend-open": devices[label].is_busy,
         }
-        for label in reversed(children_in_order(devices))
+        for label in children_in_order(devices)
     ]
 
 
@@ -46,7 +46,7 @@ def chardev_add(session: QmpSession, *, id: str, backend: dict[str, Any]) -> dic
         raise QemuError(f"Chardev with id '{id}' already exists")
     options = _options(id, backend)
     try:
-        made = add_chardev(machine, options, machine.complain)
+        made = add_chardev(machine, options, _nobody)
     except QemuError as error:
         text = f"Failed to add chardev '{id}': {error}"
         raise QemuError(text, error.errno_value) from error
@@ -57,9 +57,13 @@ def chardev_change(session: QmpSession, *, id: str, backend: dict[str, Any]) -> 
     from machine.chardev_plug import change_chardev
 
     machine = session.machine
-    change_chardev(machine, _options(id, backend), machine.complain)
+    change_chardev(machine, _options(id, backend), _nobody)
     changed = machine.find_chardev(id)
     return _terminal(changed.filename if changed is not None else "")
+
+
+def _nobody(text: str) -> None:
+    """Takes the name of a new terminal, which the reply tells."""
 
 
 def _terminal(filename: str) -> dict[str, str]:

@@ -93,9 +93,32 @@ def _refuse_display(protocol: str) -> None:
         raise DeviceNotActive("SPICE is not in use")
 
 
+def dump_guest_memory(
+    session: QmpSession,
+    *,
+    paging: bool,
+    protocol: str,
+    detach: bool = False,
+    begin: int | None = None,
+    length: int | None = None,
+    format: str = "elf",
+) -> Iterator[object]:
+    from machine.dump import dump_guest_memory
+
+    yield from dump_guest_memory(
+        session.machine,
+        protocol,
+        session.take_descriptor,
+        format=format,
+        paging=paging,
+        detach=detach,
+        begin=begin,
+        length=length,
+    )
+
+
 def query_dump(session: QmpSession) -> dict[str, Any]:
-    dump = session.machine.dump
-    return {"status": dump.status, "completed": dump.written, "total": dump.total}
+    return session.machine.dump.value()
 
 
 def query_dump_guest_memory_capability(session: QmpSession) -> dict[str, list[str]]:
@@ -136,6 +159,7 @@ def _told(topic: str) -> Handler:
 _TOPICS = ("irq", "jit", "numa", "opcount", "profile", "ramblock", "rdma", "roms", "usb")
 
 HANDLERS: dict[str, Handler] = {
+    "dump-guest-memory": dump_guest_memory,
     "expire_password": expire_password,
     "memsave": memsave,
     "pmemsave": pmemsave,
