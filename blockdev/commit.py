@@ -8,6 +8,7 @@ from blockdev.block_job import REPORT, BlockJob
 from blockdev.chain import (
     allocation_above,
     backing_of,
+    give_back,
     insert_filter,
     overlay_of,
     refresh_names,
@@ -56,22 +57,30 @@ def commit_now(top: BlockNode, report: Callable[[str], object]) -> Iterator[tupl
         except QemuError as error:
             raise QemuError("Permission denied", errno.EACCES) from error
     try:
-        if top.size > backing.size:
-            backing.truncate(top.size)
-        offset = 0
-        while offset < top.size:
-            is_own, length = top.allocation(offset, min(PIECE, top.size - offset))
-            if is_own:
-                copy_piece(top, backing, offset, length)
-            offset += length
-            yield offset, top.size
+        yield from copy_down(top, backing)
         # First the copy is safe, then what it was made of goes: a crash in between leaves both.
         backing.flush()
         top.make_empty()
         top.flush()
     finally:
         if was_read_only:
-            backing.reopen(read_only=True)
+            give_back(backing)
+
+
+def copy_down(top: BlockNode, base: BlockNode) -> Iterator[tuple[int, int]]:
+    """Copy what the images from one down to a base have, but for that, into the base.
+
+    Yields how far it is: bytes of the disk, done and in all.
+    """
+    if top.size > base.size:
+        base.truncate(top.size)
+    offset = 0
+    while offset < top.size:
+        is_own, length = allocation_above(top, base, offset, min(PIECE, top.size - offset))
+        if is_own:
+            copy_piece(top, base, offset, length)
+        offset += length
+        yield offset, top.size
 
 
 class CommitJob(BlockJob):
@@ -127,14 +136,11 @@ class CommitJob(BlockJob):
         self._on_error = on_error
         self._finished = finished
         self._made_writable: list[BlockNode] = []
-        try:
+        with self.undone_on_failure():
             for image in (base, overlay):
                 if image.read_only:
                     image.reopen(read_only=False)
                     self._made_writable.append(image)
-        except QemuError:
-            self.cancel_anyway(force=True)
-            raise
         insert_filter(graph, top, self.filter)
 
     def run(self) -> Generator[Rest, None, None]:
@@ -176,6 +182,6 @@ class CommitJob(BlockJob):
         super().clean()
         for image in self._made_writable:
             if image.node_name in self._graph.nodes:
-                image.reopen(read_only=True)
+                give_back(image)
         refresh_names(self._graph)
         self._finished()

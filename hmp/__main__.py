@@ -7,6 +7,7 @@ import sys
 
 from blockdev.errors import QemuError
 from hmp import __version__
+from hmp.console_options import CONTROL, MonitorOption
 from hmp.frontend.choice import PLAIN, RICH, SCRIPT, choose_front_end
 from hmp.frontend.descriptors import fill_gaps
 from hmp.frontend.script_options import recorded_arguments
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hmp.command import CommandTable
+    from hmp.daemon import Daemon, PidFile
     from hmp.settings import Settings
-    from machine.chardev import Chardev
     from machine.machine import Machine
 
 # QEMU calls itself as it was called, and so do we where it is called that.
@@ -66,6 +67,8 @@ def run(arguments: Sequence[str]) -> int:
 
         _tell(_UI_USAGE.format(settings=describe_settings()))
         return 0
+    if "check" in names and "replay" not in names:
+        return _grade(options)
     if "replay" in names and names <= _OPTIONS_OF_THE_FRONT_END:
         options = [*options, *parse(recorded_arguments(options))]
         names = {option.name for option in options}
@@ -75,6 +78,15 @@ def run(arguments: Sequence[str]) -> int:
     return _serve(
         Startup(options, program=PROGRAM, complain=_complain, tell=_tell), options, front_end
     )
+
+
+def _grade(options: Sequence[Option]) -> int:
+    """Say whether the images in a folder, or in this one, solve a lesson."""
+    from hmp.lab.grade import grade
+
+    values = {option.name: option.value for option in options}
+    folder = next((option.text for option in options if not option.name), ".")
+    return grade(values["check"], folder, as_json="json" in values, tell=_tell)
 
 
 def _demonstrate(options: Sequence[Option], front_end: str) -> int:
@@ -95,46 +107,41 @@ def _demonstrate(options: Sequence[Option], front_end: str) -> int:
 
 
 def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
+    """Run the machine as the process that the options ask for."""
+    daemon = _daemonize(startup)
+    pid_file: PidFile | None = None
+    if startup.pid_file is not None:
+        from hmp.daemon import PidFile
+
+        pid_file = PidFile(startup.pid_file)
+    try:
+        return _run_machine(startup, options, front_end, daemon)
+    finally:
+        if pid_file is not None:
+            pid_file.close()
+
+
+def _run_machine(
+    startup: Startup, options: Sequence[Option], front_end: str, daemon: Daemon | None
+) -> int:
     """Make the machine with its monitors, and run it to its end."""
     from hmp.arguments import FormatMemory
     from hmp.frontend.plain import PlainFrontend
     from hmp.frontend.script_options import open_transcript, run_script
     from hmp.frontend.signals import SignalWatch
     from hmp.monitor import Monitor
-    from machine.chardev import open_chardev
-    from machine.chardev_options import parse_legacy
     from machine.chardev_stream import StdioDevice
 
     settings = _read_settings(options) if front_end == RICH else None
-    monitors = startup.monitors
     machine = startup.make_machine()
     watch: SignalWatch | None = None
-    monitor_devices: list[Chardev] = []
-    qmp_devices: list[tuple[Chardev, bool]] = []
     try:
-        if front_end == PLAIN and not monitors and not startup.qmp_monitors:
-            stdio = parse_legacy("stdio", "compat_monitor0", machine.report)
-            monitors = [("-monitor stdio", stdio)]
-        for text, place in monitors:
-            if place is not None:
-                machine.location = f"{text}: "
-                with Blame(text):
-                    device = open_chardev(place, machine.loop, machine.report, _tell)
-                machine.chardevs.append(device)
-                monitor_devices.append(device)
-        for text, place in startup.qmp_monitors:
-            if place is not None:
-                machine.location = f"{text}: "
-                with Blame(text):
-                    device = open_chardev(place, machine.loop, machine.report, _tell)
-                machine.chardevs.append(device)
-                qmp_devices.append((device, text.startswith(("-qmp-pretty", "--qmp-pretty"))))
-        machine.location = ""
+        usual_monitor = "stdio" if front_end == PLAIN and daemon is None else ""
+        startup.consoles.add_defaults(
+            machine, has_defaults=startup.has_defaults, usual_monitor=usual_monitor
+        )
         startup.open_drives(machine)
         watch = SignalWatch(machine, ctrl_c_is_a_key=settings is not None)
-        for device in machine.chardevs:
-            if isinstance(device, StdioDevice):
-                watch.on_continue(device.return_to_foreground)
         formats = FormatMemory()
         has_lab = any(option.name in ("lab", "deterministic") for option in options)
         transcript = open_transcript(options)
@@ -144,14 +151,28 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
                 return transcript.monitor(machine, write, _commands(has_lab), formats)
             return Monitor(machine, write, _commands(has_lab), formats)
 
-        for device in monitor_devices:
-            PlainFrontend(machine, make_monitor, device)
-        for device, is_pretty in qmp_devices:
-            from hmp.qmp.attach import attach
+        def serve(monitor: MonitorOption) -> None:
+            chardev = monitor.claim(machine)
+            if monitor.mode == CONTROL:
+                from hmp.qmp.attach import attach
 
-            attach(machine, device, is_pretty=is_pretty)
-        startup.build_machine(machine)
+                attach(machine, chardev, is_pretty=monitor.is_pretty)
+                return
+            if startup.line_faults is not None:
+                from hmp.frontend.faulty_line import spoil
+
+                chardev = spoil(chardev, machine.loop, startup.line_faults)
+            PlainFrontend(machine, make_monitor, chardev)
+
+        for monitor in startup.consoles.monitors:
+            serve(monitor)
+        startup.build_machine(machine, serve)
+        for device in machine.chardevs:
+            if isinstance(device, StdioDevice):
+                watch.on_continue(device.return_to_foreground)
         _launch(machine, startup)
+        if daemon is not None:
+            daemon.finish()
         if front_end == SCRIPT:
             run_script(machine, make_monitor, options)
         if settings is not None:
@@ -168,6 +189,20 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
             device.drain(None if isinstance(device, StdioDevice) and not in_a_hurry else 0)
             device.close()
         machine.close()
+
+
+def _daemonize(startup: Startup) -> Daemon | None:
+    """Go to the background where that is asked for.
+
+    Raises:
+        QemuError: the options need a terminal.
+    """
+    if not startup.is_daemon:
+        return None
+    startup.consoles.check_daemon()
+    from hmp.daemon import Daemon
+
+    return Daemon()
 
 
 def _commands(has_lab: bool) -> CommandTable:
@@ -261,6 +296,9 @@ The options are QEMU's own. Without any, hmp starts a small machine with a fresh
   --ui plain|rich       the front end: QEMU's own bytes, or a shell for people
   --config FILE, --yes  settings of the latter; ask nothing.  --ui-help says more
   --lab                 words that show what snapshots are made of; %help lists them
+  --check LESSON [--json] [FOLDER]
+                        whether the images in a folder solve a lesson of the lab; the exit
+                        status is 0 if so
   -version              the version
 
 `help` at the prompt lists the monitor's commands."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hmp.command import Handler
+    from hmp.lab.notebook import Notebook
     from machine.cpu.x86 import X86Cpu
     from machine.machine import Machine
 
@@ -46,6 +47,8 @@ class Monitor:
         failure: the last command that failed; None for none.
         has_failed: whether the last line could not be carried out.
         running: the command being run, and before it the one whose topic it is.
+        notebook: what the words of the lab keep; None for nothing.
+        when_done: called after each line; None for nobody.
     """
 
     def __init__(
@@ -65,6 +68,8 @@ class Monitor:
         self.failure: Failure | None = None
         self.has_failed = False
         self.running: tuple[Command, ...] = ()
+        self.notebook: Notebook | None = None
+        self.when_done: Callable[[], object] | None = None
         self._write = write
         self._cpu_index = 0
 
@@ -122,6 +127,8 @@ class Monitor:
         self.has_failed = False
         try:
             yield from self._execute(line)
+            if self.when_done is not None:
+                self.when_done()
         except Exception as error:  # our own mistake, which must not end the monitor
             self.has_failed = True
             self.machine.log_exception()

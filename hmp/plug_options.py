@@ -1,4 +1,4 @@
-"""What is plugged into the machine: objects, network, character devices, devices.
+"""What is plugged into the machine: objects, network, devices.
 
 QEMU checks the options while it takes the command line apart, makes back ends before its monitor
 greets, and devices after that.
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from machine.chardev import Chardev
-    from machine.chardev_options import ChardevOptions
     from machine.machine import Machine
     from machine.qom.object_type import ObjectType
 
@@ -75,8 +73,6 @@ class PlugOptions:
         self._tell = tell
         self.device_options: list[tuple[dict[str, str], str]] = []
         self._objects: list[tuple[ObjectType, str, dict[str, Any]]] = []
-        self._chardevs: list[tuple[ChardevOptions, str]] = []
-        self._serials: list[tuple[str, str]] = []
         self._netdevs: list[tuple[dict[str, str], str]] = []
         self._nic_options: list[tuple[dict[str, str], str]] = []
         self._net_options: list[tuple[dict[str, str], str]] = []
@@ -85,13 +81,11 @@ class PlugOptions:
         self._has_net = False
         self._names_made = 0
         self.takers: dict[str, Callable[[Option], None]] = {
-            "chardev": self._take_chardev,
             "device": self._take_device,
             "net": self._take_net,
             "netdev": self._take_netdev,
             "nic": self._take_nic,
             "object": self._take_object,
-            "serial": self._take_serial,
             "vga": self._take_vga,
         }
 
@@ -153,25 +147,6 @@ class PlugOptions:
         except QemuError as error:
             raise QemuError(str(error).removeprefix(f"{option.text}: ")) from error
 
-    def _take_chardev(self, option: Option) -> None:
-        from machine.chardev_options import HELP, parse_chardev
-
-        if option.value in _HELP_WORDS:
-            lines = [f"  {name}" for name in HELP]
-            raise HelpAnswer("\n".join(["Available chardev backend types: ", *lines]))
-
-        def report(text: str) -> None:
-            self._complain(f"{self._program}: {option.text}: {text}")
-
-        with Blame(option.text):
-            options = parse_chardev(option.value, report)
-            if any(other.label == options.label for other, _ in self._chardevs):
-                raise QemuError(f"Duplicate ID '{options.label}' for chardev")
-        self._chardevs.append((options, option.text))
-
-    def _take_serial(self, option: Option) -> None:
-        self._serials.append((option.value, option.text))
-
     def _take_vga(self, option: Option) -> None:
         if option.value not in _VGA_KINDS:
             raise QemuError(f"unknown vga type: {option.value}")
@@ -210,20 +185,15 @@ class PlugOptions:
 
     # --- back ends, before the monitor greets
 
-    def open_back_ends(self, machine: Machine) -> None:
-        """Objects that need nothing, and character devices.
+    def make_objects(self, machine: Machine) -> None:
+        """Objects that need nothing.
 
         Raises:
             QemuError: one can't be made.
         """
-        from machine.chardev_plug import add_chardev
-
         for type, id, values in self._objects:
             if not type.name.startswith(_LATE_OBJECTS):
                 machine.objects.create(type, id, values)
-        for options, text in self._chardevs:
-            with Blame(text):
-                add_chardev(machine, options, self._tell)
 
     def connect_network(self, machine: Machine, *, has_defaults: bool) -> None:
         """The network, and the objects that look at it.
@@ -284,52 +254,6 @@ class PlugOptions:
         return f"#net{self._names_made - 1}{os.urandom(1)[0] % 100:02}"
 
     # --- devices, after it
-
-    def open_serials(self, machine: Machine, *, has_defaults: bool) -> None:
-        """The character devices of the board's serial ports.
-
-        Raises:
-            QemuError: one can't be opened.
-        """
-        from machine.chardev_options import ChardevOptions
-        from machine.chardev_plug import add_chardev
-
-        for index, (value, text) in enumerate(self._serials):
-            machine.serials.append(self._open_serial(machine, index, value, text))
-        if has_defaults and "ISA" in machine.board.buses:
-            labels = ["parallel0"] if self._serials else ["parallel0", "serial0"]
-            for label in labels:
-                options = ChardevOptions(backend="vc", label=label, values={})
-                device = add_chardev(machine, options, self._tell)
-                if label == "serial0":
-                    machine.serials.append(device)
-
-    def _open_serial(self, machine: Machine, index: int, value: str, text: str) -> Chardev | None:
-        from machine.chardev_options import parse_legacy
-        from machine.chardev_plug import add_chardev
-
-        def report(line: str) -> None:
-            self._complain(f"{self._program}: {text}: {line}")
-
-        device: Chardev | None = None
-        try:
-            if value.startswith("chardev:"):
-                device = machine.find_chardev(value.removeprefix("chardev:"))
-            else:
-                options = parse_legacy(value, f"serial{index}", report)
-                if options is None:
-                    return None
-                try:
-                    device = add_chardev(machine, options, self._tell)
-                except QemuError as error:
-                    report(str(error))
-        except QemuError:
-            device = None
-        if device is None:
-            raise QemuError(
-                f"{text}: could not connect serial device to character backend '{value}'"
-            )
-        return device
 
     def plug(self, machine: Machine, *, has_defaults: bool) -> None:
         """Network cards of the board, and the user's devices.

@@ -31,7 +31,7 @@ def resize(machine: Machine, device: str, size: int, *, node_name: str = "") -> 
     if refusal is not None:
         raise QemuError(refusal)
     if node.read_only:
-        raise QemuError("Block node is read-only")
+        raise QemuError("Image is read-only")
     node.truncate(size)
 
 

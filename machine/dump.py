@@ -11,6 +11,7 @@ import os
 import struct
 
 from blockdev.errors import QemuError
+from machine.memory import RamBlock
 from machine.runstate import RunState
 
 TYPE_CHECKING = False
@@ -103,7 +104,7 @@ class GuestDump:
             raise
         self.status = ACTIVE
         self.written = 0
-        self.total = sum(part.size for part in parts)
+        self.total = sum(part.size for part, _ in parts)
         return self._steps(fd, parts)
 
     def value(self) -> dict[str, object]:
@@ -114,26 +115,29 @@ class GuestDump:
     def percent(self) -> float:
         return 100 * self.written / self.total if self.total else 0.0
 
-    def _parts(self, begin: int | None, length: int | None) -> list[Region]:
+    def _parts(self, begin: int | None, length: int | None) -> list[tuple[Region, memoryview]]:
         """What of memory is dumped: RAM and ROM, by address."""
         low = 0 if begin is None else begin
         parts = []
         for region in self._machine.memory.regions:
+            if not isinstance(region.block, RamBlock):
+                continue
             end = region.end if begin is None or length is None else min(region.end, low + length)
             if max(region.base, low) < end:
-                parts.append(region.part(max(region.base, low), end))
+                part = region.part(max(region.base, low), end)
+                parts.append((part, region.block.view[part.offset : part.offset + part.size]))
         return parts
 
-    def _steps(self, fd: int, parts: Sequence[Region]) -> Iterator[None]:
+    def _steps(self, fd: int, parts: Sequence[tuple[Region, memoryview]]) -> Iterator[None]:
         was_running = self._machine.is_running
         self._machine.stop(RunState.SAVE_VM)
         try:
-            _write(fd, self._head(parts))
-            for part in parts:
-                for offset in range(part.offset, part.offset + part.size, _STEP):
-                    end = min(offset + _STEP, part.offset + part.size)
-                    _write(fd, part.block.view[offset:end])
-                    self.written += end - offset
+            _write(fd, self._head([part for part, _ in parts]))
+            for _, view in parts:
+                for offset in range(0, len(view), _STEP):
+                    piece = view[offset : offset + _STEP]
+                    _write(fd, piece)
+                    self.written += len(piece)
                     yield
             _write(fd, _SHSTRTAB)
             self.status = COMPLETED

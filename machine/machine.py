@@ -15,6 +15,7 @@ from machine.events import Events
 from machine.loop import MainLoop
 from machine.memory import PAGE_SIZE, Memory
 from machine.runstate import RunState, follow
+from machine.steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from machine.dump import GuestDump
     from machine.faults import Delays
     from machine.head import Head
+    from machine.lineage import Lineage
     from machine.migration.announce import Announcement
     from machine.migration.incoming import Incoming
     from machine.migration.migrate import Migration
@@ -66,9 +68,11 @@ class Machine:
         location: what stands before such a line on stderr, such as the option that it is about.
         autostart: whether a machine that comes in runs on, if it ran where it came from.
         head: the snapshot that it was last saved to or put back to; None for none.
+        escape_code: the key that commands a multiplexed character device; Ctrl-A.
         console: takes lines of stderr in its stead, where a front end draws on the terminal.
         events: what happens, for whoever listens.
         delays: how slow commands are made on purpose; None for not at all.
+        steps: likewise of snapshots while they are made, loaded and deleted.
         guest: what executes while the machine runs; None for nothing.
         isa: what every PC has; None on a board without.
     """
@@ -95,6 +99,7 @@ class Machine:
         self.loop = MainLoop()
         self.clock = VirtualClock()
         self.events = Events()
+        self.steps = Steps()
         self.runstate = RunState.PRELAUNCH
         self.autostart = True
         self.graph = Graph(self.report, self.complain)
@@ -110,6 +115,7 @@ class Machine:
         self.serial_count = 0
         self.serials: list[Chardev | None] = []
         self.chardevs: list[Chardev] = []
+        self.escape_code = 0x01
         self.announcements: dict[str, Announcement] = {}
         self.board_states: list[tuple[VMStateDescription, Any]] = []
         self.switches: dict[str, bool] = {}
@@ -124,6 +130,7 @@ class Machine:
         self._objects: Objects | None = None
         self._plugs: Plugs | None = None
         self.head: Head | None = None
+        self._lineage: Lineage | None = None
         self._saved_state: SavedState | None = None
         self._blockers: Blockers | None = None
         self._descriptor_sets: DescriptorSets | None = None
@@ -302,6 +309,15 @@ class Machine:
             self._jobs = jobs_of(self)
         return self._jobs
 
+    @property
+    def lineage(self) -> Lineage:
+        """Which snapshot came after which."""
+        if self._lineage is None:
+            from machine.lineage import Lineage
+
+            self._lineage = Lineage()
+        return self._lineage
+
     # --- running
 
     @property
@@ -418,6 +434,12 @@ class Machine:
         if self.head is not None:
             self.head.close()
         self.head = Head(tag, nodes, self.memory.blocks)
+
+    def forget_head(self) -> None:
+        """What the machine was saved to or put back to is no longer its affair."""
+        if self.head is not None:
+            self.head.close()
+        self.head = self._lineage = None
 
     def job_names(self) -> list[str]:
         """What goes on beside the guest, such as ``migrate (active, 3 MiB left)``."""

@@ -38,12 +38,10 @@ class RamBlock:
         mapping: the memory itself.  Who writes into it without `write` calls `touch`.
         view: the same, to read without a copy.
         touched: one byte for each chunk, 1 where something else than zeros may be.
-        log: one byte for each page, 1 where it was written since the log was last taken; None
-            while nobody keeps one.
         dirty_bitmaps: each is told what is written, as on a block node.
     """
 
-    __slots__ = ("dirty_bitmaps", "log", "mapping", "name", "size", "touched", "view")
+    __slots__ = ("dirty_bitmaps", "mapping", "name", "size", "touched", "view")
 
     def __init__(self, name: str, size: int) -> None:
         assert size > 0
@@ -60,7 +58,6 @@ class RamBlock:
         # when the kernel has to make room for huge pages first.
         self.view = memoryview(self.mapping).toreadonly()
         self.touched = bytearray((size + CHUNK_SIZE - 1) >> CHUNK_BITS)
-        self.log: bytearray | None = None
         self.dirty_bitmaps: list[DirtyBitmap] = []
 
     def __repr__(self) -> str:
@@ -88,10 +85,12 @@ class RamBlock:
         """Note that these bytes were written."""
         if size:
             _mark(self.touched, offset >> CHUNK_BITS, (offset + size - 1) >> CHUNK_BITS)
-            if self.log is not None:
-                _mark(self.log, offset >> PAGE_BITS, (offset + size - 1) >> PAGE_BITS)
-            for bitmap in self.dirty_bitmaps:
-                bitmap.mark(offset, size)
+            self.tell_written(offset, size)
+
+    def tell_written(self, offset: int, size: int) -> None:
+        """Tell the bitmaps what was written by somebody who sees to `touched` himself."""
+        for bitmap in self.dirty_bitmaps:
+            bitmap.mark(offset, size)
 
     def host_address(self, offset: int) -> int:
         """Where a byte lies in this process."""
@@ -141,37 +140,9 @@ class RamBlock:
         self.mapping.madvise(mmap.MADV_DONTNEED, chunk << CHUNK_BITS, size)
         self.touched[chunk] = 0
 
-    # --- the dirty log, for whoever sends memory that is being written
-
     @property
     def pages(self) -> int:
         return self.size >> PAGE_BITS
-
-    def start_log(self) -> None:
-        """Keep a log from now on; it begins empty."""
-        self.log = bytearray(self.pages)
-
-    def stop_log(self) -> None:
-        self.log = None
-
-    def log_all(self) -> None:
-        """Who wrote past the log, as loading does, has every page logged."""
-        if self.log is not None:
-            self.log = bytearray(b"\1") * self.pages
-
-    def take_log(self, dirty: bytearray) -> int:
-        """Move the log into a map of the same shape.
-
-        Returns:
-            How many pages were in the log.
-        """
-        assert self.log is not None, "nobody keeps a log"
-        logged = self.log.count(1)
-        if logged:
-            merged = int.from_bytes(dirty, "big") | int.from_bytes(self.log, "big")
-            dirty[:] = merged.to_bytes(len(dirty), "big")
-            self.log = bytearray(self.pages)
-        return logged
 
 
 def _mark(marks: bytearray, first: int, last: int) -> None:

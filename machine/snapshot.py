@@ -10,9 +10,22 @@ import os
 import time
 
 from blockdev.errors import QemuError
-from blockdev.snapshot import Snapshot, find_by_id_and_name, find_by_name
+from blockdev.snapshot import Snapshot, find_by_id_and_name, find_by_name, find_to_go_to
 from machine.block_lookup import find_root
 from machine.runstate import RunState
+from machine.steps import (
+    DELETE,
+    END,
+    FIND,
+    GO_BACK,
+    LOAD_STATE,
+    LOOK,
+    MAKE,
+    REPLACE,
+    RESUME,
+    STOP,
+    WRITE_STATE,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -162,22 +175,39 @@ def save(machine: Machine, plan: SavePlan) -> Iterator[object]:
     Raises:
         QemuError: the snapshot wasn't made; those that the plan replaces may be gone.
     """
-    _delete(plan.replaced)
+    _delete(machine, plan.replaced, REPLACE)
     was_running = machine.is_running
     saved_runstate = machine.runstate
+    if was_running:
+        machine.steps.tell(STOP)
     machine.stop(RunState.SAVE_VM)
     try:
-        tag = yield from _save_stopped(machine, plan, saved_runstate)
-        machine.set_head(tag, [disk.node for disk in plan.disks])
+        snapshot = yield from _save_stopped(machine, plan, saved_runstate)
+        machine.lineage.saved(snapshot)
+        machine.set_head(snapshot.name, [disk.node for disk in plan.disks])
     finally:
         if was_running:
+            machine.steps.tell(RESUME)
             machine.cont()
+
+
+def savevm(machine: Machine, tag: str | None) -> Iterator[object]:
+    """What the monitor's savevm does.
+
+    Raises:
+        QemuError: as `plan_save` and `save`.
+    """
+    try:
+        machine.steps.tell(LOOK)
+        yield from save(machine, plan_save(machine, tag))
+    finally:
+        machine.steps.tell(END)
 
 
 def _save_stopped(
     machine: Machine, plan: SavePlan, runstate: RunState
-) -> Generator[object, None, str]:
-    """Save, and return the tag that the snapshot got."""
+) -> Generator[object, None, Snapshot]:
+    """Save, and return the snapshot that has the machine's state."""
     from machine.migration.savevm import write_state
 
     machine.settle()
@@ -185,6 +215,7 @@ def _save_stopped(
     tag = plan.tag
     if tag is None:
         tag = time.strftime("vm-%Y%m%d%H%M%S", time.localtime(seconds))
+    machine.steps.tell(WRITE_STATE, plan.state_disk)
     area = plan.state_disk.node.open_vmstate()
     try:
         state_bytes = yield from write_state(machine, area, runstate)
@@ -200,23 +231,24 @@ def _save_stopped(
                 vm_clock_nsec=machine.clock.now_ns(),
                 vm_state_size=state_bytes if holds_state else 0,
             )
+            machine.steps.tell(MAKE, disk, snapshot)
             try:
                 disk.node.snapshot_create(snapshot, area if holds_state else None)
             except QemuError as error:
-                _roll_back(made)
+                _roll_back(machine, made)
                 text = f"Could not create snapshot '{tag}' on '{disk.shown}'"
                 raise QemuError(text, error.errno_value) from error
             made.append((disk, snapshot))
     except QemuError:
         area.abandon()
         raise
-    return _cut(tag)
+    return next(snapshot for disk, snapshot in made if disk is plan.state_disk)
 
 
-def _roll_back(made: list[tuple[Disk, Snapshot]]) -> None:
+def _roll_back(machine: Machine, made: list[tuple[Disk, Snapshot]]) -> None:
     """Take the snapshots away that were made before one failed; what can't be stays."""
     try:
-        _delete(made)
+        _delete(machine, made, DELETE)
     except QemuError:
         pass  # the first failure is the one to be told of
 
@@ -274,11 +306,14 @@ def load(machine: Machine, plan: LoadPlan) -> Iterator[object]:
     Raises:
         QemuError: a disk couldn't go back, or the state can't be loaded; what was done stays.
     """
+    from machine.lineage import Loss
     from machine.migration.savevm import read_state
 
     machine.settle()
+    loss = Loss(machine)
     state_snapshot: Snapshot | None = None
     for disk in plan.disks:
+        machine.steps.tell(GO_BACK, disk, find_to_go_to(disk.node.snapshots(), plan.tag))
         try:
             snapshot = disk.node.snapshot_goto(plan.tag)
         except QemuError as error:
@@ -287,10 +322,12 @@ def load(machine: Machine, plan: LoadPlan) -> Iterator[object]:
         if disk is plan.state_disk:
             state_snapshot = snapshot
     assert state_snapshot is not None, "the state's disk is one of the disks"
+    machine.steps.tell(LOAD_STATE, plan.state_disk, state_snapshot)
     if machine.delays is not None:
         yield from machine.delays.steps(machine.delays.loadvm)
     machine.reset_devices()
     yield from read_state(machine, plan.state_disk.node, state_snapshot)
+    machine.lineage.loaded(state_snapshot, loss)
     machine.set_head(state_snapshot.name, [disk.node for disk in plan.disks])
 
 
@@ -310,10 +347,17 @@ def loadvm(
         QemuError: the machine stays stopped, as ``restore-vm`` if it ran.
     """
     was_running = machine.is_running
-    machine.stop(RunState.RESTORE_VM)
-    yield from load(machine, plan_load(machine, tag, nodes=nodes, state_node=state_node))
-    if was_running:
-        machine.cont()
+    try:
+        if was_running:
+            machine.steps.tell(STOP)
+        machine.stop(RunState.RESTORE_VM)
+        machine.steps.tell(FIND)
+        yield from load(machine, plan_load(machine, tag, nodes=nodes, state_node=state_node))
+        if was_running:
+            machine.steps.tell(RESUME)
+            machine.cont()
+    finally:
+        machine.steps.tell(END)
 
 
 # --- deleting
@@ -330,13 +374,26 @@ def plan_delete(
     return _named(_able_disks(machine, nodes), tag)
 
 
-def delete(plan: list[tuple[Disk, Snapshot]]) -> None:
+def delete(machine: Machine, plan: list[tuple[Disk, Snapshot]]) -> None:
     """Delete snapshots, disk after disk.
 
     Raises:
         QemuError: one couldn't be deleted; those before it are gone.
     """
-    _delete(plan)
+    _delete(machine, plan, DELETE)
+
+
+def delvm(machine: Machine, tag: str) -> None:
+    """What the monitor's delvm does.
+
+    Raises:
+        QemuError: as `plan_delete` and `delete`.
+    """
+    try:
+        machine.steps.tell(LOOK)
+        delete(machine, plan_delete(machine, tag))
+    finally:
+        machine.steps.tell(END)
 
 
 def _named(found: list[Disk], tag: str) -> list[tuple[Disk, Snapshot]]:
@@ -344,8 +401,9 @@ def _named(found: list[Disk], tag: str) -> list[tuple[Disk, Snapshot]]:
     return [(disk, snapshot) for disk, snapshot in pairs if snapshot is not None]
 
 
-def _delete(snapshots: list[tuple[Disk, Snapshot]]) -> None:
+def _delete(machine: Machine, snapshots: list[tuple[Disk, Snapshot]], step: str) -> None:
     for disk, snapshot in snapshots:
+        machine.steps.tell(step, disk, snapshot)
         try:
             disk.node.snapshot_delete(snapshot.id, snapshot.name)
         except QemuError as error:

@@ -104,4 +104,5 @@ class DeleteJob(SnapshotJob):
 
     def _work_steps(self) -> Iterator[object]:
         yield None
-        snapshot.delete(snapshot.plan_delete(self._machine, self._tag, nodes=self._nodes))
+        plan = snapshot.plan_delete(self._machine, self._tag, nodes=self._nodes)
+        snapshot.delete(self._machine, plan)

@@ -45,7 +45,7 @@ def resize(image: Image, size: int) -> None:
     metadata.drop_entries_past(l1_entries_for(old_size, metadata.layout.span_bits))
     image.write_back()
     if needed > len(metadata.active.l1):
-        _grow_l1(metadata, needed, size)
+        grow_l1(metadata, needed, size)
     else:
         metadata.switch_header("size", "size", size=size)
     if size > old_size:
@@ -71,7 +71,45 @@ def _hide_backing(image: Image, old_size: int, size: int) -> None:
         image.write_zeroes(old_size, min(size, image.backing.size) - old_size)
 
 
-def _grow_l1(metadata: Metadata, entries: int, size: int) -> None:
+def preallocate(image: Image, offset: int, size: int, mode: str) -> None:
+    """Give clusters to bytes that have none so far and read as zeros.
+
+    Args:
+        mode: ``metadata``; ``falloc`` takes their space on the host too, ``full`` writes zeros.
+    """
+    metadata = image.metadata
+    cluster_size = image.cluster_size
+    first, end = offset // cluster_size, -(-(offset + size) // cluster_size)
+    if offset % cluster_size:
+        first += 1  # the cluster that the old end was in
+    position = first
+    while position < end:
+        file_end = image.file.size
+        run, count = metadata.active.take_clusters(position * cluster_size, end - position)
+        start, length = run * cluster_size, count * cluster_size
+        # What is past the file's end is zeros; what isn't may be anything.
+        stale = length if mode == "full" else max(0, min(length, file_end - start))
+        image.file.write_zeroes(start, stale)
+        if start + length > image.file.size:
+            image.file.truncate(start + length)
+        if mode == "falloc":
+            image.file.preallocate(start, length, mode)
+        metadata.active.map_clusters(position * cluster_size, run, count)
+        position += count
+    image.flush()
+
+
+def cut_file(image: Image) -> None:
+    """Give back the end of the file that nothing uses, once that is on the disk."""
+    image.flush()
+    metadata = image.metadata
+    clusters = -(-image.file.size // image.cluster_size)
+    used = metadata.refcounts.last_used(clusters) + 1
+    if used < clusters:
+        image.file.truncate(used * image.cluster_size)
+
+
+def grow_l1(metadata: Metadata, entries: int, size: int) -> None:
     """A longer L1 table: the new one | the header names it, and the new size | free the old."""
     runs: list[Reference] = []
     l1 = metadata.active.l1[:]

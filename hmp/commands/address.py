@@ -6,13 +6,13 @@ from blockdev.errors import QemuError
 from hmp.command import Command
 from hmp.commands.description import print_description
 from hmp.commands.unavailable import unavailable
+from machine.memory import RamBlock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hmp.monitor import Monitor
-    from machine.memory import RamBlock
 
 
 def gva2gpa(monitor: Monitor, *, addr: int) -> None:
@@ -45,6 +45,9 @@ def _find_ram(monitor: Monitor, addr: int) -> tuple[RamBlock, int] | None:
     region = monitor.machine.memory.find(address)
     if region is None:
         monitor.print_line(f"No memory is mapped at address {address:#x}")
+        return None
+    if not isinstance(region.block, RamBlock):
+        monitor.print_line(f"Memory at address {address:#x} is not RAM")
         return None
     return region.block, region.offset + address - region.base
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def savevm(monitor: Monitor, *, name: str | None) -> Iterator[object]:
-    from machine.snapshot import plan_save, save
+    from machine import snapshot
 
-    yield from save(monitor.machine, plan_save(monitor.machine, name))
+    yield from snapshot.savevm(monitor.machine, name)
 
 
 def loadvm(monitor: Monitor, *, name: str) -> Iterator[object]:
@@ -27,9 +27,9 @@ def loadvm(monitor: Monitor, *, name: str) -> Iterator[object]:
 
 
 def delvm(monitor: Monitor, *, name: str) -> None:
-    from machine.snapshot import delete, plan_delete
+    from machine import snapshot
 
-    delete(plan_delete(monitor.machine, name))
+    snapshot.delvm(monitor.machine, name)
 
 
 def snapshot_blkdev(

@@ -43,7 +43,9 @@ class IsaDevices:
             lambda level: self.interrupts.set_line(_TICK, level),
         )
         self.serials = [
-            Serial16550(chardev) for chardev in machine.serials[:PORT_COUNT] if chardev is not None
+            Serial16550(chardev.claim())
+            for chardev in machine.serials[:PORT_COUNT]
+            if chardev is not None
         ]
         self.keyboard = Ps2Keyboard()
         self.mouse = Ps2Mouse()

@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 
 
 class StateSaver:
-    """Writes a stream in steps, so that a migration can stop the machine between two of them."""
+    """Writes a stream in steps, so that a migration can stop the machine between two of them.
+
+    Args:
+        with_live: whether memory and disks are in it; without, it is for looking at alone.
+    """
 
     def __init__(
         self,
@@ -49,7 +53,9 @@ class StateSaver:
         machine_name: str,
         switches: Switches,
         report: Report,
+        with_live: bool = True,
     ) -> None:
+        self._with_live = with_live
         self._registry = registry
         self._file = file
         self._machine_name = machine_name
@@ -144,7 +150,7 @@ class StateSaver:
         return [
             (entry, entry.live)
             for entry in self._registry.entries
-            if entry.live and entry.live.is_active
+            if self._with_live and entry.live and entry.live.is_active
         ]
 
     def _put_header(self, entry: SaveStateEntry, section_type: int) -> None:
