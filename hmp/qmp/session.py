@@ -123,7 +123,8 @@ class QmpSession:
     def send(self, message: Reply) -> None:
         """Send a message; lost when no client is there."""
         if self._is_open:
-            self._send(f"{to_json(message, is_pretty=self._is_pretty)}\r\n".encode("ascii"))
+            text = to_json(message, is_pretty=self._is_pretty) + "\n"
+            self._send(text.replace("\n", "\r\n").encode("ascii"))
 
     # -- requests
 
