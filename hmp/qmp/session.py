@@ -75,12 +75,14 @@ class QmpSession:
         self._is_due = False
         self._is_held_back = False
         self._is_open = False
+        self._client = 0  # how many there were
 
     def open(self) -> None:
         """A client is there: greet it."""
         from hmp.qmp.commands.information import version
 
         self._is_open = True
+        self._client += 1
         self.is_negotiated = self.has_oob = False
         self._reader = JsonReader()
         self.send({"QMP": {"version": version(), "capabilities": ["oob"]}})
@@ -142,14 +144,15 @@ class QmpSession:
         self._step()
 
     def _answer(self, value: Any) -> Iterator[object]:
-        """Run a request to its end, and send the reply."""
+        """Run a request to its end, and send the reply, unless who asked has left."""
+        client = self._client
         request = read_request(value, has_oob=self.has_oob)
         try:
-            result = yield from start(self, request)
+            reply = request.reply((yield from start(self, request)))
         except QemuError as error:
-            self.send(error_reply(error, request))
-        else:
-            self.send(request.reply(result))
+            reply = error_reply(error, request)
+        if client == self._client:
+            self.send(reply)
 
     def _run_at_once(self, value: Any) -> None:
         for _ in self._answer(value):

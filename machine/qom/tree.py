@@ -134,7 +134,9 @@ def _containers(machine: Machine) -> dict[str, Mapping[str, str]]:
         "chardevs": {each.label: f"chardev-{each.filename}" for each in machine.chardevs}
     }
     objects = {each.id: each.type.name for each in machine.objects}
-    if machine.objects.were_used:
+    if machine.ram_size:
+        objects[machine.board.ram_name] = "memory-backend-ram"  # the board's own
+    if machine.objects.were_used or machine.ram_size:
         found["objects"] = objects
     return found
 

@@ -1,4 +1,4 @@
-"""A QMP client of either program on standard input and output, which keeps the bytes as they come."""
+"""A QMP client of either program on a pipe, which keeps the bytes as they come."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _VARIES = (
 )
 
 
-def request(name: str, **arguments: Any) -> dict[str, Any]:
+def request(name: str, /, **arguments: Any) -> dict[str, Any]:
     """A command; in the names of arguments ``_`` stands for ``-``."""
     return {
         "execute": name,
