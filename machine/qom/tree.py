@@ -135,7 +135,7 @@ def _containers(machine: Machine) -> dict[str, Mapping[str, str]]:
     }
     objects = {each.id: each.type.name for each in machine.objects}
     if machine.ram_size:
-        objects[machine.board.ram_name] = "memory-backend-ram"  # the board's own
+        objects = {machine.board.ram_name: "memory-backend-ram", **objects}  # the board's own
     if machine.objects.were_used or machine.ram_size:
         found["objects"] = objects
     return found

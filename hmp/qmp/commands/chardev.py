@@ -26,7 +26,7 @@ def query_chardev(session: QmpSession) -> list[dict[str, Any]]:
         {
             "label": label,
             "filename": devices[label].filename,
-            "frontend-open": devices[label].is_busy,
+            "frontend-open": devices[label].has_frontend,
         }
         for label in children_in_order(devices)
     ]
