@@ -22,6 +22,8 @@ from machine.runstate import TRANSITIONS, RunState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from machine.machine import Machine
     from machine.migration.announce import AnnounceParameters
     from machine.migration.outgoing import OutgoingJob
@@ -207,13 +209,32 @@ class Migration:
             self._job.may_switch_over = True
             self._job.wake()
 
+    def recover(self) -> None:
+        """Go on with a postcopy that was paused: nothing here gets there.
+
+        Raises:
+            QemuError: always.
+        """
+        raise QemuError("Migrate recover can only be run when postcopy is paused.")
+
+    def pause(self) -> None:
+        """Pause a postcopy; see `recover`.
+
+        Raises:
+            QemuError: always.
+        """
+        raise QemuError("migrate-pause is currently only supported during postcopy-active state")
+
     def set_capability(self, name: str, is_on: bool) -> None:
+        """Raises: QemuError."""
+        self.set_capabilities({name: is_on})
+
+    def set_capabilities(self, wanted: Mapping[str, bool]) -> None:
         """Raises: QemuError."""
         if self.status.is_under_way:
             raise QemuError("There's a migration process in progress")
         if (
-            name == "postcopy-ram"
-            and is_on > self.capabilities[name]
+            wanted.get("postcopy-ram", False) > self.capabilities["postcopy-ram"]
             and self._machine.runstate is RunState.INMIGRATE
         ):
             # What QEMU says on a host that can't tell when memory is missed.
@@ -222,15 +243,19 @@ class Migration:
                 f"postcopy_ram_supported_by_host: userfaultfd not available: {reason}"
             )
             raise QemuError("Postcopy is not supported")
-        self.capabilities.set(
-            name, is_on, is_compressed_or_encrypted=self.parameters.is_compressed_or_encrypted
+        self.capabilities.set_all(
+            wanted, is_compressed_or_encrypted=self.parameters.is_compressed_or_encrypted
         )
 
     def set_parameter(self, name: str, value: int | bool | str) -> None:
         """Raises: QemuError."""
-        self.parameters.set(name, value, zero_copy=self.capabilities["zero-copy-send"])
-        if name == "max-bandwidth" and self._job is not None:
-            self._job.set_bandwidth(self.parameters.number(name))
+        self.set_parameters({name: value})
+
+    def set_parameters(self, values: Mapping[str, int | bool | str]) -> None:
+        """Raises: QemuError."""
+        self.parameters.set_all(values, zero_copy=self.capabilities["zero-copy-send"])
+        if "max-bandwidth" in values and self._job is not None:
+            self._job.set_bandwidth(self.parameters.number("max-bandwidth"))
 
     def start_postcopy(self) -> None:
         """Raises: QemuError."""
