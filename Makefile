@@ -39,7 +39,7 @@ setup: $(VENV)/ready
 
 # The compat mode puts the folder's path into a .pth file; other modes install an import hook,
 # which every start would pay for.
-$(VENV)/ready: pyproject.toml scripts/hmp scripts/hmp-img
+$(VENV)/ready: pyproject.toml scripts/hmp scripts/hmp-img scripts/hmp-io
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--config-settings editable_mode=compat --editable '.[dev]'

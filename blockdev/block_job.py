@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from blockdev.copying import ReadError
-from blockdev.errors import QemuError
+from blockdev.errors import DeviceNotActive, QemuError
 from blockdev.jobs import Job
 from blockdev.node import OpBlocker
 from blockdev.rate_limit import RateLimit
@@ -199,5 +199,5 @@ def find_block_job(jobs: Jobs, id: str) -> BlockJob:
     """
     job = jobs.get(id)
     if not isinstance(job, BlockJob):
-        raise QemuError(f"Block job '{id}' not found")
+        raise DeviceNotActive(f"Block job '{id}' not found")
     return job

@@ -46,11 +46,16 @@ def find_in_chain(node: BlockNode, name: str) -> BlockNode | None:
     return None
 
 
+def backing_path(name: str, backing: str) -> str:
+    """Where a backing file is that an image of some name names: beside it if that is relative."""
+    if os.path.isabs(backing) or protocol_of(backing) is not None or protocol_of(name) is not None:
+        return backing
+    return os.path.join(os.path.dirname(name), backing)
+
+
 def full_backing_name(overlay: BlockNode, name: str) -> str:
     """What an image's word for its backing file means, from the folder that the image is in."""
-    if os.path.isabs(name) or protocol_of(name) is not None or protocol_of(overlay.filename):
-        return name
-    return os.path.join(os.path.dirname(overlay.filename), name)
+    return backing_path(overlay.filename, name)
 
 
 def give_back(image: BlockNode) -> None:

@@ -57,15 +57,7 @@ def commit_now(top: BlockNode, report: Callable[[str], object]) -> Iterator[tupl
         except QemuError as error:
             raise QemuError("Permission denied", errno.EACCES) from error
     try:
-        if top.size > backing.size:
-            backing.truncate(top.size)
-        offset = 0
-        while offset < top.size:
-            is_own, length = top.allocation(offset, min(PIECE, top.size - offset))
-            if is_own:
-                copy_piece(top, backing, offset, length)
-            offset += length
-            yield offset, top.size
+        yield from copy_down(top, backing)
         # First the copy is safe, then what it was made of goes: a crash in between leaves both.
         backing.flush()
         top.make_empty()
@@ -73,6 +65,22 @@ def commit_now(top: BlockNode, report: Callable[[str], object]) -> Iterator[tupl
     finally:
         if was_read_only:
             give_back(backing)
+
+
+def copy_down(top: BlockNode, base: BlockNode) -> Iterator[tuple[int, int]]:
+    """Copy what the images from one down to a base have, but for that, into the base.
+
+    Yields how far it is: bytes of the disk, done and in all.
+    """
+    if top.size > base.size:
+        base.truncate(top.size)
+    offset = 0
+    while offset < top.size:
+        is_own, length = allocation_above(top, base, offset, min(PIECE, top.size - offset))
+        if is_own:
+            copy_piece(top, base, offset, length)
+        offset += length
+        yield offset, top.size
 
 
 class CommitJob(BlockJob):

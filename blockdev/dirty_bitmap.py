@@ -47,6 +47,41 @@ class DirtyBitmap:
             total -= over
         return total
 
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """The written pieces in a row: where they begin, and their size in bytes."""
+        stop = 0
+        while (start := self._marks.find(1, stop)) >= 0:
+            end = self._marks.find(0, start)
+            stop = len(self._marks) if end < 0 else end
+            yield start * self.granularity, (stop - start) * self.granularity
+
+    def clear(self) -> None:
+        """Nothing counts as written any more."""
+        self._marks[:] = bytes(len(self._marks))
+        self.count = 0
+
+    def resize(self, size: int) -> None:
+        """The disk has `size` bytes now."""
+        pieces = -(-size // self.granularity)
+        del self._marks[pieces:]
+        self._marks.extend(bytes(pieces - len(self._marks)))
+        self.count = self._marks.count(1)
+
+    def pack(self) -> bytes:
+        """A bit for each piece, lowest first."""
+        total = 0
+        for bit in range(8):
+            total |= int.from_bytes(self._marks[bit::8], "little") << bit
+        return total.to_bytes(-(-len(self._marks) // 8), "little")
+
+    def unpack(self, data: bytes) -> None:
+        """Take over bits as `pack` gives them."""
+        for bit in range(8):
+            marks = data.translate(bytes(byte >> bit & 1 for byte in range(256)))
+            places = range(bit, len(self._marks), 8)
+            self._marks[bit::8] = marks[: len(places)]
+        self.count = self._marks.count(1)
+
     def take_run(self, most: int) -> tuple[int, int] | None:
         """The first pieces in a row that were written, which no longer count as such.
 

@@ -13,3 +13,14 @@ class QemuError(Exception):
     def __init__(self, text: str, errno_value: int = 0) -> None:
         super().__init__(text)
         self.errno_value = errno_value
+
+
+class DeviceNotFound(QemuError):
+    """Nothing has the name that was given; QMP tells such a failure from others."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Device '{name}' not found")
+
+
+class DeviceNotActive(QemuError):
+    """What was asked for isn't there, or does nothing; QMP tells this from other failures too."""

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
     Buffer: TypeAlias = bytes | bytearray | memoryview
 
+_ZEROS_AT_ONCE = 1 << 20  # bytes
 _IOV_MAX = 1024  # Linux's limit of buffers in one vectored call
 
 # Linux: locks that belong to the open file description.  They survive a fork, vanish with the
 # process, and closing another descriptor of the same file doesn't drop them.
 _F_OFD_GETLK, _F_OFD_SETLK = 36, 37
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2  # modes of Linux's fallocate
 
 # Byte 100+n of the file: "I use permission n"; byte 200+n: "I don't let others have it".
 CONSISTENT_READ, WRITE, RESIZE = 0, 1, 3
@@ -41,6 +43,26 @@ def io_error(error: OSError | OverflowError) -> QemuError:
     """
     value = (isinstance(error, OSError) and error.errno) or errno.EIO
     return QemuError(os.strerror(value), value)
+
+
+def make_file(name: str) -> None:
+    """Make a file, or an empty one of one that there is, unless somebody uses that.
+
+    Raises:
+        QemuError: ``Could not create 'NAME': WHY``, or a lock can't be had.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        os.close(os.open(os.fsencode(name), flags, 0o644))
+    except (OSError, ValueError) as error:
+        value = getattr(error, "errno", None) or errno.EINVAL
+        raise QemuError(f"Could not create '{name}': {os.strerror(value)}", value) from error
+    file = ByteFile(name, read_only=False)
+    try:
+        file.set_permissions({WRITE, RESIZE}, {RESIZE})
+        file.truncate(0)
+    finally:
+        file.close()
 
 
 def _not_regular(name: str) -> QemuError:
@@ -143,6 +165,18 @@ class ByteFile:
             offset += done
             rest = rest[done:]
 
+    def extent(self, offset: int, size: int) -> tuple[bool, int]:
+        """Whether there is data at an offset, or a hole, and for how many of `size` bytes."""
+        try:
+            start = os.lseek(self._descriptor, offset, os.SEEK_DATA)
+            if start > offset:
+                return False, min(size, start - offset)
+            end = os.lseek(self._descriptor, offset, os.SEEK_HOLE)
+        except OSError as error:
+            # Nothing but a hole up to the end; or the file can't tell.
+            return error.errno != errno.ENXIO, size
+        return True, min(size, end - offset) or size
+
     def flush(self) -> None:
         """A barrier: what was written before it is on the disk before anything written after it."""
         if not self._needs_flush:
@@ -160,6 +194,37 @@ class ByteFile:
             os.ftruncate(self._descriptor, size)
         except (OSError, OverflowError) as error:
             raise io_error(error) from error
+
+    def preallocate(self, offset: int, size: int, *, with_zeros: bool) -> None:
+        """Take room on the file system, or write zeros.
+
+        Raises:
+            QemuError: there isn't so much.
+        """
+        what = "write zeros for preallocation" if with_zeros else "preallocate data"
+        self._needs_flush = True
+        try:
+            if not with_zeros:
+                if size:
+                    os.posix_fallocate(self._descriptor, offset, size)
+                return
+            zeros = memoryview(bytes(_ZEROS_AT_ONCE))
+            end = offset + size
+            while offset < end:
+                offset += os.pwrite(self._descriptor, zeros[: end - offset], offset)
+        except (OSError, OverflowError) as error:
+            value = getattr(error, "errno", None) or errno.EINVAL
+            raise QemuError(f"Could not {what}: {os.strerror(value)}", value) from error
+
+    def punch(self, offset: int, size: int) -> bool:
+        """Make a hole, which reads as zeros; False where the file system has none."""
+        import ctypes
+
+        self._needs_flush = True
+        offset_t = ctypes.c_int64
+        call = ctypes.CDLL(None, use_errno=True).fallocate64
+        mode = _KEEP_SIZE | _PUNCH_HOLE
+        return not call(self._descriptor, mode, offset_t(offset), offset_t(size))
 
     def reopen(self, *, read_only: bool) -> None:
         """Open the same file with or without the right to write, and keep its locks.
@@ -237,22 +302,3 @@ class ByteFile:
         answer = fcntl.fcntl(self._descriptor, _F_OFD_GETLK, request)
         kind: int = struct.unpack(_FLOCK, answer)[0]
         return kind != fcntl.F_UNLCK
-
-
-def make_file(name: str) -> None:
-    """Make a file, or empty one that nobody uses.
-
-    Raises:
-        QemuError: it can't be made, or somebody has it as an image, who keeps it as it is.
-    """
-    try:
-        os.close(os.open(os.fsencode(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
-    except (OSError, ValueError) as error:
-        value = getattr(error, "errno", None) or errno.EINVAL
-        raise QemuError(f"Could not create '{name}': {os.strerror(value)}", value) from error
-    file = ByteFile(name, read_only=False)
-    try:
-        file.set_permissions({WRITE, RESIZE}, {RESIZE})
-        file.truncate(0)
-    finally:
-        file.close()

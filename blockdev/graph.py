@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _MAX_BACKING_DEPTH = 200
 
 
+def _draw() -> int:
+    return os.urandom(1)[0] % 100
+
+
 class Graph:
     """The nodes of a machine, oldest first.
 
@@ -30,6 +34,7 @@ class Graph:
     Attributes:
         backends: what uses the nodes from outside, oldest first.
         opens_inactive: what is opened is left to others until `activate`.
+        draw: gives the two digits at the end of a name, which are random.
     """
 
     def __init__(
@@ -40,11 +45,12 @@ class Graph:
         self.nodes: dict[str, BlockNode] = {}
         self.backends: list[Backend] = []
         self.opens_inactive = False
+        self.draw: Callable[[], int] = _draw
         self._named = 0
 
     def new_name(self) -> str:
         """A name for a node that got none: a running number and two random digits."""
-        name = f"#block{self._named}{os.urandom(1)[0] % 100:02}"
+        name = f"#block{self._named}{self.draw():02}"
         self._named += 1
         return name
 
@@ -199,7 +205,11 @@ class Graph:
             if open_backing is not None:
                 self._put_under(node, open_backing())
             elif node.backing_name:
-                self._put_under(node, self._open_backing(node.backing_name, node, depth + 1))
+                backing_format = getattr(node, "backing_format", "")
+                backing = self.open_backing_file(
+                    node.backing_name, node.filename, backing_format, cache=cache, depth=depth + 1
+                )
+                self._put_under(node, backing)
                 node.has_own_backing = True
         except QemuError:
             self._discard(node)
@@ -221,17 +231,40 @@ class Graph:
         """
         if not overlay.backing_name:
             return None
-        return self._open_backing(overlay.backing_name, overlay, 1)
+        return self.open_backing_file(
+            overlay.backing_name,
+            overlay.filename,
+            getattr(overlay, "backing_format", ""),
+            cache=overlay.cache,
+        )
 
-    def _open_backing(self, name: str, overlay: BlockNode, depth: int) -> BlockNode:
+    def open_backing_file(
+        self,
+        name: str,
+        overlay: str,
+        driver: str,
+        *,
+        cache: CacheMode | None = None,
+        depth: int = 1,
+    ) -> BlockNode:
+        """Open the backing file that an image names.
+
+        Args:
+            name: as the image has it.
+            overlay: the image's own name, beside which a relative one is looked for.
+            driver: "" looks at the file.
+        """
         if depth > _MAX_BACKING_DEPTH:
             raise QemuError("Could not open backing file: the chain is too long", errno.ELOOP)
         if not os.path.isabs(name) and protocol_of(name) is None:
-            name = os.path.join(os.path.dirname(overlay.filename), name)
-        driver = getattr(overlay, "backing_format", "") or None
+            name = os.path.join(os.path.dirname(overlay), name)
         try:
             return self.open_image(
-                name, driver=driver, read_only=True, cache=overlay.cache, depth=depth
+                name,
+                driver=driver or None,
+                read_only=True,
+                cache=cache or CacheMode(),
+                depth=depth,
             )
         except QemuError as error:
             text = f"Could not open backing file: {error}"

@@ -95,12 +95,12 @@ def has_other_backing(node: BlockNode) -> bool:
 def _tree(node: BlockNode) -> str:
     if node.is_named_as_child and node.file is not None:
         return _tree(node.file)
-    parts = {"driver": _quoted(node.driver)}
+    parts = {"driver": quoted(node.driver)}
     parts |= {key: _json(value) for key, value in node.shown_options.items()}
     if node.file is not None:
         parts["image" if node.driver == "blkdebug" else "file"] = _tree(node.file)
     elif node.driver == "file":
-        parts["filename"] = _quoted(node.filename)
+        parts["filename"] = quoted(node.filename)
     if has_other_backing(node):
         parts["backing"] = "null" if node.backing is None else _tree(node.backing)
     keys = [key for key in _FIRST_KEYS if key in parts]
@@ -111,10 +111,10 @@ def _tree(node: BlockNode) -> str:
 def _json(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, int) else _quoted(str(value))
+    return str(value) if isinstance(value, int) else quoted(str(value))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A JSON string in ASCII; a byte that isn't UTF-8 becomes the replacement character."""
     readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return '"' + "".join(map(_escaped, readable)) + '"'

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from blockdev.dirty_bitmap import DirtyBitmap
     from blockdev.file import Buffer
     from blockdev.snapshot import Snapshot
+    from blockdev.status import BlockStatus
 
 
 _ZEROS_AT_ONCE = 1 << 20  # bytes
@@ -286,6 +287,10 @@ class BlockNode:
         """Let go all that this node itself has, so that the backing node answers."""
         raise QemuError("Operation not supported", errno.ENOTSUP)
 
+    def give_back_end(self) -> None:
+        """Write back, and make the file end where what is used does."""
+        self.flush()
+
     def change_backing(self, name: str, driver: str) -> None:
         """Let the image name another backing file, or none; the nodes stay as they are.
 
@@ -299,6 +304,15 @@ class BlockNode:
         """Give the node another size; bytes that come read as zeros."""
         raise QemuError("Image format driver does not support resize", errno.ENOTSUP)
 
+    def preallocate(self, offset: int, size: int, mode: str) -> None:
+        """Take room for bytes that were just added to the end.
+
+        Args:
+            mode: ``metadata``: only in the format; ``falloc``: on the host; ``full``: with zeros.
+        """
+        text = f"Unsupported preallocation mode '{mode}'"
+        raise QemuError(text, errno.ENOTSUP)
+
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         """Whether this node itself has the byte at `offset`, and for how many bytes at least.
 
@@ -306,6 +320,16 @@ class BlockNode:
             size: how many bytes are asked about; the answer is of no more.
         """
         raise QemuError("Operation not supported", errno.ENOTSUP)
+
+    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+        """What this driver alone knows of some bytes, all inside the node; see `blockdev.status`.
+
+        Args:
+            wants_zeros: holes are to be found.
+        """
+        from blockdev.status import ALLOCATED, DATA, BlockStatus
+
+        return BlockStatus(DATA | ALLOCATED, size)
 
     def mark_dirty(self, offset: int, size: int) -> None:
         """Note that these bytes were written; to be called by whoever writes them here."""

@@ -12,16 +12,24 @@ if TYPE_CHECKING:
 
     from blockdev.file import Buffer
     from blockdev.snapshot import Snapshot
+    from blockdev.status import BlockStatus
 
 
 class FileNode(BlockNode):
-    """Driver ``file``: the bytes of a disk file."""
+    """Driver ``file``: the bytes of a disk file.
+
+    Attributes:
+        bytes_written, barriers: since it was opened; a barrier with nothing to wait for is none.
+        has_unflushed: something was written since the last barrier.
+    """
 
     driver = "file"
 
     def __init__(self, node_name: str, file: ByteFile, *, cache: CacheMode) -> None:
         super().__init__(node_name, file.name, read_only=file.read_only, cache=cache)
         self.bytes = file
+        self.bytes_written = self.barriers = 0
+        self.has_unflushed = False
 
     @property
     def size(self) -> int:
@@ -39,15 +47,34 @@ class FileNode(BlockNode):
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         self.bytes.write(offset, buffers)
+        self.bytes_written += sum(map(len, buffers))
+        self.has_unflushed = True
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return True, size
+
+    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+        from blockdev.status import DATA, OFFSET_VALID, ZERO, BlockStatus
+
+        is_data = True
+        if wants_zeros:
+            is_data, size = self.bytes.extent(offset, size)
+        return BlockStatus((DATA if is_data else ZERO) | OFFSET_VALID, size, offset, self)
 
     def truncate(self, size: int) -> None:
         try:
             self.bytes.truncate(size)
         except QemuError as error:
             raise QemuError(f"Could not resize file: {error}", error.errno_value) from error
+
+    def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
+        if not (may_unmap and self.bytes.punch(offset, size)):
+            super().write_zeroes(offset, size)
+
+    def preallocate(self, offset: int, size: int, mode: str) -> None:
+        if mode == "metadata":
+            super().preallocate(offset, size, mode)
+        self.bytes.preallocate(offset, size, with_zeros=mode == "full")
 
     def reopen(self, *, read_only: bool) -> None:
         self.bytes.reopen(read_only=read_only)
@@ -56,6 +83,8 @@ class FileNode(BlockNode):
     def flush(self) -> None:
         if not self.cache.no_flush:
             self.bytes.flush()
+            self.barriers += self.has_unflushed
+            self.has_unflushed = False
 
     def close(self) -> None:
         self.bytes.close()
@@ -114,6 +143,10 @@ class RawNode(BlockNode):
     def size(self) -> int:
         return self._size
 
+    def preallocate(self, offset: int, size: int, mode: str) -> None:
+        self.check_active()
+        self.file.preallocate(offset, size, mode)
+
     def truncate(self, size: int) -> None:
         self.check_active()
         self.file.truncate(size)
@@ -130,8 +163,18 @@ class RawNode(BlockNode):
         self.mark_dirty(offset, sum(map(len, buffers)))
         self.file.write(offset, buffers)
 
+    def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
+        self.check_active()
+        self.mark_dirty(offset, size)
+        self.file.write_zeroes(offset, size, may_unmap=may_unmap)
+
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return self.file.allocation(offset, size)
+
+    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+        from blockdev.status import OFFSET_VALID, RAW, BlockStatus
+
+        return BlockStatus(RAW | OFFSET_VALID, size, offset, self.file)
 
     # A raw node over one that keeps snapshots hands them on, as in QEMU.
 

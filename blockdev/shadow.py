@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
-from blockdev.node import BlockNode, CacheMode
+from blockdev.node import BlockNode
+from blockdev.raw import FileNode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,14 +22,15 @@ class ShadowNode(BlockNode):
     Attributes:
         writes: how many there were.
         bytes_written: of all of them together.
-        barriers: how often somebody asked to wait for the disk.
+        barriers: how often somebody asked to wait for the disk, and there was what to wait for.
     """
 
     driver = "shadow"
 
     def __init__(self, below: BlockNode) -> None:
-        super().__init__("", below.filename, read_only=False, cache=CacheMode())
+        super().__init__("", below.filename, read_only=False, cache=below.cache)
         self.writes = self.bytes_written = self.barriers = 0
+        self._has_unflushed = isinstance(below, FileNode) and below.has_unflushed
         self._below = below
         self._size = below.size
         # Pieces that don't overlap, by their places: where each begins, and its bytes.
@@ -58,6 +60,7 @@ class ShadowNode(BlockNode):
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
         self.writes += 1
+        self._has_unflushed = True
         for buffer in buffers:
             piece = memoryview(buffer).cast("B")
             if piece:
@@ -78,7 +81,9 @@ class ShadowNode(BlockNode):
         self._size = size
 
     def flush(self) -> None:
-        self.barriers += 1
+        if self._has_unflushed and not self.cache.no_flush:
+            self.barriers += 1
+            self._has_unflushed = False
 
     def _first(self, offset: int) -> int:
         """The index of the first piece that ends behind an offset."""

@@ -7,8 +7,10 @@ import sys
 
 from blockdev.errors import QemuError
 from hmp import __version__
-from hmp.frontend.choice import RICH, choose_front_end
+from hmp.console_options import CONTROL, MonitorOption
+from hmp.frontend.choice import PLAIN, RICH, SCRIPT, choose_front_end
 from hmp.frontend.descriptors import fill_gaps
+from hmp.frontend.script_options import recorded_arguments
 from hmp.option_values import Blame, HelpAnswer
 from hmp.options import Option, parse
 from hmp.startup import Startup
@@ -18,12 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hmp.command import CommandTable
+    from hmp.daemon import Daemon, PidFile
     from hmp.settings import Settings
-    from machine.chardev import Chardev
     from machine.machine import Machine
 
-PROGRAM = "hmp"
-_OPTIONS_OF_THE_FRONT_END = frozenset(("ui", "config", "yes", "lab"))
+# QEMU calls itself as it was called, and so do we where it is called that.
+_CALLED = os.path.basename(sys.argv[0])
+PROGRAM = _CALLED if _CALLED.startswith("qemu") else "hmp"
+_OPTIONS_OF_THE_FRONT_END = frozenset(
+    "ui config yes lab c json record replay check deterministic fault".split()
+)
 _DEMONSTRATION = "-M none -m 16 -name demo -nodefaults".split()
 # Once a second the guest of the demonstration counts in a page of RAM and in a block of the disk.
 _TICKING_GUEST = "hmp-guest,size=8192,pages-rate=1,disk=disk0,disk-size=4096,disk-rate=4096"
@@ -61,12 +67,26 @@ def run(arguments: Sequence[str]) -> int:
 
         _tell(_UI_USAGE.format(settings=describe_settings()))
         return 0
+    if "check" in names and "replay" not in names:
+        return _grade(options)
+    if "replay" in names and names <= _OPTIONS_OF_THE_FRONT_END:
+        options = [*options, *parse(recorded_arguments(options))]
+        names = {option.name for option in options}
     front_end = choose_front_end(options)
     if names <= _OPTIONS_OF_THE_FRONT_END:
         return _demonstrate(options, front_end)
     return _serve(
         Startup(options, program=PROGRAM, complain=_complain, tell=_tell), options, front_end
     )
+
+
+def _grade(options: Sequence[Option]) -> int:
+    """Say whether the images in a folder, or in this one, solve a lesson."""
+    from hmp.lab.grade import grade
+
+    values = {option.name: option.value for option in options}
+    folder = next((option.text for option in options if not option.name), ".")
+    return grade(values["check"], folder, as_json="json" in values, tell=_tell)
 
 
 def _demonstrate(options: Sequence[Option], front_end: str) -> int:
@@ -80,52 +100,81 @@ def _demonstrate(options: Sequence[Option], front_end: str) -> int:
         create_image(disk, 64 << 20)
         drive = ["-drive", f"if=none,id=disk0,format=qcow2,file={disk.replace(',', ',,')}"]
         machine_options = parse([*_DEMONSTRATION, *drive, "-device", _TICKING_GUEST])
-        startup = Startup(machine_options, program=PROGRAM, complain=_complain, tell=_tell)
+        startup = Startup(
+            [*machine_options, *options], program=PROGRAM, complain=_complain, tell=_tell
+        )
         return _serve(startup, options, front_end)
 
 
 def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
+    """Run the machine as the process that the options ask for."""
+    daemon = _daemonize(startup)
+    pid_file: PidFile | None = None
+    if startup.pid_file is not None:
+        from hmp.daemon import PidFile
+
+        pid_file = PidFile(startup.pid_file)
+    try:
+        return _run_machine(startup, options, front_end, daemon)
+    finally:
+        if pid_file is not None:
+            pid_file.close()
+
+
+def _run_machine(
+    startup: Startup, options: Sequence[Option], front_end: str, daemon: Daemon | None
+) -> int:
     """Make the machine with its monitors, and run it to its end."""
     from hmp.arguments import FormatMemory
     from hmp.frontend.plain import PlainFrontend
+    from hmp.frontend.script_options import open_transcript, run_script
     from hmp.frontend.signals import SignalWatch
     from hmp.monitor import Monitor
-    from machine.chardev import open_chardev
-    from machine.chardev_options import parse_legacy
     from machine.chardev_stream import StdioDevice
 
     settings = _read_settings(options) if front_end == RICH else None
-    monitors = startup.monitors
     machine = startup.make_machine()
     watch: SignalWatch | None = None
-    monitor_devices: list[Chardev] = []
     try:
-        if settings is None and not monitors:
-            stdio = parse_legacy("stdio", "compat_monitor0", machine.report)
-            monitors = [("-monitor stdio", stdio)]
-        for text, place in monitors:
-            if place is not None:
-                machine.location = f"{text}: "
-                with Blame(text):
-                    device = open_chardev(place, machine.loop, machine.report, _tell)
-                machine.chardevs.append(device)
-                monitor_devices.append(device)
-        machine.location = ""
+        usual_monitor = "stdio" if front_end == PLAIN and daemon is None else ""
+        startup.consoles.add_defaults(
+            machine, has_defaults=startup.has_defaults, usual_monitor=usual_monitor
+        )
         startup.open_drives(machine)
         watch = SignalWatch(machine, ctrl_c_is_a_key=settings is not None)
+        formats = FormatMemory()
+        has_lab = any(option.name in ("lab", "deterministic") for option in options)
+        transcript = open_transcript(options)
+
+        def make_monitor(machine: Machine, write: Callable[[str], object]) -> Monitor:
+            if transcript is not None:
+                return transcript.monitor(machine, write, _commands(has_lab), formats)
+            return Monitor(machine, write, _commands(has_lab), formats)
+
+        def serve(monitor: MonitorOption) -> None:
+            chardev = monitor.claim(machine)
+            if monitor.mode == CONTROL:
+                from hmp.qmp.attach import attach
+
+                attach(machine, chardev, is_pretty=monitor.is_pretty)
+                return
+            if startup.line_faults is not None:
+                from hmp.frontend.faulty_line import spoil
+
+                chardev = spoil(chardev, machine.loop, startup.line_faults)
+            PlainFrontend(machine, make_monitor, chardev)
+
+        for monitor in startup.consoles.monitors:
+            serve(monitor)
+        startup.build_machine(machine, serve)
         for device in machine.chardevs:
             if isinstance(device, StdioDevice):
                 watch.on_continue(device.return_to_foreground)
-        formats = FormatMemory()
-        has_lab = any(option.name == "lab" for option in options)
-
-        def make_monitor(machine: Machine, write: Callable[[str], object]) -> Monitor:
-            return Monitor(machine, write, _commands(has_lab), formats)
-
-        for device in monitor_devices:
-            PlainFrontend(machine, make_monitor, device)
-        startup.build_machine(machine)
         _launch(machine, startup)
+        if daemon is not None:
+            daemon.finish()
+        if front_end == SCRIPT:
+            run_script(machine, make_monitor, options)
         if settings is not None:
             from hmp.frontend.terminal.shell import run_shell
 
@@ -140,6 +189,20 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
             device.drain(None if isinstance(device, StdioDevice) and not in_a_hurry else 0)
             device.close()
         machine.close()
+
+
+def _daemonize(startup: Startup) -> Daemon | None:
+    """Go to the background where that is asked for.
+
+    Raises:
+        QemuError: the options need a terminal.
+    """
+    if not startup.is_daemon:
+        return None
+    startup.consoles.check_daemon()
+    from hmp.daemon import Daemon
+
+    return Daemon()
 
 
 def _commands(has_lab: bool) -> CommandTable:
@@ -233,6 +296,9 @@ The options are QEMU's own. Without any, hmp starts a small machine with a fresh
   --ui plain|rich       the front end: QEMU's own bytes, or a shell for people
   --config FILE, --yes  settings of the latter; ask nothing.  --ui-help says more
   --lab                 words that show what snapshots are made of; %help lists them
+  --check LESSON [--json] [FOLDER]
+                        whether the images in a folder solve a lesson of the lab; the exit
+                        status is 0 if so
   -version              the version
 
 `help` at the prompt lists the monitor's commands."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 
-from blockdev.chain import full_backing_name
 from blockdev.filter import skip_implicit
 
 TYPE_CHECKING = False
@@ -17,9 +15,7 @@ if TYPE_CHECKING:
     from blockdev.node import BlockNode
     from blockdev.snapshot import Snapshot
 
-_SECTOR = 512  # QEMU counts a node's size in these
 _UNITS = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
-_SPECIFIC = "Format specific information:"
 SNAPSHOT_HEADING = (
     "ID        TAG               VM SIZE                DATE     VM CLOCK     ICOUNT\n"
 )
@@ -112,58 +108,10 @@ def _chain(node: BlockNode | None) -> Iterator[BlockNode]:
 
 
 def _images(node: BlockNode) -> str:
+    from hmp.image_info import image_text
+
     images = (image for image in _chain(node) if not image.is_implicit)
     return "\nImages:\n" + "".join(map(image_text, images))
-
-
-def image_text(node: BlockNode) -> str:
-    """An image in detail, as ``qemu-img info`` shows it."""
-    size = -(-node.size // _SECTOR) * _SECTOR
-    lines = [
-        f"image: {node.filename}",
-        f"file format: {node.driver}",
-        f"virtual size: {size_text(size)} ({size} bytes)",
-        f"disk size: {size_text(node.allocated_bytes)}",
-    ]
-    lines += list(_format_lines(node))
-    return "\n".join(lines) + "\n"
-
-
-def _format_lines(node: BlockNode) -> Iterator[str]:
-    if node.driver == "raw" and node.file is not None and node.file.driver != "file":
-        # A raw node hands on what the format under it says of itself.
-        yield from itertools.takewhile(lambda line: line != _SPECIFIC, _format_lines(node.file))
-    if node.driver != "qcow2":
-        if node.cluster_size and node.driver != "raw" and not node.is_filter:
-            yield f"cluster_size: {node.cluster_size}"
-        return
-    from blockdev.qcow2.header import CORRUPT, EXTENDED_L2, LAZY_REFCOUNTS
-    from blockdev.qcow2.image import Image
-
-    assert isinstance(node, Image)
-    header = node.header
-    yield f"cluster_size: {node.cluster_size}"
-    if node.backing_name:
-        backing = f"backing file: {node.backing_name}"
-        full_name = full_backing_name(node, node.backing_name)
-        if full_name != node.backing_name:
-            backing += f" (actual path: {full_name})"
-        yield backing
-        if node.backing_format:
-            yield f"backing file format: {node.backing_format}"
-    if node.snapshots():
-        yield snapshot_list(node.snapshots()).rstrip("\n")
-    yield _SPECIFIC
-    yield f"    compat: {'1.1' if header.version == 3 else '0.10'}"
-    yield "    compression type: zlib"
-    yield f"    lazy refcounts: {_bool(header.compatible_features & LAZY_REFCOUNTS)}"
-    yield f"    refcount bits: {1 << header.refcount_order}"
-    yield f"    corrupt: {_bool(header.incompatible_features & CORRUPT)}"
-    yield f"    extended l2: {_bool(header.incompatible_features & EXTENDED_L2)}"
-
-
-def _bool(bit: int) -> str:
-    return "true" if bit else "false"
 
 
 def snapshot_list(snapshots: Sequence[Snapshot]) -> str:

@@ -97,6 +97,11 @@ def _ram_lines(migration: Migration, ram_size: int) -> Iterator[str]:
         yield f"precopy ram: {statistics.precopy_bytes // _KIB} kbytes"
     if statistics.downtime_bytes:
         yield f"downtime ram: {statistics.downtime_bytes // _KIB} kbytes"
+    sent, total = migration.disk_progress
+    if total:
+        yield f"transferred disk: {sent // _KIB} kbytes"
+        yield f"remaining disk: {(total - sent) // _KIB} kbytes"
+        yield f"total disk: {total // _KIB} kbytes"
 
 
 def _capability_lines(migration: Migration) -> Iterator[str]:

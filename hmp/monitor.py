@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hmp.command import Handler
+    from hmp.lab.notebook import Notebook
     from machine.cpu.x86 import X86Cpu
     from machine.machine import Machine
 
@@ -43,7 +44,10 @@ class Monitor:
             knows where.
         descriptors: those that the user gave names, which are this monitor's only.
         failure: the last command that failed; None for none.
+        has_failed: whether the last line could not be carried out.
         running: the command being run, and before it the one whose topic it is.
+        notebook: what the words of the lab keep; None for nothing.
+        when_done: called after each line; None for nobody.
     """
 
     def __init__(
@@ -61,7 +65,10 @@ class Monitor:
         self.receive_descriptor: Callable[[], int | None] = _receive_nothing
         self.descriptors: dict[str, int] = {}
         self.failure: Failure | None = None
+        self.has_failed = False
         self.running: tuple[Command, ...] = ()
+        self.notebook: Notebook | None = None
+        self.when_done: Callable[[], object] | None = None
         self._write = write
         self._cpu_index = 0
 
@@ -118,9 +125,13 @@ class Monitor:
         After a step that isn't a `Wakeup` nobody else may touch the machine before the next one.
         Nothing a line can hold makes this raise. What it has to say goes to ``write``.
         """
+        self.has_failed = False
         try:
             yield from self._execute(line)
+            if self.when_done is not None:
+                self.when_done()
         except Exception as error:  # our own mistake, which must not end the monitor
+            self.has_failed = True
             self.machine.log_exception()
             text = " ".join(str(error).split())
             self.print_line(f"Error: internal error: {type(error).__name__}: {text}")
@@ -130,17 +141,20 @@ class Monitor:
         try:
             path = find_command(self.commands, scanner)
         except UnknownCommandError as error:
+            self.has_failed = True
             self.print_line(str(error))
             return
         if not path:
             return
         typed = scanner.show(scanner.text[: scanner.position])
         if path[-1].run is None:
+            self.has_failed = True
             self.print_line(f'Command "{typed}" is not available.')
             return
         try:
             arguments = read_arguments(path[-1], scanner, self)
         except UsageError as error:
+            self.has_failed = True
             if error.aside:
                 self.aside(error.aside + "\n")
             if text := str(error):
@@ -163,6 +177,7 @@ class Monitor:
             machine.settle()
         except QemuError as error:
             self.print_line(f"Error: {error}")
+            self.has_failed = True
             self.failure = Failure(self.running_name, str(error))
             self._settle_quietly()
         finally:

@@ -7,6 +7,7 @@ its key where the list has one that goes without saying; a later one without val
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from machine.keyval import read_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ def parse_options(
             mark += 1
         if text[mark : mark + 1] == "=":
             key = text[position:mark]
-            value, position = _value(text, mark + 1)
+            value, position = read_value(text, mark + 1)
         elif implied_key:
             key = implied_key
-            value, position = _value(text, position)
+            value, position = read_value(text, position)
         else:
             key, position = text[position:mark], mark
             value = "on"
@@ -52,21 +53,6 @@ def parse_options(
         options.append((key, value))
         position += 1  # the comma
     return options
-
-
-def _value(text: str, start: int) -> tuple[str, int]:
-    """A value that begins at ``start``, and where the comma behind it is, or the end."""
-    parts = []
-    while True:
-        comma = text.find(",", start)
-        if comma < 0:
-            parts.append(text[start:])
-            return "".join(parts), len(text)
-        parts.append(text[start:comma])
-        if text[comma + 1 : comma + 2] != ",":
-            return "".join(parts), comma
-        parts.append(",")
-        start = comma + 2
 
 
 def is_identifier(text: str) -> bool:

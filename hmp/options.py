@@ -16,29 +16,31 @@ if TYPE_CHECKING:
 _USED_WITH_VALUE = frozenset(
     "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
     "global accel smp rtc cpu display ui config incoming "
-    "netdev nic net object chardev serial".split()
+    "netdev nic net object chardev serial parallel mon qmp qmp-pretty echr pidfile vga "
+    "c record replay fault".split()
 )
 _IGNORED_WITH_VALUE = frozenset(
-    "vga k boot parallel bios L echr D d seed compat msg sandbox overcommit "
-    "action watchdog-action pidfile trace".split()
+    "k boot bios L D d seed compat msg sandbox overcommit action watchdog-action trace".split()
 )
 _MISSING_WITH_VALUE = frozenset(
     "numa add-fd set mem-path audiodev audio mtdblock sd pflash fsdev virtfs iscsi usbdevice "
-    "spice rotate vnc acpitable smbios tpmdev kernel append initrd dtb fw_cfg qmp "
-    "qmp-pretty mon debugcon gdb dfilter xen-domid option-rom icount chroot runas "
+    "spice rotate vnc acpitable smbios tpmdev kernel append initrd dtb fw_cfg "
+    "debugcon gdb dfilter xen-domid option-rom icount chroot runas "
     "readconfig plugin async-teardown dump-vmstate".split()
 )
 _USED_ALONE = frozenset(
-    "S snapshot nodefaults nographic only-migratable h help version ui-help yes lab".split()
+    "S snapshot nodefaults nographic daemonize only-migratable h help version ui-help yes lab "
+    "json deterministic".split()
 )
 _IGNORED_ALONE = frozenset(
     "no-user-config no-reboot no-shutdown no-acpi no-hpet no-fd-bootchk usb portrait full-screen "
     "win2k-hack enable-kvm mem-prealloc".split()
 )
 _MISSING_ALONE = frozenset(
-    "daemonize s singlestep preconfig xen-attach xen-domid-restrict "
-    "enable-sync-profile audio-help".split()
+    "s singlestep preconfig xen-attach xen-domid-restrict enable-sync-profile audio-help".split()
 )
+# What follows it is its value, if it looks like one.
+_WITH_OPTIONAL_VALUE = frozenset(("check",))
 _WITH_VALUE = _USED_WITH_VALUE | _IGNORED_WITH_VALUE | _MISSING_WITH_VALUE
 _ALONE = _USED_ALONE | _IGNORED_ALONE | _MISSING_ALONE
 
@@ -58,6 +60,13 @@ class Option:
         self.name = name
         self.value = value
         self.text = text
+
+    @property
+    def words(self) -> list[str]:
+        """As it is given on a command line."""
+        if not self.name:
+            return [self.value]
+        return [f"-{self.name}", self.value] if self.name in _WITH_VALUE else [f"-{self.name}"]
 
 
 class OptionError(QemuError):
@@ -79,9 +88,10 @@ def parse(arguments: Sequence[str]) -> list[Option]:
             options.append(Option("", word, word))
             continue
         name = word[2:] if word.startswith("--") else word[1:]
-        if name in _ALONE:
+        is_last = not rest or rest[0].startswith("-")
+        if name in _ALONE or (name in _WITH_OPTIONAL_VALUE and is_last):
             value, text = "", word
-        elif name in _WITH_VALUE:
+        elif name in _WITH_VALUE or name in _WITH_OPTIONAL_VALUE:
             if not rest:
                 raise OptionError(f"{word}: requires an argument")
             value = rest.pop(0)
@@ -90,6 +100,6 @@ def parse(arguments: Sequence[str]) -> list[Option]:
             raise OptionError(f"{word}: invalid option")
         if name in _MISSING_ALONE or name in _MISSING_WITH_VALUE:
             raise OptionError(f"{text}: not simulated yet")
-        if name in _USED_ALONE or name in _USED_WITH_VALUE:
+        if name in _USED_ALONE or name in _USED_WITH_VALUE or name in _WITH_OPTIONAL_VALUE:
             options.append(Option(name, value, text))
     return options

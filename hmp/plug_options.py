@@ -1,4 +1,4 @@
-"""What is plugged into the machine: objects, network, character devices, devices.
+"""What is plugged into the machine: objects, network, devices.
 
 QEMU checks the options while it takes the command line apart, makes back ends before its monitor
 greets, and devices after that.
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from machine.chardev import Chardev
-    from machine.chardev_options import ChardevOptions
     from machine.machine import Machine
     from machine.qom.object_type import ObjectType
 
 _HELP_WORDS = ("help", "?")
 # What needs other back ends, and so is made after them.
 _LATE_OBJECTS = ("filter-", "memory-backend-", "rng-egd", "colo-compare", "cryptodev-vhost-user")
+# Those of which only the standard one is simulated.
+_VGA_KINDS = ("none", "std", "cirrus", "vmware", "qxl", "virtio")
 _NIC_KEYS = ("model", "mac", "macaddr", "addr", "vectors")
 _NIC_MODELS = (
     "e1000 e1000-82544gc e1000-82545em e1000e i82550 i82551 i82557a i82557b i82557c i82558a "
@@ -73,22 +73,20 @@ class PlugOptions:
         self._tell = tell
         self.device_options: list[tuple[dict[str, str], str]] = []
         self._objects: list[tuple[ObjectType, str, dict[str, Any]]] = []
-        self._chardevs: list[tuple[ChardevOptions, str]] = []
-        self._serials: list[tuple[str, str]] = []
         self._netdevs: list[tuple[dict[str, str], str]] = []
         self._nic_options: list[tuple[dict[str, str], str]] = []
         self._net_options: list[tuple[dict[str, str], str]] = []
         self._nics: list[Nic] = []
+        self._vga: str | None = None
         self._has_net = False
         self._names_made = 0
         self.takers: dict[str, Callable[[Option], None]] = {
-            "chardev": self._take_chardev,
             "device": self._take_device,
             "net": self._take_net,
             "netdev": self._take_netdev,
             "nic": self._take_nic,
             "object": self._take_object,
-            "serial": self._take_serial,
+            "vga": self._take_vga,
         }
 
     # --- options, one by one
@@ -149,24 +147,10 @@ class PlugOptions:
         except QemuError as error:
             raise QemuError(str(error).removeprefix(f"{option.text}: ")) from error
 
-    def _take_chardev(self, option: Option) -> None:
-        from machine.chardev_options import HELP, parse_chardev
-
-        if option.value in _HELP_WORDS:
-            lines = [f"  {name}" for name in HELP]
-            raise HelpAnswer("\n".join(["Available chardev backend types: ", *lines]))
-
-        def report(text: str) -> None:
-            self._complain(f"{self._program}: {option.text}: {text}")
-
-        with Blame(option.text):
-            options = parse_chardev(option.value, report)
-            if any(other.label == options.label for other, _ in self._chardevs):
-                raise QemuError(f"Duplicate ID '{options.label}' for chardev")
-        self._chardevs.append((options, option.text))
-
-    def _take_serial(self, option: Option) -> None:
-        self._serials.append((option.value, option.text))
+    def _take_vga(self, option: Option) -> None:
+        if option.value not in _VGA_KINDS:
+            raise QemuError(f"unknown vga type: {option.value}")
+        self._vga = option.value
 
     def _take_netdev(self, option: Option) -> None:
         from machine.net_options import HELP, check_netdev
@@ -201,20 +185,15 @@ class PlugOptions:
 
     # --- back ends, before the monitor greets
 
-    def open_back_ends(self, machine: Machine) -> None:
-        """Objects that need nothing, and character devices.
+    def make_objects(self, machine: Machine) -> None:
+        """Objects that need nothing.
 
         Raises:
             QemuError: one can't be made.
         """
-        from machine.chardev_plug import add_chardev
-
         for type, id, values in self._objects:
             if not type.name.startswith(_LATE_OBJECTS):
                 machine.objects.create(type, id, values)
-        for options, text in self._chardevs:
-            with Blame(text):
-                add_chardev(machine, options, self._tell)
 
     def connect_network(self, machine: Machine, *, has_defaults: bool) -> None:
         """The network, and the objects that look at it.
@@ -276,58 +255,13 @@ class PlugOptions:
 
     # --- devices, after it
 
-    def open_serials(self, machine: Machine, *, has_defaults: bool) -> None:
-        """The character devices of the board's serial ports.
-
-        Raises:
-            QemuError: one can't be opened.
-        """
-        from machine.chardev_options import ChardevOptions
-        from machine.chardev_plug import add_chardev
-
-        for index, (value, text) in enumerate(self._serials):
-            machine.serials.append(self._open_serial(machine, index, value, text))
-        if has_defaults and "ISA" in machine.board.buses:
-            labels = ["parallel0"] if self._serials else ["parallel0", "serial0"]
-            for label in labels:
-                options = ChardevOptions(backend="vc", label=label, values={})
-                device = add_chardev(machine, options, self._tell)
-                if label == "serial0":
-                    machine.serials.append(device)
-
-    def _open_serial(self, machine: Machine, index: int, value: str, text: str) -> Chardev | None:
-        from machine.chardev_options import parse_legacy
-        from machine.chardev_plug import add_chardev
-
-        def report(line: str) -> None:
-            self._complain(f"{self._program}: {text}: {line}")
-
-        device: Chardev | None = None
-        try:
-            if value.startswith("chardev:"):
-                device = machine.find_chardev(value.removeprefix("chardev:"))
-            else:
-                options = parse_legacy(value, f"serial{index}", report)
-                if options is None:
-                    return None
-                try:
-                    device = add_chardev(machine, options, self._tell)
-                except QemuError as error:
-                    report(str(error))
-        except QemuError:
-            device = None
-        if device is None:
-            raise QemuError(
-                f"{text}: could not connect serial device to character backend '{value}'"
-            )
-        return device
-
     def plug(self, machine: Machine, *, has_defaults: bool) -> None:
         """Network cards of the board, and the user's devices.
 
         Raises:
             QemuError: one doesn't fit.
         """
+        self._plug_vga(machine, has_defaults=has_defaults)
         for nic in self._nics:
             self._plug_nic(machine, nic)
         plug_board_drives(machine)
@@ -337,6 +271,16 @@ class PlugOptions:
         if self._has_net or self._net_options or self.device_options:
             self._warn_of_network(machine, has_defaults=has_defaults)
 
+    def _plug_vga(self, machine: Machine, *, has_defaults: bool) -> None:
+        model = machine.board.vga_model
+        if model and (self._vga == "std" or (self._vga is None and has_defaults)):
+            machine.plugs.plug({"driver": model}, is_of_board=True)
+        elif not model and self._vga not in (None, "none"):
+            self._complain(
+                f"{self._program}: warning: A -vga option was passed but this machine type does "
+                "not use that option; No VGA device has been created"
+            )
+
     def _plug_nic(self, machine: Machine, nic: Nic) -> None:
         from machine.devices.models import full_name
         from machine.devices.nic import SHORT_NAMES
@@ -345,7 +289,7 @@ class PlugOptions:
             return
         model = nic.model or machine.board.nic_model
         model = SHORT_NAMES.get(model) or full_name(model)
-        if model not in _NIC_MODELS:
+        if model not in _NIC_MODELS and model != machine.board.nic_model:
             raise QemuError(f"Unsupported NIC model: {model}")
         options = {"driver": model, "netdev": nic.netdev}
         if nic.mac:

@@ -8,15 +8,15 @@ it follows from that.
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from hmp.console_options import ConsoleOptions, MonitorOption
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
-from hmp.option_values import Blame, about, from_json, on_off, read_date
+from hmp.option_values import Blame, HelpAnswer, about, from_json, on_off, read_date
 from hmp.options import Option
 from hmp.plug_options import PlugOptions
 from hmp.scanner import Scanner
 from hmp.size import SIZE_HINT, read_size
 from machine.assembly import add_default_drives, build
 from machine.boards import BOARDS, Board, find_board
-from machine.chardev_options import ChardevOptions, parse_legacy
 from machine.drive_options import NO_NODE
 from machine.machine import Machine
 from machine.runstate import RunState
@@ -24,6 +24,8 @@ from machine.runstate import RunState
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from hmp.frontend.faulty_line import LineFaults
 
 _SHORT_DRIVES = {
     "": ("ide", 0, "disk"),
@@ -48,10 +50,12 @@ class Startup:
         tell: takes a line for stdout; None gives them to `complain`.
 
     Attributes:
-        monitors: the text and the device of each ``-monitor``; None for one that is to have none.
+        consoles: character devices, and the monitors and ports on them.
         loadvm: the snapshot to begin with; None for none.
         incoming: where the machine comes from; None for a machine that begins here.
         is_paused: ``-S``.
+        is_daemon: ``-daemonize``.
+        pid_file: where the number of the process is to be written; None for nowhere.
 
     Raises:
         QemuError: an option's value can't be; the message begins with the option's text where
@@ -77,9 +81,11 @@ class Startup:
         self.is_paused = False
         self.loadvm: str | None = None
         self.incoming: str | None = None
-        self.monitors: list[tuple[str, ChardevOptions | None]] = []
         self.has_defaults = True
         self.snapshot = False
+        self.is_deterministic = False
+        self.faults: list[str] = []
+        self.line_faults: LineFaults | None = None
         self.switches: dict[str, bool] = {}
         self._rtc_base: int | None = None
         self._rtc_is_local = False
@@ -87,6 +93,9 @@ class Startup:
         self._migration_globals: list[tuple[str, str]] = []
         self._nodes: list[tuple[dict[str, str], str]] = []
         self._drives: list[tuple[dict[str, str], str]] = []
+        self.consoles = ConsoleOptions(program, complain, tell or complain)
+        self.is_daemon = False
+        self.pid_file: str | None = None
         self._plugs = PlugOptions(program, complain, tell or complain)
         take = {
             "M": self._take_machine,
@@ -101,6 +110,7 @@ class Startup:
             "accel": self._take_accelerator,
             "display": self._take_display,
             "rtc": self._take_rtc,
+            **self.consoles.takers,
             **self._plugs.takers,
         }
         for option in options:
@@ -132,6 +142,10 @@ class Startup:
 
     def _take_simple(self, option: Option) -> None:
         match option.name:
+            case "deterministic":
+                self.is_deterministic = True
+            case "fault":
+                self._take_fault(option)
             case "S":
                 self.is_paused = True
             case "snapshot":
@@ -144,19 +158,25 @@ class Startup:
                 self.incoming = option.value
             case "only-migratable":
                 self.switches["only-migratable"] = True
-            case "monitor":
-                self._take_monitor(option)
+            case "daemonize":
+                self.is_daemon = True
+            case "pidfile":
+                self.pid_file = option.value
             case "cpu":
                 self.cpu_model = option.value.split(",")[0]
 
-    def _take_monitor(self, option: Option) -> None:
-        label = f"compat_monitor{len(self.monitors)}"
+    def _take_fault(self, option: Option) -> None:
+        from hmp.frontend.faulty_line import FAULTS, LineFaults
+        from machine.faults import describe_faults
 
-        def report(text: str) -> None:
-            self._complain(f"{self.program}: {option.text}: {text}")
-
+        if option.value in ("help", "?"):
+            raise HelpAnswer("\n".join(describe_faults(FAULTS)))
+        faults = self.line_faults or LineFaults()
         with Blame(option.text):
-            self.monitors.append((option.text, parse_legacy(option.value, label, report)))
+            if faults.take(option.value):
+                self.line_faults = faults
+            else:
+                self.faults.append(option.value)
 
     def _take_machine(self, option: Option) -> None:
         options = self._options(option, "type")
@@ -299,6 +319,8 @@ class Startup:
             uuid=self.uuid,
             program=self.program,
         )
+        if self.is_deterministic:
+            machine.follow_virtual_time(self._rtc_base)
         machine.switches.update(self.switches)
         machine.set_rtc(
             base=self._rtc_base,
@@ -322,7 +344,8 @@ class Startup:
             machine.set_runstate(RunState.INMIGRATE)
             machine.graph.opens_inactive = True
         machine.autostart = not self.is_paused
-        self._plugs.open_back_ends(machine)
+        self._plugs.make_objects(machine)
+        self.consoles.open_chardevs(machine)
         for options, text in self._nodes:
             with Blame(text):
                 machine.drives.add_node(options)
@@ -336,16 +359,25 @@ class Startup:
             _load_what_saves()
         self._plugs.connect_network(machine, has_defaults=self.has_defaults)
 
-    def build_machine(self, machine: Machine) -> None:
+    def build_machine(self, machine: Machine, serve: Callable[[MonitorOption], object]) -> None:
         """Memory, processors and devices, after the monitor has greeted.
+
+        Args:
+            serve: takes a monitor that comes with a port.
 
         Raises:
             QemuError: the board can't be made, or a device doesn't fit.
         """
-        self._plugs.open_serials(machine, has_defaults=self.has_defaults)
+        self.consoles.open_ports(machine, serve)
         build(machine)
         self._plugs.plug(machine, has_defaults=self.has_defaults)
         machine.reset_devices()
+        if self.faults:
+            from machine.faults import apply_fault
+
+            for fault in self.faults:
+                with Blame(f"--fault {fault}"):
+                    apply_fault(machine, fault)
 
 
 def _load_what_saves() -> None:

@@ -109,6 +109,31 @@ def tags(machine: Machine, _values: Sequence[str]) -> Iterator[Value]:
         yield tag, note + where
 
 
+def tags_or_now(machine: Machine, values: Sequence[str]) -> Iterator[Value]:
+    """Tags, and the machine as it is."""
+    yield "now", "the machine and its disks as they are"
+    yield from tags(machine, values)
+
+
+def lesson_actions(_machine: Machine, _values: Sequence[str]) -> Iterator[Value]:
+    """The lessons by number, and what can be done in one."""
+    from hmp.lab.curriculum import lesson_files, read_lesson
+
+    for number, name in lesson_files():
+        yield str(number), read_lesson(number, name).title
+    yield "text", "tell it again"
+    yield "check", "which goals are met"
+    yield "hint", "help a little"
+    yield "predict", "answer the question: a, b or c"
+    yield "end", "give the machine its own disks back"
+
+
+def lesson_arguments(_machine: Machine, values: Sequence[str]) -> Iterator[Value]:
+    """The letters of a prediction."""
+    if values[-1:] == ["predict"]:
+        yield from (("a", ""), ("b", ""), ("c", ""))
+
+
 def tags_of_device(machine: Machine, values: Sequence[str]) -> Iterator[Value]:
     """The snapshots of the one disk named before."""
     backend = machine.drives.backend(values[0]) if values else None
@@ -276,6 +301,11 @@ _SOURCES: dict[tuple[str, str], Source] = {
     ("loadvm", "name"): tags,
     ("delvm", "name"): tags,
     ("savevm", "name"): tags,
+    ("%vmstate", "name"): tags,
+    ("%diff", "a"): tags,
+    ("%lesson", "action"): lesson_actions,
+    ("%lesson", "argument"): lesson_arguments,
+    ("%diff", "b"): tags_or_now,
     ("snapshot_blkdev_internal", "name"): tags_of_device,
     ("snapshot_delete_blkdev_internal", "name"): tags_of_device,
     ("snapshot_delete_blkdev_internal", "id"): ids_of_device,

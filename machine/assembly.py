@@ -39,21 +39,20 @@ def build(machine: Machine) -> None:
     if machine.cpu_count:
         from machine.cpu.x86 import X86Cpu
 
-        machine.cpus = [X86Cpu(index, machine.memory) for index in range(machine.cpu_count)]
+        machine.cpus = [
+            X86Cpu(index, machine.memory, board.cpu_signature) for index in range(machine.cpu_count)
+        ]
     if "ISA" in board.buses:
         _build_isa(machine)
 
 
 def _build_isa(machine: Machine) -> None:
-    """The clock, and the serial ports that the user asked for."""
-    from machine.devices.mc146818rtc import MC146818RTC, Mc146818Rtc
-    from machine.devices.serial import PORT_COUNT, SERIAL, Serial16550
+    """What every PC has, with the serial ports that the user asked for."""
+    from machine.devices.isa import IsaDevices
 
-    machine.board_states.append((MC146818RTC, Mc146818Rtc(machine.rtc_clock)))
-    for chardev in machine.serials[:PORT_COUNT]:
-        if chardev is not None:
-            machine.board_states.append((SERIAL, Serial16550(chardev)))
-            machine.serial_count += 1
+    machine.isa = IsaDevices(machine)
+    machine.board_states += machine.isa.states
+    machine.serial_count += len(machine.isa.serials)
 
 
 def _map_ram(machine: Machine) -> None:
@@ -97,7 +96,7 @@ def plug_board_drives(machine: Machine) -> None:
     kinds = machine.board.buses
     for drive in sorted(machine.drives.drives, key=_board_order):
         place = (drive.interface, drive.bus, drive.unit)
-        path = _unattached_path(drive)
+        path = _unattached_path(machine, drive)
         if drive.interface == "virtio":
             try:
                 machine.plugs.plug({"driver": "virtio-blk-pci", "drive": drive.backend.name})
@@ -114,8 +113,8 @@ def plug_board_drives(machine: Machine) -> None:
             raise QemuError(f"{drive.text}: machine type does not support {where}")
 
 
-def _unattached_path(drive: Drive) -> str:
-    first = 23 if drive.interface == "ide" else 16
+def _unattached_path(machine: Machine, drive: Drive) -> str:
+    first = machine.board.first_paths[drive.interface != "ide"]
     return f"/machine/unattached/device[{first + 2 * drive.bus + drive.unit}]"
 
 

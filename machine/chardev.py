@@ -32,6 +32,8 @@ class Chardev:
         is_open: somebody is there.
         swap: goes over to another device; None where the user can't.
         receive_break: tells the user that the line was held low.
+        focus_lost, focus_gained: tell the user that what is typed goes to another user of a
+            device that several share, or comes here again.
     """
 
     def __init__(self, loop: MainLoop, label: str) -> None:
@@ -43,6 +45,9 @@ class Chardev:
         self._closed: Callable[[], object] = _nothing
         self.swap: Callable[[Chardev], object] | None = None
         self.receive_break: Callable[[], object] = _nothing
+        self.focus_lost: Callable[[], object] = _nothing
+        self.focus_gained: Callable[[], object] = _nothing
+        self._is_claimed = False
         self._is_attached = False
         self._is_paused = False
         self._log_fd = -1
@@ -55,9 +60,25 @@ class Chardev:
     @property
     def is_busy(self) -> bool:
         """Whether it has a user already."""
-        return self._is_attached
+        return self._is_claimed
+
+    @property
+    def is_stdio(self) -> bool:
+        """Whether what is written comes out at the program's own standard output."""
+        return False
 
     # -- what a user of the device calls
+
+    def claim(self) -> Chardev:
+        """Take the device for oneself, until `detach`: what is to be attached to.
+
+        Raises:
+            QemuError: it has a user already.
+        """
+        if self.is_busy:
+            raise QemuError(f"Device '{self.label}' is in use")
+        self._is_claimed = True
+        return self
 
     def attach(
         self,
@@ -71,7 +92,7 @@ class Chardev:
         they send, never empty; ``closed`` when nothing more will come from them.
         """
         self._opened, self._receive, self._closed = opened, receive, closed
-        self._is_attached = True
+        self._is_claimed = self._is_attached = True
         if self.is_open:
             opened()
         self._watch_input()
@@ -79,8 +100,9 @@ class Chardev:
     def detach(self) -> None:
         """Leave the device without a user."""
         self._opened = self._receive = self._closed = self.receive_break = _nothing
+        self.focus_lost = self.focus_gained = _nothing
         self.swap = None
-        self._is_attached = False
+        self._is_claimed = self._is_attached = False
         self._watch_input()
 
     def write(self, data: bytes) -> None:
@@ -105,6 +127,9 @@ class Chardev:
         It is the caller's then.
         """
         return None
+
+    def hang_up(self) -> None:
+        """Leave whoever is there, where that is possible; output that still waits is lost."""
 
     def drain(self, patience_ns: int | None = None) -> None:
         """Wait until all output is gone, or none of it moved for so long (None: for ever)."""
@@ -157,27 +182,6 @@ class NullDevice(Chardev):
     @property
     def filename(self) -> str:
         return self._kind
-
-
-class Multiplexer(Chardev):
-    """Stands before another device; switching between several users is not simulated."""
-
-    def __init__(self, loop: MainLoop, label: str, base: Chardev) -> None:
-        super().__init__(loop, label)
-        self._base = base
-        base.attach(self._come, lambda data: self._receive(data), self._leave)
-
-    @property
-    def filename(self) -> str:
-        return "mux"
-
-    @property
-    def is_busy(self) -> bool:
-        """It always has room for one more user, and never goes."""
-        return True
-
-    def _send(self, data: bytes) -> None:
-        self._base.write(data)
 
 
 class RingBuffer(Chardev):

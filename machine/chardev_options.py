@@ -23,15 +23,14 @@ OPTIONS = {
 }  # fmt: skip
 
 # Older names of backends.
-_ALIASES = {"tty": "serial"}
+_ALIASES = {"tty": "serial", "parport": "parallel"}
 # Options that this build of QEMU doesn't list.
 _NOT_LISTED = frozenset(("input-path",))
 
 BACKENDS = (
     "stdio", "ringbuf", "mux", "pipe", "null", "msmouse", "socket", "vc", "memory", "file",
-    "serial", "wctablet", "pty", "testdev", "qemu-vdagent",
+    "serial", "wctablet", "pty", "testdev", "qemu-vdagent", "parallel", "udp",
 )  # fmt: skip
-_UNSIMULATED = ("parallel", "udp")
 SIZE_SUFFIXES = {"b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 
 
@@ -60,30 +59,31 @@ class ChardevOptions:
         return default if value is None else _parse_size(value)
 
 
-def parse_legacy(text: str, label: str, report: Callable[[str], object]) -> ChardevOptions | None:
+class LegacyWordError(QemuError):
+    """The word names no character device; what is wrong in it was reported before."""
+
+
+def parse_legacy(text: str, label: str, report: Callable[[str], object]) -> ChardevOptions:
     """The word after ``-monitor`` or ``-serial``: ``stdio``, ``unix:PATH,server=on,wait=off`` ...
 
     ``mon:WORD`` asks for a multiplexer with a monitor.
 
-    Returns:
-        None for ``none``: no device at all.
-
     Raises:
-        QemuError: it is none of them. What is wrong in it was given to ``report`` before.
+        LegacyWordError: it is none of them. What is wrong in it was given to ``report`` before.
     """
-    if text == "none":
-        return None
     values: dict[str, str] = {}
     word = text
     if word.startswith("mon:"):
         word = word.removeprefix("mon:")
         values["mux"] = "on"
+        if word == "stdio":
+            values["signal"] = "off"  # Ctrl-C is for the guest
     try:
         backend = _parse_word(word, values)
     except QemuError as error:
         if str(error):
             report(str(error))
-        raise QemuError(f"parse error: {text}") from error
+        raise LegacyWordError(f"parse error: {text}") from error
     return ChardevOptions(backend=backend, label=label, values=values)
 
 
@@ -139,8 +139,6 @@ def parse_chardev(
         if report is not None:
             report(f"warning: The alias '{backend}' is deprecated, use '{name}' instead")
         backend = name
-    if backend in _UNSIMULATED:
-        raise QemuError(f"chardev: {backend}: not simulated yet")
     if backend not in BACKENDS:
         raise QemuError(f"'{backend}' is not a valid char driver name")
     return ChardevOptions(backend=backend, label=label, values=values)
@@ -155,11 +153,15 @@ def describe_options() -> list[str]:
 
 def _parse_word(word: str, values: dict[str, str]) -> str:
     """Fill in the values of a legacy word; its backend."""
-    if word in ("null", "pty", "msmouse", "wctablet", "testdev", "stdio", "vc"):
+    if word in ("null", "pty", "msmouse", "wctablet", "testdev", "stdio"):
         return word
     kind, colon, rest = word.partition(":")
-    if colon and kind == "vc":
+    if word.startswith("vc") and (not colon or kind == "vc"):
+        if colon:
+            _check_screen_size(rest)
         return "vc"
+    if word == "con:":
+        return "console"
     if colon and kind in ("file", "pipe"):
         values["path"] = rest
         return kind
@@ -177,10 +179,37 @@ def _parse_word(word: str, values: dict[str, str]) -> str:
     if colon and kind == "unix":
         _take(rest, values, "path")
         return "socket"
+    if colon and kind == "udp":
+        values.update(_udp_places(rest))
+        return "udp"
     if word.startswith("/dev/"):
         values["path"] = word
-        return "serial"
+        return "parallel" if word.startswith(("/dev/parport", "/dev/ppi")) else "serial"
     raise QemuError(f"'{word}' is not a valid char driver")
+
+
+def _check_screen_size(text: str) -> None:
+    """``80x24`` pixels or ``80Cx24C`` characters; what follows is passed over."""
+    width, _, height = text.partition("x")
+    digits = width.removesuffix("C")
+    wide = digits.isascii() and digits.isdigit() and len(digits) < 8
+    if not wide or not (height[:1].isascii() and height[:1].isdigit()):
+        raise QemuError("")
+
+
+def _udp_places(text: str) -> dict[str, str]:
+    """``HOST:PORT`` to send to, with ``@HOST:PORT`` of one's own; hosts may be empty."""
+    there, at, here = text.partition("@")
+    values = {}
+    for place, host_key, port_key in ((there, "host", "port"), (here, "localaddr", "localport")):
+        host, colon, port = place.partition(":")
+        if place is here and not at:
+            break
+        port = port.partition(",")[0]
+        if not colon or not port or len(host) > 64:
+            raise QemuError("")
+        values[host_key], values[port_key] = host, port[:32]
+    return values
 
 
 def _take(text: str, values: dict[str, str], implied: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from machine.chardev import Chardev, Multiplexer, RingBuffer, open_chardev
+from machine.chardev import Chardev, RingBuffer, open_chardev
 from machine.chardev_options import ChardevOptions
 
 TYPE_CHECKING = False
@@ -64,7 +64,7 @@ def change_chardev(
     old = machine.find_chardev(label)
     if old is None:
         raise QemuError(f"Chardev '{label}' does not exist")
-    if isinstance(old, Multiplexer):
+    if old.filename == "mux":
         raise QemuError("Mux device hotswap not supported yet")
     if old.is_busy and old.swap is None:
         raise QemuError("Chardev user does not support chardev hotswap")
@@ -107,14 +107,34 @@ def _open(
         base = machine.find_chardev(name)
         if base is None:
             raise QemuError(f"mux: base chardev {name} not found")
-        if base.is_busy:
-            raise QemuError(f"Device '{name}' is in use")
-        return [Multiplexer(machine.loop, label, base)]
+        return [_multiplex(machine, label, base)]
     if not options.mux:
         return [open_chardev(options, machine.loop, machine.report, tell)]
     below = ChardevOptions(backend=options.backend, label=f"{label}-base", values=options.values)
     base = open_chardev(below, machine.loop, machine.report, tell)
-    return [base, Multiplexer(machine.loop, label, base)]
+    return [base, _multiplex(machine, label, base)]
+
+
+def _multiplex(machine: Machine, label: str, base: Chardev) -> Chardev:
+    from machine.chardev_mux import EscapeKeys, Multiplexer
+
+    keys = EscapeKeys(
+        code=machine.escape_code,
+        quit=machine.request_shutdown,
+        commit=lambda: _commit(machine),
+    )
+    return Multiplexer(machine.loop, label, base, keys)
+
+
+def _commit(machine: Machine) -> None:
+    """Write what overlays hold to the images below them; nobody is told what can't be."""
+    from machine.block_change import commit
+
+    try:
+        for _ in commit(machine, "all"):
+            pass
+    except QemuError:
+        return
 
 
 def _close(devices: list[Chardev]) -> None:

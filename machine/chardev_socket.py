@@ -5,15 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from blockdev.address import (
-    InetAddress,
-    UnixAddress,
-    connect,
-    listen,
-    receive_passing,
-    send_at_once,
-)
+from blockdev.address import InetAddress, UnixAddress
 from blockdev.errors import QemuError
+from blockdev.sockets import connect, listen, receive_passing, send_at_once
 from machine.chardev import Chardev
 from machine.output_queue import OutputQueue
 
@@ -21,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from blockdev.address import Socket
+    from blockdev.sockets import Socket
     from machine.chardev_options import ChardevOptions
     from machine.loop import MainLoop, Timer
 
@@ -255,11 +249,12 @@ class SocketDevice(Chardev):
         """Let a client that only stopped sending have what was written for it; then hang up."""
         self._watch_input()
         if self._output and not self._output.is_empty:
-            self._output.when_empty = self._hang_up
+            self._output.when_empty = self.hang_up
         else:
-            self._hang_up()
+            self.hang_up()
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Leave the client; the next one may come."""
         self._end_connection()
         self._watch_listener()
         if self._listener is None:

@@ -164,6 +164,10 @@ class StdioDevice(StreamDevice):
             self._terminal_before = termios.tcgetattr(0)
             self.set_echo(False)
 
+    @property
+    def is_stdio(self) -> bool:
+        return True
+
     def set_echo(self, echo: bool) -> None:
         """Let the terminal show what is typed, or not; no matter where there is none.
 

@@ -11,13 +11,11 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 # Topics of which a board without processors and buses has nothing.
-_NOTHING_ON_BARE_BOARDS = frozenset(
-    "balloon hotpluggable-cpus irq mice pci pic tpm usb usernet vm-generation-id virtio".split()
-)
+_NOTHING_ON_BARE_BOARDS = frozenset("balloon hotpluggable-cpus mice pci usernet virtio".split())
 MEMORY_TYPES = ("memory-backend-file", "memory-backend-memfd", "memory-backend-ram")
 _MEMORY_FLAGS = ("merge", "dump", "prealloc", "share", "reserve")
 # Topics of which no machine has anything, as nothing of the kind can be made yet.
-_NOTHING_ANYWHERE = frozenset(("memory-devices",))
+_NOTHING_ANYWHERE = frozenset(("memory-devices", "tpm", "usb", "vm-generation-id"))
 
 
 def describe(machine: Machine, topic: str) -> Sequence[str] | None:
@@ -28,6 +26,11 @@ def describe(machine: Machine, topic: str) -> Sequence[str] | None:
     """
     if topic in _TOPICS:
         return _TOPICS[topic](machine)
+    kind, _, index = topic.partition(" ")
+    if kind == "registers":
+        return list(machine.cpus[int(index)].describe())
+    if kind == "lapic" and not machine.board.has_apic:
+        return ("local apic state not available",)
     if topic in _NOTHING_ANYWHERE:
         return ()
     if topic in _NOTHING_ON_BARE_BOARDS and not machine.buses:
@@ -103,6 +106,50 @@ def _mice(machine: Machine) -> Sequence[str]:
     return ("* Mouse #2: QEMU PS/2 Mouse",) if "ISA" in machine.board.buses else ()
 
 
+def _hotpluggable_cpus(machine: Machine) -> Sequence[str]:
+    lines: list[str] = []
+    for cpu in reversed(machine.cpus):
+        # The first processor is made first, its APIC's ROM next, and then the others.
+        number = cpu.index + (cpu.index > 0)
+        lines += (
+            '  type: "qemu64-x86_64-cpu"',
+            '  vcpus_count: "1"',
+            f'  qom_path: "/machine/unattached/device[{number}]"',
+            "  CPUInstance Properties:",
+            '    socket-id: "0"',
+            f'    core-id: "{cpu.index}"',
+            '    thread-id: "0"',
+        )
+    return ["Hotpluggable CPUs:", *lines] if lines else []
+
+
+# QEMU's I/O APIC as a reset leaves it; no firmware of ours programs it.
+_IO_APIC = (
+    "ioapic0: ver=0x20 id=0x00 sel=0x00",
+    *(
+        f"  pin {pin:<2} 0x0000000000010000 dest=0 vec=0   active-hi edge  masked fixed  physical"
+        for pin in range(24)
+    ),
+    "  IRR      (none)",
+    "  Remote IRR (none)",
+)
+
+
+def _interrupt_controllers(machine: Machine) -> Sequence[str] | None:
+    if machine.isa is None:
+        return ()
+    above = _IO_APIC if machine.board.has_apic else ()
+    return [*above, *machine.isa.interrupts.describe()]
+
+
+def _interrupt_counts(machine: Machine) -> Sequence[str] | None:
+    if machine.isa is None:
+        return ()
+    counts = machine.isa.interrupts.describe_counts()
+    names = ("ioapic", "isa-i8259") if machine.board.has_apic else ("isa-i8259",)
+    return [line for name in names for line in (f"IRQ statistics for {name}:", *counts)]
+
+
 def _nodes(_machine: Machine) -> Sequence[str]:
     return ()
 
@@ -111,7 +158,11 @@ def _roms(machine: Machine) -> Sequence[str]:
     board = machine.board
     fixed: Sequence[str] = ()
     tables: Sequence[str] = ()
-    if board.firmware:
+    if board.firmware and not board.has_apic:
+        if machine.isa is not None and machine.isa.vga is not None:
+            fixed = ('fw=vgaroms/vgabios.bin size=0x009a00 name="vgabios.bin"',)
+        tables = (f'addr={(1 << 32) - board.firmware:016x} size=0x020000 mem=ram name="bios.bin"',)
+    elif board.firmware:
         size = board.firmware
         fixed = ('fw=genroms/kvmvapic.bin size=0x002400 name="kvmvapic.bin"',)
         tables = (
@@ -141,12 +192,15 @@ def _ram_blocks(machine: Machine) -> Sequence[str] | None:
 
 
 _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
+    "hotpluggable-cpus": _hotpluggable_cpus,
     "iothreads": _io_threads,
+    "irq": _interrupt_counts,
     "memdev": _memory_backends,
     "mice": _mice,
     "network": _network,
     "numa": _nodes,
     "pci": _pci,
+    "pic": _interrupt_controllers,
     "qtree": _device_tree,
     "ramblock": _ram_blocks,
     "roms": _roms,

@@ -30,7 +30,8 @@ def parse_keyval(text: str, implied_key: str) -> dict[str, Any]:
             value, _, rest = text[start:].partition(",")
             position = len(text) - len(rest)
         else:
-            value, position = _value(text, start)
+            value, end = read_value(text, start)
+            position = end + 1
         _put(found, key.split("."), value)
     return {key: _with_lists(value, key) for key, value in found.items()}
 
@@ -78,8 +79,11 @@ def _is_part(part: str) -> bool:
     return known and part[0].isalpha() and len(part) <= MAX_KEY
 
 
-def _value(text: str, start: int) -> tuple[str, int]:
-    """A value that begins at `start`, and where the next key begins."""
+def read_value(text: str, start: int) -> tuple[str, int]:
+    """A value that begins at `start`, doubled commas made one; and where its end is.
+
+    That is the comma behind it, or the end of the text.
+    """
     parts = []
     while True:
         comma = text.find(",", start)
@@ -88,7 +92,7 @@ def _value(text: str, start: int) -> tuple[str, int]:
             return "".join(parts), len(text)
         parts.append(text[start:comma])
         if text[comma + 1 : comma + 2] != ",":
-            return "".join(parts), comma + 1
+            return "".join(parts), comma
         parts.append(",")
         start = comma + 2
 

@@ -15,6 +15,7 @@ from machine.events import Events
 from machine.loop import MainLoop
 from machine.memory import PAGE_SIZE, Memory
 from machine.runstate import RunState, follow
+from machine.steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
     from machine.chardev import Chardev
     from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
+    from machine.devices.isa import IsaDevices
     from machine.devices.loader import Rom
     from machine.devices.qdev import Plugs
     from machine.dirty_rate import DirtyRate
+    from machine.dump import GuestDump
+    from machine.faults import Delays
     from machine.head import Head
+    from machine.lineage import Lineage
     from machine.migration.announce import Announcement
     from machine.migration.incoming import Incoming
     from machine.migration.migrate import Migration
@@ -41,6 +46,8 @@ if TYPE_CHECKING:
     from machine.vmstate.description import VMStateDescription
 
     RtcOptions = tuple[int | None, bool, bool]
+
+_RELEASE = 1_670_976_000  # 2022-12-14
 
 
 class Machine:
@@ -60,9 +67,13 @@ class Machine:
         location: what stands before such a line on stderr, such as the option that it is about.
         autostart: whether a machine that comes in runs on, if it ran where it came from.
         head: the snapshot that it was last saved to or put back to; None for none.
+        escape_code: the key that commands a multiplexed character device; Ctrl-A.
         console: takes lines of stderr in its stead, where a front end draws on the terminal.
         events: what happens, for whoever listens.
+        delays: how slow commands are made on purpose; None for not at all.
+        steps: likewise of snapshots while they are made, loaded and deleted.
         guest: what executes while the machine runs; None for nothing.
+        isa: what every PC has; None on a board without.
     """
 
     def __init__(
@@ -87,6 +98,7 @@ class Machine:
         self.loop = MainLoop()
         self.clock = VirtualClock()
         self.events = Events()
+        self.steps = Steps()
         self.runstate = RunState.PRELAUNCH
         self.autostart = True
         self.graph = Graph(self.report, self.complain)
@@ -95,16 +107,19 @@ class Machine:
         self.ram_size = _rounded(board.default_ram if ram_size is None else ram_size)
         self.cpus: list[X86Cpu] = []
         self.guest: GuestSlices | None = None
+        self.isa: IsaDevices | None = None
         self.roms: list[Rom] = []
         self.buses = board_buses(board.buses)
         self.ide_units_used = 0
         self.serial_count = 0
         self.serials: list[Chardev | None] = []
         self.chardevs: list[Chardev] = []
+        self.escape_code = 0x01
         self.announcements: dict[str, Announcement] = {}
         self.board_states: list[tuple[VMStateDescription, Any]] = []
         self.switches: dict[str, bool] = {}
         self.is_single_stepping = False
+        self.delays: Delays | None = None
         self.shutdown_requested = False
         self.exit_status = 0
         self.cpu_count = cpus if board.has_cpu else 0
@@ -114,12 +129,14 @@ class Machine:
         self._objects: Objects | None = None
         self._plugs: Plugs | None = None
         self.head: Head | None = None
+        self._lineage: Lineage | None = None
         self._saved_state: SavedState | None = None
         self._blockers: Blockers | None = None
         self._migration: Migration | None = None
         self._incoming: Incoming | None = None
         self._jobs: Jobs | None = None
         self._dirty_rate: DirtyRate | None = None
+        self._dump: GuestDump | None = None
 
     # --- rooms that are made when they are first asked for
 
@@ -187,6 +204,21 @@ class Machine:
         self._rtc_options = (base, is_local, follows_guest)
         self._rtc_clock = None
 
+    def follow_virtual_time(self, base: int | None) -> None:
+        """Let no clock of the host be seen, and nothing be random.
+
+        Guest time moves only when it is told to.
+
+        Args:
+            base: the date when it is 0, seconds since 1970; None for QEMU 7.2's release.
+        """
+        self.clock = VirtualClock(manual=True)
+        self.graph.draw = lambda: 0
+        begin_ns = (_RELEASE if base is None else base) * 1_000_000_000
+        self.wall_clock_ns = lambda: begin_ns + self.clock.now_ns()
+        os.environ["TZ"] = "UTC"
+        time.tzset()
+
     @property
     def has_saved_state(self) -> bool:
         """Whether somebody asked for `saved_state` already."""
@@ -249,6 +281,15 @@ class Machine:
         return self._dirty_rate
 
     @property
+    def dump(self) -> GuestDump:
+        """The guest's memory as a core file."""
+        if self._dump is None:
+            from machine.dump import GuestDump
+
+            self._dump = GuestDump(self)
+        return self._dump
+
+    @property
     def jobs(self) -> Jobs:
         """Work on disks that goes on beside the guest."""
         if self._jobs is None:
@@ -256,6 +297,15 @@ class Machine:
 
             self._jobs = jobs_of(self)
         return self._jobs
+
+    @property
+    def lineage(self) -> Lineage:
+        """Which snapshot came after which."""
+        if self._lineage is None:
+            from machine.lineage import Lineage
+
+            self._lineage = Lineage()
+        return self._lineage
 
     # --- running
 
@@ -313,16 +363,17 @@ class Machine:
     def reset(self) -> None:
         """What the reset button does; a machine that is stopped is as before its launch then."""
         self.reset_devices()
+        self.events.emit("RESET", guest=False, reason="host-qmp-system-reset")
         keeping = (RunState.RUNNING, RunState.INMIGRATE, RunState.FINISH_MIGRATE)
         if self.runstate not in keeping:
             self.set_runstate(RunState.PRELAUNCH)
 
     def reset_devices(self) -> None:
-        """Put processors and loaded images back to their first state; RAM keeps its content."""
+        """Put devices and loaded images back to their first state; RAM keeps its content."""
         if self._plugs is not None:
             self._plugs.reset()
-        for cpu in self.cpus:
-            cpu.reset()
+        if self.isa is not None:
+            self.isa.reset()
         if self.guest is not None:
             self.guest.reset()
         for backend in self.drives.backends:
@@ -330,10 +381,17 @@ class Machine:
         for rom in self.roms:
             rom.load_into(self.memory)
 
-    def request_shutdown(self, status: int = 0) -> None:
-        """End the program once the command that runs is done."""
+    def request_shutdown(self, status: int = 0, *, reason: str = "host-qmp-quit") -> None:
+        """End the program once the command that runs is done.
+
+        Args:
+            status: what it exits with; what fails ends without an event.
+            reason: QEMU's ShutdownCause.
+        """
         self.shutdown_requested = True
         self.exit_status = status
+        if not status:
+            self.events.emit("SHUTDOWN", guest=False, reason=reason)
 
     def settle(self) -> None:
         """Bring to the files what drives still keep in memory.
@@ -366,6 +424,12 @@ class Machine:
             self.head.close()
         self.head = Head(tag, nodes, self.memory.blocks)
 
+    def forget_head(self) -> None:
+        """What the machine was saved to or put back to is no longer its affair."""
+        if self.head is not None:
+            self.head.close()
+        self.head = self._lineage = None
+
     def job_names(self) -> list[str]:
         """What goes on beside the guest, such as ``migrate (active, 3 MiB left)``."""
         names = []
@@ -395,6 +459,16 @@ class Machine:
             os.write(2, f"{text}\n".encode("utf-8", "surrogateescape"))
         except OSError:
             pass  # nobody listens there; the machine goes on
+
+    def tell(self, text: str) -> None:
+        """Write text to stdout as it is, beside whatever monitor is there."""
+        if self.console is not None:
+            self.console(text.strip())
+            return
+        try:
+            os.write(1, text.encode("utf-8", "surrogateescape"))
+        except OSError:
+            pass  # as for stderr
 
     def log_exception(self) -> None:
         """Keep the traceback of the exception being handled for whoever mends the program."""

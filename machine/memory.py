@@ -38,12 +38,10 @@ class RamBlock:
         mapping: the memory itself.  Who writes into it without `write` calls `touch`.
         view: the same, to read without a copy.
         touched: one byte for each chunk, 1 where something else than zeros may be.
-        log: one byte for each page, 1 where it was written since the log was last taken; None
-            while nobody keeps one.
         dirty_bitmaps: each is told what is written, as on a block node.
     """
 
-    __slots__ = ("dirty_bitmaps", "log", "mapping", "name", "size", "touched", "view")
+    __slots__ = ("dirty_bitmaps", "mapping", "name", "size", "touched", "view")
 
     def __init__(self, name: str, size: int) -> None:
         assert size > 0
@@ -60,7 +58,6 @@ class RamBlock:
         # when the kernel has to make room for huge pages first.
         self.view = memoryview(self.mapping).toreadonly()
         self.touched = bytearray((size + CHUNK_SIZE - 1) >> CHUNK_BITS)
-        self.log: bytearray | None = None
         self.dirty_bitmaps: list[DirtyBitmap] = []
 
     def __repr__(self) -> str:
@@ -88,10 +85,36 @@ class RamBlock:
         """Note that these bytes were written."""
         if size:
             _mark(self.touched, offset >> CHUNK_BITS, (offset + size - 1) >> CHUNK_BITS)
-            if self.log is not None:
-                _mark(self.log, offset >> PAGE_BITS, (offset + size - 1) >> PAGE_BITS)
-            for bitmap in self.dirty_bitmaps:
-                bitmap.mark(offset, size)
+            self.tell_written(offset, size)
+
+    def tell_written(self, offset: int, size: int) -> None:
+        """Tell the bitmaps what was written by somebody who sees to `touched` himself."""
+        for bitmap in self.dirty_bitmaps:
+            bitmap.mark(offset, size)
+
+    def host_address(self, offset: int) -> int:
+        """Where a byte lies in this process."""
+        import ctypes
+
+        return ctypes.addressof(ctypes.c_char.from_buffer(self.mapping)) + offset
+
+    def host_physical_address(self, offset: int) -> int:
+        """Where a byte lies in the host's memory; only root may know.
+
+        Raises:
+            QemuError: the kernel doesn't tell.
+        """
+        self.mapping[offset] = self.mapping[offset]  # it has a page of its own from now on
+        place = self.host_address(offset)
+        try:
+            with open("/proc/self/pagemap", "rb", buffering=0) as pages:
+                pages.seek(place // PAGE_SIZE * 8)
+                entry = int.from_bytes(pages.read(8), "little")
+        except OSError as failure:
+            raise QemuError(f"Cannot open /proc/self/pagemap: {failure.strerror}") from failure
+        if not entry >> 63:
+            raise QemuError("Page not present")
+        return (entry & (1 << 55) - 1) * PAGE_SIZE + place % PAGE_SIZE
 
     def is_touched(self, chunk: int) -> bool:
         return bool(self.touched[chunk])
@@ -117,37 +140,9 @@ class RamBlock:
         self.mapping.madvise(mmap.MADV_DONTNEED, chunk << CHUNK_BITS, size)
         self.touched[chunk] = 0
 
-    # --- the dirty log, for whoever sends memory that is being written
-
     @property
     def pages(self) -> int:
         return self.size >> PAGE_BITS
-
-    def start_log(self) -> None:
-        """Keep a log from now on; it begins empty."""
-        self.log = bytearray(self.pages)
-
-    def stop_log(self) -> None:
-        self.log = None
-
-    def log_all(self) -> None:
-        """Who wrote past the log, as loading does, has every page logged."""
-        if self.log is not None:
-            self.log = bytearray(b"\1") * self.pages
-
-    def take_log(self, dirty: bytearray) -> int:
-        """Move the log into a map of the same shape.
-
-        Returns:
-            How many pages were in the log.
-        """
-        assert self.log is not None, "nobody keeps a log"
-        logged = self.log.count(1)
-        if logged:
-            merged = int.from_bytes(dirty, "big") | int.from_bytes(self.log, "big")
-            dirty[:] = merged.to_bytes(len(dirty), "big")
-            self.log = bytearray(self.pages)
-        return logged
 
 
 def _mark(marks: bytearray, first: int, last: int) -> None:
@@ -157,13 +152,24 @@ def _mark(marks: bytearray, first: int, last: int) -> None:
         marks[first : last + 1] = b"\1" * (last + 1 - first)
 
 
+class Window:
+    """What answers in memory's stead: the registers or the memory of a device."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes from the window's start on."""
+        raise NotImplementedError
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        raise NotImplementedError
+
+
 class Region:
-    """A part of the physical address space that a part of a RAM block answers for."""
+    """A part of the physical address space that a part of a RAM block, or a window, answers for."""
 
     __slots__ = ("base", "block", "offset", "readonly", "size")
 
     def __init__(
-        self, *, base: int, size: int, block: RamBlock, offset: int, readonly: bool
+        self, *, base: int, size: int, block: RamBlock | Window, offset: int, readonly: bool
     ) -> None:
         self.base = base
         self.size = size
@@ -216,7 +222,15 @@ class Memory:
             size = block.size - offset
         assert size > 0
         assert 0 <= offset <= block.size - size
-        new = Region(base=base, size=size, block=block, offset=offset, readonly=readonly)
+        self._put(Region(base=base, size=size, block=block, offset=offset, readonly=readonly))
+        if block not in self.blocks:
+            self.blocks.append(block)
+
+    def map_window(self, base: int, size: int, window: Window) -> None:
+        """Let a device answer from address `base` on; what was mapped there before is hidden."""
+        self._put(Region(base=base, size=size, block=window, offset=0, readonly=False))
+
+    def _put(self, new: Region) -> None:
         regions = [new]
         for old in self.regions:
             if old.base < new.base:
@@ -224,8 +238,6 @@ class Memory:
             if old.end > new.end:
                 regions.append(old.part(max(old.base, new.end), old.end))
         self.regions = sorted(regions, key=_base)
-        if block not in self.blocks:
-            self.blocks.append(block)
 
     def add_unmapped(self, block: RamBlock) -> None:
         """Own a block that no address reaches (a display's memory, say); it is saved too."""
@@ -260,12 +272,15 @@ class Memory:
         )
 
     def views(self, address: int, size: int) -> Iterator[memoryview]:
-        """The same bytes as `read`, piece by piece and without a copy.
+        """The same bytes as `read`, piece by piece, and those of memory without a copy.
 
         Raises: MemoryFault.
         """
         for part in self.parts(address, size):
-            yield part.block.view[part.offset : part.offset + part.size]
+            if isinstance(part.block, Window):
+                yield memoryview(part.block.read(part.offset, part.size))
+            else:
+                yield part.block.view[part.offset : part.offset + part.size]
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Raises: MemoryFault; nothing is written then."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockdev.errors import QemuError
+from blockdev.errors import DeviceNotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Network:
         """
         client = next((client for client in self.clients if client.name == name), None)
         if client is None:
-            raise QemuError(f"Device '{name}' not found")
+            raise DeviceNotFound(name)
         client.link_down = not up
         if isinstance(client.peer, Nic):
             client.peer.link_down = not up

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockdev.errors import QemuError
+from blockdev.errors import DeviceNotFound, QemuError
 from machine.schema import (
     OPTIONS,
     Bool,
@@ -150,7 +150,7 @@ def delete_netdev(machine: Machine, name: str) -> None:
     """Raises: QemuError: there is no such back end."""
     client = machine.network.find_netdev(name)
     if client is None:
-        raise QemuError(f"Device '{name}' not found")
+        raise DeviceNotFound(name)
     machine.network.remove_netdev(client)
 
 

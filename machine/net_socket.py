@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from blockdev.address import (
+from blockdev.errors import QemuError
+from blockdev.sockets import (
     connect_plain,
     is_multicast,
     listen_plain,
     open_datagram,
     parse_host_port,
 )
-from blockdev.errors import QemuError
 from machine.net import NetClient
 from machine.output_queue import OutputQueue
 
@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from blockdev.address import Socket
+    from blockdev.sockets import Socket
     from machine.loop import MainLoop
     from machine.net import Network
 

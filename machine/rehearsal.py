@@ -88,7 +88,7 @@ class Stage:
 
     def _clusters_in_use(self) -> int:
         clusters = -(-self._file.size // self.image.cluster_size)
-        return sum(1 for cluster in range(clusters) if self.image.metadata.refcounts.get(cluster))
+        return self.image.metadata.refcounts.used(clusters)
 
 
 class Pages:

@@ -1,8 +1,11 @@
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.programs import Programs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,3 +46,11 @@ def hmp() -> str:
 @pytest.fixture(scope="session")
 def tcpdump() -> str:
     return _real("tcpdump")
+
+
+@pytest.fixture
+def start(hmp: str, qemu: str, tmp_path: Path) -> Iterator[Programs]:
+    """Starts either program, for as long as the test lasts."""
+    programs = Programs({"hmp": hmp, "qemu": qemu}, tmp_path)
+    yield programs
+    programs.close()

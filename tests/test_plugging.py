@@ -5,7 +5,7 @@ Each session is carried out by both, and what they print must be the same to the
 
 import pytest
 
-from tests.test_oracle import oracle
+from tests.twin import check_session, run
 
 NONE = "-M none"
 PC = "-M pc -m 16 -S -accel tcg"
@@ -351,28 +351,10 @@ STARTS = {
 }
 
 
-def run(program: str, machine: str, lines: list[str]) -> str:
-    arguments = [*machine.split(), "-nodefaults", "-display", "none", "-monitor", "stdio"]
-    record: str = oracle.run(
-        {
-            "setup": [],
-            "args": arguments,
-            "monitor": [*lines, "quit"],
-            "after": [],
-            "compare": "rendered",
-        },
-        program,
-    )
-    return record
-
-
 @pytest.mark.parametrize("name", SESSIONS)
 def test_a_session_is_answered_as_qemu_answers_it(name: str, hmp: str, qemu: str) -> None:
     machine, text = SESSIONS[name]
-    lines = [line.strip() for line in text.strip().splitlines()]
-    record = run(qemu, machine, lines)
-    assert "unsent" not in record
-    assert run(hmp, machine, lines) == record
+    check_session(machine, text, hmp, qemu)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ Source: qcow2 specification, "Bitmaps".
 
 from __future__ import annotations
 
+import errno
+
+from blockdev.errors import QemuError
 from blockdev.qcow2.extensions import EXTENSION_BITMAPS
 from blockdev.qcow2.header import BITMAPS, ImageFormatError
 from blockdev.wire import Record, wire
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 _MAX_BITMAPS = 65535
 _MAX_DIRECTORY_BYTES = _MAX_BITMAPS * 1024
-_IN_USE, _AUTO = 1, 2  # flags; what isn't auto is disabled
+IN_USE, AUTO = 1, 2  # flags; what isn't auto is disabled
 
 
 class BitmapsExtension(Record):
@@ -43,6 +46,49 @@ class DirectoryEntry(Record):
     extra_data_size: int = wire("u32")
 
 
+class StoredBitmap:
+    """One bitmap of an image.
+
+    Args:
+        entry: of the directory.
+        name: as people know it.
+        extra: data of the entry that means nothing so far.
+    """
+
+    __slots__ = ("entry", "extra", "name")
+
+    def __init__(self, entry: DirectoryEntry, name: str, extra: bytes = b"") -> None:
+        self.entry = entry
+        self.name = name
+        self.extra = extra
+
+    @property
+    def granularity(self) -> int:
+        """Bytes of the disk that one bit stands for."""
+        return 1 << self.entry.granularity_bits
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether somebody had it in memory and never stored it again."""
+        return bool(self.entry.flags & IN_USE)
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether writes to the disk belong into it."""
+        return bool(self.entry.flags & AUTO)
+
+    @property
+    def flag_names(self) -> list[str]:
+        """What is to be known of it, in QEMU's words."""
+        names = ((IN_USE, "in-use"), (AUTO, "auto"))
+        return [name for bit, name in names if self.entry.flags & bit]
+
+    def pack(self) -> bytes:
+        """Its entry in the directory."""
+        data = self.entry.pack() + self.extra + self.name.encode("utf-8", "surrogateescape")
+        return data.ljust(-(-len(data) // 8) * 8, b"\0")
+
+
 class Bitmaps:
     """The bitmaps of an image.
 
@@ -52,6 +98,7 @@ class Bitmaps:
 
     Attributes:
         are_true: some say of the disk what they should, as far as the file knows.
+        are_listed: there is a directory of them.
         are_recording: so do some that writes to the disk belong into.
 
     Raises:
@@ -60,7 +107,7 @@ class Bitmaps:
 
     def __init__(self, metadata: Metadata, extensions: list[tuple[int, bytes]]) -> None:
         self._metadata = metadata
-        self.are_true = self.are_recording = False
+        self.are_true = self.are_recording = self.are_listed = False
         contents = [data for magic, data in extensions if magic == EXTENSION_BITMAPS]
         for content in contents:
             if len(content) != BitmapsExtension.SIZE:
@@ -69,7 +116,7 @@ class Bitmaps:
                 continue  # somebody wrote who knew nothing of them
             self._extension = BitmapsExtension.unpack(content)
             self._check(self._extension)
-            self.are_true = self.are_recording = True
+            self.are_true = self.are_recording = self.are_listed = True
 
     def _check(self, extension: BitmapsExtension) -> None:
         if extension.reserved:
@@ -89,6 +136,49 @@ class Bitmaps:
                 f"the maximum supported size ({_MAX_DIRECTORY_BYTES})"
             )
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where the directory lies, host offset and bytes; 0 bytes where there is none."""
+        if not self.are_listed:
+            return 0, 0
+        return self._extension.bitmap_directory_offset, self._extension.bitmap_directory_size
+
+    def were_stored(self, offset: int, size: int, count: int) -> None:
+        """The header names another directory now, and all in it is true."""
+        self._extension = BitmapsExtension(
+            nb_bitmaps=count,
+            reserved=0,
+            bitmap_directory_size=size,
+            bitmap_directory_offset=offset,
+        )
+        self.are_true = self.are_recording = self.are_listed = bool(count)
+
+    def listed(self) -> list[StoredBitmap]:
+        """The bitmaps in the order of the directory.
+
+        Raises:
+            QemuError: the directory can't be.
+        """
+        if not self.are_listed:
+            return []
+        start, size = self._extension.bitmap_directory_offset, self._extension.bitmap_directory_size
+        directory = self._metadata.file.read(start, size)
+        found: list[StoredBitmap] = []
+        offset = 0
+        for _ in range(self._extension.nb_bitmaps):
+            if offset + DirectoryEntry.SIZE > size:
+                raise QemuError("Broken bitmap directory", errno.EINVAL)
+            entry = DirectoryEntry.unpack(directory, offset)
+            middle = offset + DirectoryEntry.SIZE + entry.extra_data_size
+            end = middle + entry.name_size
+            if end > size:
+                raise QemuError("Broken bitmap directory", errno.EINVAL)
+            name = directory[middle:end].decode("utf-8", "surrogateescape")
+            extra = directory[offset + DirectoryEntry.SIZE : middle]
+            found.append(StoredBitmap(entry, name, extra))
+            offset += -(-(end - offset) // 8) * 8
+        return found
+
     def invalidate(self, *, disabled: bool) -> None:
         """Mark them as in use, on the disk before anything is written after it.
 
@@ -107,8 +197,8 @@ class Bitmaps:
                 metadata.switch_header(name, name, autoclear_features=0)
                 break
             entry = DirectoryEntry.unpack(directory, offset)
-            if disabled or entry.flags & _AUTO:
-                flags = entry.replace(flags=entry.flags | _IN_USE).pack("flags", "flags")
+            if disabled or entry.flags & AUTO:
+                flags = entry.replace(flags=entry.flags | IN_USE).pack("flags", "flags")
                 metadata.file.write(start + offset + DirectoryEntry.offset_of("flags"), [flags])
             length = DirectoryEntry.SIZE + entry.extra_data_size + entry.name_size
             offset += -(-length // 8) * 8

@@ -68,11 +68,11 @@ class CheckResult:
 
     def __init__(self, survey: Survey) -> None:
         self.corruptions = survey.corruptions
-        self.unreadable = survey.unreadable
+        self.unreadable = survey.counts.unreadable
         self.leaks_fixed = self.corruptions_fixed = 0
         self.repairs: Iterable[str] = ()
         self.overlaps = sorted(set(survey.overlaps()))
-        self._stored, self._references = survey.stored, survey.references
+        self._stored, self._references = survey.counts.tally, survey.references
         self._all_slips = survey.slips
         self.corruptions += self._clamp(survey.maximum, survey)
         self.shared_marks = [slip for slip in survey.slips if self._is_shared(slip)]

@@ -11,6 +11,10 @@ import errno
 from blockdev.errors import QemuError
 from blockdev.qcow2.header import ZLIB
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _WINDOW_BITS = 12
 
 
@@ -44,20 +48,11 @@ def compress(cluster: bytes, kind: int) -> bytes | None:
     if kind == ZLIB:
         import zlib
 
-        packer = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -_WINDOW_BITS)
-        data = packer.compress(cluster) + packer.flush()
+        packer = zlib.compressobj(-1, zlib.DEFLATED, -_WINDOW_BITS, 9)
+        packed = packer.compress(cluster) + packer.flush()
     else:
-        data = _freeze(cluster)
-    return data if len(data) < len(cluster) else None
-
-
-def _freeze(cluster: bytes) -> bytes:
-    try:
-        import zstandard
-    except ImportError as error:
-        text = "Clusters compressed with zstd need the Python package zstandard"
-        raise QemuError(text, errno.ENOTSUP) from error
-    return bytes(zstandard.ZstdCompressor().compress(cluster))
+        packed = _zstandard().ZstdCompressor().compress(cluster)
+    return packed if len(packed) < len(cluster) else None
 
 
 def _inflate(data: bytes, size: int) -> bytes:
@@ -69,12 +64,17 @@ def _inflate(data: bytes, size: int) -> bytes:
         raise QemuError("Input/output error", errno.EIO) from error
 
 
-def _unfreeze(data: bytes, size: int) -> bytes:
+def _zstandard() -> Any:
     try:
         import zstandard
     except ImportError as error:
         text = "Clusters compressed with zstd need the Python package zstandard"
         raise QemuError(text, errno.ENOTSUP) from error
+    return zstandard
+
+
+def _unfreeze(data: bytes, size: int) -> bytes:
+    zstandard = _zstandard()
     try:
         with zstandard.ZstdDecompressor().stream_reader(data) as reader:
             return bytes(reader.read(size))

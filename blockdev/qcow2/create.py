@@ -26,10 +26,10 @@ from blockdev.qcow2.header import (
 from blockdev.qcow2.layout import Layout, straight_entries
 from blockdev.qcow2.words import big_endian
 
-_VERSION_2_BYTES = 72
-_VERSION_3_BYTES = 112  # with the compression type, and padding
+VERSION_2_BYTES = 72
+VERSION_3_BYTES = 112  # with the compression type, and padding
 _SECTOR = 512
-_LEAST_FOR_NAMES = 8192  # clusters smaller than this get no feature names
+LEAST_FOR_NAMES = 8192  # clusters smaller than this get no feature names
 _FEATURE_NAMES = (  # kind (0 incompatible, 1 compatible, 2 autoclear), bit, name
     (0, 0, b"dirty bit"),
     (0, 1, b"corrupt bit"),
@@ -139,16 +139,15 @@ class _Shape:
             | (EXTENDED_L2 if self.extended_l2 else 0),
             compatible_features=LAZY_REFCOUNTS if self.lazy_refcounts else 0,
             refcount_order=self.refcount_order,
-            header_length=_VERSION_3_BYTES,
+            header_length=VERSION_3_BYTES,
         )
         extensions = b""
         if self.backing_format:
             extensions += _extension(EXTENSION_BACKING_FORMAT, self.backing_format)
-        if self.version == 3 and self.cluster_size >= _LEAST_FOR_NAMES:
-            names = (bytes(pair) + name.ljust(46, b"\0") for *pair, name in _FEATURE_NAMES)
-            extensions += _extension(EXTENSION_FEATURE_NAMES, b"".join(names))
+        if self.version == 3 and self.cluster_size >= LEAST_FOR_NAMES:
+            extensions += _extension(EXTENSION_FEATURE_NAMES, feature_names())
         extensions += bytes(ExtensionHeader.SIZE)
-        fixed_bytes = _VERSION_3_BYTES if self.version == 3 else _VERSION_2_BYTES
+        fixed_bytes = VERSION_3_BYTES if self.version == 3 else VERSION_2_BYTES
         if self.backing:
             header.backing_file_offset = fixed_bytes + len(extensions)
             header.backing_file_size = len(self.backing)
@@ -170,6 +169,11 @@ class _Shape:
 def _needs_version_3(what: str) -> QemuError:
     text = f"{what} supported with compatibility level 1.1 and above (use version=v3 or greater)"
     return QemuError(text, errno.EINVAL)
+
+
+def feature_names() -> bytes:
+    """The header extension with the names of all features."""
+    return b"".join(bytes(pair) + name.ljust(46, b"\0") for *pair, name in _FEATURE_NAMES)
 
 
 def _extension(magic: int, data: bytes) -> bytes:
@@ -239,9 +243,39 @@ def create_image(
         plan.write(file)
         _preallocate(name, file, plan.data_runs, shape)
         # Last, so that a file cut short isn't taken for an image.
-        file.write(0, [header])
+        # A whole cluster, as QEMU does, so that the file takes the same room on the host.
+        file.write(0, [header.ljust(cluster_size, b"\0")])
     finally:
         file.close()
+
+
+def check_options(
+    *,
+    version: int = 3,
+    cluster_size: int = 65536,
+    refcount_bits: int = 16,
+    extended_l2: bool = False,
+    compression_type: str = "zlib",
+    lazy_refcounts: bool = False,
+    preallocation: str = "off",
+) -> None:
+    """See that there can be an image with these options; they are those of `create_image`.
+
+    Raises:
+        QemuError: an option or two don't fit.
+    """
+    _Shape(
+        0,
+        version=version,
+        cluster_size=cluster_size,
+        refcount_bits=refcount_bits,
+        extended_l2=extended_l2,
+        compression_type=compression_type,
+        lazy_refcounts=lazy_refcounts,
+        preallocation=preallocation,
+        backing=b"",
+        backing_format=b"",
+    )
 
 
 class _Plan:
@@ -271,12 +305,12 @@ class _Plan:
         l1_end = self.l1_cluster * cluster_size + 8 * shape.l1_entries
         last = max([*layout.blocks.values(), *(first + n - 1 for first, n in self.data_runs)])
         file.truncate(max(l1_end, (last + 1) * cluster_size))
-        table = array("Q", bytes(layout.table_clusters * cluster_size))
+        refcount_table = array("Q", bytes(layout.table_clusters * cluster_size))
         for index, cluster in layout.blocks.items():
-            table[index] = cluster * cluster_size
+            refcount_table[index] = cluster * cluster_size
             block = layout.block(index, shape.refcount_order, cluster_size)
             file.write(cluster * cluster_size, [block])
-        file.write(cluster_size, [big_endian(table)])
+        file.write(cluster_size, [big_endian(refcount_table)])
         for cluster, (first, count) in zip(self.l2_clusters, self.data_runs, strict=True):
             entries = straight_entries(first * cluster_size, count, cluster_size)
             if shape.extended_l2:
@@ -284,8 +318,10 @@ class _Plan:
                 words = array("Q", bytes(16 * count))
                 words[::2] = entries
                 entries = words
-            file.write(cluster * cluster_size, [big_endian(entries)])
+            table = big_endian(entries)
+            file.write(cluster * cluster_size, [table.ljust(cluster_size, b"\0")])
         l1 = array("Q", [cluster * cluster_size | 1 << 63 for cluster in self.l2_clusters])
+        l1.extend([0] * (shape.l1_entries - len(l1)))
         if l1:
             file.write(self.l1_cluster * cluster_size, [big_endian(l1)])
 

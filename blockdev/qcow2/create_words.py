@@ -8,7 +8,7 @@ from blockdev.errors import QemuError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 _VERSIONS = {"0.10": 2, "v2": 2, "1.1": 3, "v3": 3}
@@ -56,6 +56,18 @@ def read_options(words: Mapping[str, str]) -> dict[str, Any]:
     if words.get("backing_file") == "":
         raise QemuError("Expected backing file name, got empty string", errno.EINVAL)
     return arguments
+
+
+def read_value(kind: str, name: str, text: str) -> str | int | bool:
+    """An option's value.
+
+    Args:
+        kind: ``text``, ``truth``, ``number`` or ``size``.
+
+    Raises:
+        QemuError: the text doesn't fit.
+    """
+    return _READERS[kind](name, text)
 
 
 _REFUSED = {
@@ -138,7 +150,7 @@ def _digits(text: str) -> int:
     return int(_only_digits(text), 8 if text.startswith("0") else 10)
 
 
-_READERS = {
+_READERS: dict[str, Callable[[str, str], str | int | bool]] = {
     "text": _text,
     "truth": _truth,
     "version": _version,

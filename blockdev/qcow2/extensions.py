@@ -67,6 +67,14 @@ def read_backing_name(data: bytes, header: Header) -> str:
     return name.split(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
+def backing_format(data: bytes, header: Header) -> str:
+    """The backing file's driver as the first cluster has it; "" for none."""
+    for magic, content in read_extensions(data, header):
+        if magic == EXTENSION_BACKING_FORMAT:
+            return content.decode("utf-8", "surrogateescape")
+    return ""
+
+
 def _check(magic: int, content: bytes) -> None:
     if magic == EXTENSION_BACKING_FORMAT and len(content) > _MAX_BACKING_FORMAT:
         raise ImageFormatError(

@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from blockdev.file import Buffer
+    from blockdev.qcow2.bitmap_store import BitmapStore
+    from blockdev.qcow2.compare import DiskState
     from blockdev.qcow2.entries import EntryLayout
     from blockdev.qcow2.snapshots import SnapshotEntry
     from blockdev.snapshot import Snapshot
+    from blockdev.status import BlockStatus
 
 _START_BYTES = 64 << 10  # the header, and names of unknown features in most images
 
@@ -66,6 +69,8 @@ class Image(BlockNode):
         self.file: BlockNode = file
         self.report = report
         self.is_inactive = is_inactive
+        self._is_preallocated: bool | None = None
+        self._bitmap_store: BitmapStore | None = None
         self.claim(attached=False)
         self._load()
 
@@ -88,8 +93,8 @@ class Image(BlockNode):
             report=self.report,
             read_below=self._read_backing,
         )
-        self._bitmaps = Bitmaps(metadata, extensions)
-        known = header.autoclear_features & (BITMAPS if self._bitmaps.are_true else 0)
+        self.bitmaps = Bitmaps(metadata, extensions)
+        known = header.autoclear_features & (BITMAPS if self.bitmaps.are_true else 0)
         if not read_only and header.autoclear_features != known:
             # What nobody here keeps up to date must not be taken for true after our first write.
             name = "autoclear_features"
@@ -150,6 +155,11 @@ class Image(BlockNode):
         return self.metadata.cluster_size
 
     @property
+    def compression_type(self) -> int:
+        """Of the clusters that are written compressed."""
+        return self.metadata.compression_type
+
+    @property
     def is_inserted(self) -> bool:
         return not self.metadata.is_corrupt
 
@@ -172,20 +182,20 @@ class Image(BlockNode):
         view[inside:] = bytes(len(view) - inside)
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
-        self._begin_change()
+        self.begin_change()
         size = sum(map(len, buffers))
         self._check_inside(offset, size)
         self.mark_dirty(offset, size)
         self.metadata.active.write(offset, buffers)
 
     def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
-        self._begin_change()
+        self.begin_change()
         self._check_inside(offset, size)
         self.mark_dirty(offset, size)
         zeros.write_zeroes(self, offset, size, may_unmap=may_unmap)
 
     def discard(self, offset: int, size: int) -> None:
-        self._begin_change()
+        self.begin_change()
         self._check_inside(offset, size)
         self.mark_dirty(offset, size)
         zeros.discard(self, offset, size)
@@ -194,25 +204,41 @@ class Image(BlockNode):
         """Whether this image itself has the byte at `offset`, and for how many that holds."""
         return self.metadata.active.run(offset, size)
 
+    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+        from blockdev.qcow2.status import own_status
+
+        return own_status(self, offset, size)
+
+    @property
+    def is_preallocated(self) -> bool:
+        """Whether most clusters may be holes of the file; looked at once."""
+        if self._is_preallocated is None:
+            from blockdev.qcow2.status import looks_preallocated
+
+            self._is_preallocated = looks_preallocated(self)
+        return self._is_preallocated
+
     def truncate(self, size: int) -> None:
         """Give the disk another size; bytes that come read as zeros.
 
         Raises:
             QemuError: the size can't be, or the image's version doesn't allow it.
         """
-        self._begin_change(of_size=True)
+        self.begin_change(of_size=True)
         resize(self, size)
+        if self._bitmap_store is not None:
+            self._bitmap_store.disk_was_resized()
 
     def write_compressed(self, offset: int, data: bytes) -> None:
         from blockdev.qcow2.packing import write_compressed
 
-        self._begin_change()
+        self.begin_change()
         self._check_inside(offset, len(data))
         self.mark_dirty(offset, len(data))
         write_compressed(self.metadata, offset, data)
 
     def make_empty(self) -> None:
-        self._begin_change()
+        self.begin_change()
         self.mark_dirty(0, self.size)
         self.metadata.active.unmap(0, -(-self.size // self.cluster_size), as_zeros=False)
 
@@ -225,11 +251,42 @@ class Image(BlockNode):
         self.backing_name = name
         self.backing_format = driver
 
-    def _begin_change(self, *, of_size: bool = False) -> None:
+    def preallocate(self, offset: int, size: int, mode: str) -> None:
+        from blockdev.qcow2.resize import preallocate
+
+        self.begin_change()
+        preallocate(self, offset, size, mode)
+
+    def give_back_end(self) -> None:
+        from blockdev.qcow2.resize import cut_file
+
+        cut_file(self)
+
+    def align_file(self) -> None:
+        """Let the file end with a whole sector, as compressed data may not."""
+        size = self.file.size
+        if size % 512:
+            self.file.truncate(-(-size // 512) * 512)
+
+    def load_snapshot(self, snapshot: Snapshot) -> None:
+        """Show a snapshot's disk in place of the active one, of an image that is only read."""
+        l1 = self.metadata.snapshot_table.read_l1(snapshot)
+        self.metadata.active = self.metadata.mapping(l1, read_below=self._read_backing)
+
+    @property
+    def bitmap_store(self) -> BitmapStore:
+        """The persistent bitmaps in memory, from now on up to date and stored at the end."""
+        if self._bitmap_store is None:
+            from blockdev.qcow2.bitmap_store import BitmapStore
+
+            self._bitmap_store = BitmapStore(self)
+        return self._bitmap_store
+
+    def begin_change(self, *, of_size: bool = False) -> None:
         """See that the disk may be changed, and that nothing says that it wasn't."""
         self._check_usable()
         self.check_active()
-        bitmaps = self._bitmaps
+        bitmaps = self.bitmaps
         if bitmaps.are_recording or (of_size and bitmaps.are_true):
             bitmaps.invalidate(disabled=of_size)
 
@@ -257,6 +314,8 @@ class Image(BlockNode):
 
     def close(self) -> None:
         if not self.metadata.is_corrupt:
+            if self._bitmap_store is not None and not self.read_only:
+                self._bitmap_store.store()
             self.flush()
 
     # --- snapshots
@@ -288,7 +347,7 @@ class Image(BlockNode):
         self.metadata.conclude()
 
     def snapshot_goto(self, id_or_name: str) -> SnapshotEntry:
-        self._begin_change(of_size=True)
+        self.begin_change(of_size=True)
         snapshot = self.metadata.snapshot_table.goto(id_or_name)
         self.metadata.conclude()
         return snapshot
@@ -302,6 +361,18 @@ class Image(BlockNode):
         except QemuError as error:
             text = f"Failed to update snapshot status in disk: {error}"
             raise QemuError(text, error.errno_value) from error
+
+    def state_of(self, snapshot: Snapshot | None) -> DiskState:
+        """The disk as it was in one of the snapshots, or is now; only to be read."""
+        from blockdev.qcow2.compare import DiskState
+
+        has_backing = self.backing is not None
+        if snapshot is None:
+            return DiskState(self.metadata.active, self.size, has_backing=has_backing)
+        entries = l1_entries_for(snapshot.disk_size, self.metadata.layout.span_bits)
+        l1 = self.metadata.snapshot_table.read_l1(snapshot)[:entries]
+        mapping = self.metadata.mapping(l1, read_below=self._read_backing)
+        return DiskState(mapping, snapshot.disk_size, has_backing=has_backing)
 
     def vmstate_reader(self, snapshot: Snapshot) -> VMStateReader:
         first = l1_entries_for(snapshot.disk_size, self.metadata.layout.span_bits)

@@ -173,7 +173,7 @@ class Lookup:
         in_one = min(length, self._cluster_size - in_cluster)
         if entry & COMPRESSED:
             return _COMPRESSED, entry, in_one
-        host = self._data_offset(table, l2_index)
+        host = self.data_offset(table, l2_index)
         if self._words > 1:
             return self._subcluster_run(words[2 * l2_index + 1], host, in_cluster, in_one)
         if entry & ZERO:
@@ -212,7 +212,7 @@ class Lookup:
             end += 1
         return kind, host + in_cluster, min(length, (end << bits) - in_cluster)
 
-    def _data_offset(self, table: L2Table, l2_index: int, *, guest_offset: int = -1) -> int:
+    def data_offset(self, table: L2Table, l2_index: int, *, guest_offset: int = -1) -> int:
         """The host offset in an L2 entry, 0 for none; `guest_offset` is given when writing."""
         entry = table.words[l2_index * self._words]
         offset = entry & OFFSET_MASK

@@ -99,7 +99,7 @@ class Mapping(Lookup):
         """Write as far as clusters are ours alone and lie in a row; how many bytes that were."""
         in_cluster = guest_offset & (self._cluster_size - 1)
         words = table.words
-        host = self._data_offset(table, l2_index, guest_offset=guest_offset - in_cluster)
+        host = self.data_offset(table, l2_index, guest_offset=guest_offset - in_cluster)
         count = 1
         while (count << self._cluster_bits) - in_cluster < cursor.remaining:
             index = l2_index + count
@@ -123,7 +123,7 @@ class Mapping(Lookup):
         """
         in_cluster = guest_offset & (self._cluster_size - 1)
         start = guest_offset - in_cluster
-        host = self._data_offset(table, l2_index, guest_offset=start)
+        host = self.data_offset(table, l2_index, guest_offset=start)
         length = min(cursor.remaining, self._cluster_size - in_cluster)
         size = 1 << self._subcluster_bits
         first = in_cluster >> self._subcluster_bits
@@ -166,7 +166,7 @@ class Mapping(Lookup):
         old = [
             reference
             for n in range(count)
-            if (reference := self._reference(table, l2_index + n, start + n * size))
+            if (reference := self.reference(table, l2_index + n, start + n * size))
         ]
         self._file.debug_event("cluster_alloc")
         first, count = self._allocator.allocate(count, exactly=False)
@@ -191,14 +191,14 @@ class Mapping(Lookup):
                 self._allocator.free_later(replaced)
         return length
 
-    def _reference(
+    def reference(
         self, table: L2Table, l2_index: int, guest_offset: int
     ) -> tuple[int, tuple[int, int]] | None:
         """The clusters that an entry refers to, with its index; None if there are none."""
         entry = table.words[l2_index * self._words]
         if entry & COMPRESSED:
             return l2_index, self._layout.compressed_clusters(entry)
-        offset = self._data_offset(table, l2_index, guest_offset=guest_offset)
+        offset = self.data_offset(table, l2_index, guest_offset=guest_offset)
         return (l2_index, (offset >> self._cluster_bits, 1)) if offset else None
 
     def _old_bytes(self, guest_offset: int, size: int) -> memoryview:
@@ -206,11 +206,40 @@ class Mapping(Lookup):
         self.read_into(guest_offset, view)
         return view
 
+    def take_clusters(self, guest_offset: int, most: int) -> tuple[int, int]:
+        """Take clusters for entries of one L2 table that have none; the first, and how many."""
+        l2_index = guest_offset >> self._cluster_bits & ((1 << self._l2_bits) - 1)
+        first, count = self._allocator.allocate(
+            min(most, (1 << self._l2_bits) - l2_index), exactly=False
+        )
+        self._guard.check(first, count)
+        return first, count
+
+    def map_clusters(self, guest_offset: int, first: int, count: int) -> None:
+        """Let clusters that were taken be those of a place; what they have is data from now on."""
+        l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
+        table = self._own_l2_table(l1_index)
+        size = self._cluster_size
+        entries = range(first * size | COPIED, (first + count) * size | COPIED, size)
+        if self._words > 1:
+            # A place, and no data.
+            table.set(2 * l2_index, [word for entry in entries for word in (entry, 0)])
+        else:
+            table.set(l2_index, entries)
+
+    def is_allocated(self, guest_offset: int) -> bool:
+        """Whether a cluster has a place in the file, compressed or not."""
+        l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
+        table = self.l2_table(l1_index)
+        if table is None:
+            return False
+        return bool(table.words[l2_index * self._words] & (COMPRESSED | OFFSET_MASK))
+
     def map_compressed(self, guest_offset: int, entry: int) -> None:
         """Let a cluster be one whose compressed bytes are in the file already."""
         l1_index, l2_index = divmod(guest_offset >> self._cluster_bits, 1 << self._l2_bits)
         table = self._own_l2_table(l1_index)
-        old = self._reference(table, l2_index, guest_offset)
+        old = self.reference(table, l2_index, guest_offset)
         table.set(l2_index * self._words, [entry, 0][: self._words])
         if old:
             self._allocator.free_later(old[1])
@@ -249,7 +278,7 @@ class Mapping(Lookup):
         table = self._own_l2_table(l1_index)
         size = self._cluster_size
         start = ((l1_index << self._l2_bits) + l2_index) * size
-        old = [self._reference(table, l2_index + n, start + n * size) for n in range(count)]
+        old = [self.reference(table, l2_index + n, start + n * size) for n in range(count)]
         new = words * count
         for n, reference in enumerate(old):
             entry = table.words[(l2_index + n) * self._words]

@@ -22,7 +22,7 @@ from blockdev.qcow2.refcounts import Refcounts
 from blockdev.qcow2.sharing import references, set_copied
 from blockdev.qcow2.snapshots import SnapshotTable
 from blockdev.qcow2.tables import L2Tables
-from blockdev.qcow2.words import from_big_endian
+from blockdev.qcow2.words import big_endian, from_big_endian
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Metadata:
         read_below: fills a view from a guest offset where the active disk has nothing.
 
     Attributes:
+        compression_type: of compressed clusters.
         active: the mapping of the disk that the guest sees.
         marks_are_stale: something may be ours alone without saying so.
         is_corrupt: damage was met, and the image marked; nothing is written any more.
@@ -92,12 +93,13 @@ class Metadata:
         is_extended = bool(header.incompatible_features & EXTENDED_L2)
         self.layout = EntryLayout(self.cluster_bits, is_extended=is_extended)
         self.guard = Guard(self)
+        self.compression_type = compression_type(header, first_cluster)
         self._clusters = Clusters(
             file=file,
             layout=self.layout,
             tables=self.tables,
             allocator=self.allocator,
-            compression_type=compression_type(header, first_cluster),
+            compression_type=self.compression_type,
             report_corruption=self.report_corruption,
             guard=self.guard,
         )
@@ -151,12 +153,19 @@ class Metadata:
             self.file.flush()
 
     def _write_changed_l1(self) -> None:
+        """Write the changed entries, those in a row at once; any may come without the others."""
         active = self.active
-        for index in sorted(active.changed_l1):
-            entry = active.l1[index].to_bytes(8, "big")
+        changed = sorted(active.changed_l1)
+        start = 0
+        while start < len(changed):
+            first, end = changed[start], start + 1
+            while end < len(changed) and changed[end] - first == end - start:
+                end += 1
+            entries = active.l1[first : first + end - start]
             self.file.debug_event("l1_update")
-            self.file.write(self.header.l1_table_offset + 8 * index, [entry])
-            active.changed_l1.discard(index)
+            self.file.write(self.header.l1_table_offset + 8 * first, [big_endian(entries)])
+            active.changed_l1.difference_update(changed[start:end])
+            start = end
         self.tables.now_reachable(active.l1)
 
     def switch_header(self, first: str, last: str, **changes: int) -> None:

@@ -25,22 +25,39 @@ def write_compressed(metadata: Metadata, offset: int, data: bytes) -> None:
     size = metadata.cluster_size
     if offset % size or (len(data) % size and offset + len(data) != metadata.size):
         raise QemuError("Invalid argument", errno.EINVAL)
+    kind = metadata.compression_type
     for start in range(0, len(data), size):
         cluster = data[start : start + size]
-        packed = compress(cluster.ljust(size, b"\0"), metadata.active.clusters.compression_type)
-        if packed is None:
-            metadata.active.write(offset + start, [cluster])
-            continue
-        host_offset, runs = _place(metadata, len(packed))
-        try:
-            metadata.file.write(host_offset, [packed])
-        except QemuError:
-            for cluster_number in runs:
-                metadata.allocator.free_now((cluster_number, 1))
-            raise
-        entry = metadata.layout.compressed_entry(host_offset, len(packed))
-        metadata.active.map_compressed(offset + start, entry)
-        metadata.packed_end = host_offset + len(packed)
+        packed = compress(cluster.ljust(size, b"\0"), kind)
+        write_packed(metadata, offset + start, cluster, packed)
+
+
+def write_packed(metadata: Metadata, offset: int, cluster: bytes, packed: bytes | None) -> None:
+    """Write one cluster that is compressed already.
+
+    Args:
+        cluster: its content; the disk may end in it.
+        packed: that compressed; None where that makes it no smaller.
+
+    Raises:
+        QemuError: the cluster is there already, or can't be written.
+    """
+    active = metadata.active
+    if active.is_allocated(offset):
+        raise QemuError("Input/output error", errno.EIO)
+    if packed is None:
+        active.write(offset, [cluster])
+        return
+    host_offset, runs = _place(metadata, len(packed))
+    try:
+        metadata.file.write(host_offset, [packed])
+    except QemuError:
+        for cluster_number in runs:
+            metadata.allocator.free_now((cluster_number, 1))
+        raise
+    entry = metadata.layout.compressed_entry(host_offset, len(packed))
+    active.map_compressed(offset, entry)
+    metadata.packed_end = host_offset + len(packed)
 
 
 def _place(metadata: Metadata, size: int) -> tuple[int, list[int]]:

@@ -89,7 +89,9 @@ class RefcountTable:
 
     def offsets(self) -> list[int]:
         """Where the blocks lie, host offsets."""
-        return [entry & _OFFSET_MASK for entry in self._entries if entry & _OFFSET_MASK]
+        return [
+            entry & _OFFSET_MASK for entry in filter(None, self._entries) if entry & _OFFSET_MASK
+        ]
 
     def _offset_of(self, index: int) -> int:
         return self._entries[index] & _OFFSET_MASK if index < len(self._entries) else 0

@@ -86,6 +86,16 @@ class Refcounts:
             return [block[cluster - low] for cluster in clusters]
         return [self.get(cluster) for cluster in clusters]
 
+    def used(self, clusters: int) -> int:
+        """How many of the first so many clusters have a count."""
+        entries, total = self._block_entries, 0
+        for index in range(-(-clusters // entries)):
+            block = self._block(index)
+            if block is not None:
+                part = block[: clusters - index * entries]
+                total += len(part) - part.count(0)
+        return total
+
     def common_count(self, first: int, count: int) -> int | None:
         """The count that all clusters of a run have; None if they differ."""
         common = self.get(first)
@@ -194,6 +204,28 @@ class Refcounts:
             raise
         if change < 0 and clusters:
             self._hint = min(self._hint, min(clusters))
+
+    def used_clusters(self, end: int) -> int:
+        """How many clusters before the one numbered `end` have references."""
+        used = 0
+        for index in range(-(-end // self._block_entries)):
+            block = self._block(index)
+            if block is not None:
+                part = block[: end - index * self._block_entries]
+                used += len(part) - part.count(0)
+        return used
+
+    def last_used(self, end: int) -> int:
+        """The last cluster before the one numbered `end` that has references."""
+        for index in range((end - 1) // self._block_entries, -1, -1):
+            block = self._block(index)
+            if block is None:
+                continue
+            part = block[: end - index * self._block_entries].tobytes()
+            used = len(part.rstrip(b"\0"))
+            if used:
+                return index * self._block_entries + (used - 1) // block.itemsize
+        return 0
 
     def block_offsets(self) -> list[int]:
         """Where the blocks lie, host offsets."""

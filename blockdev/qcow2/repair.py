@@ -10,6 +10,7 @@ where each bar is a barrier.  The bits that make the next one repair the image g
 
 from __future__ import annotations
 
+import errno
 import struct
 
 from blockdev.errors import QemuError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _DIRTY_AND_CORRUPT = 0b11
 _INCOMPATIBLE_OFFSET = 72
 _REFCOUNT_TABLE_OFFSET = 48  # in the header: offset and cluster count, 12 bytes
+_NAMED_END = 60  # where those end
+_REFCOUNT_ORDER_OFFSET = 96
 _MAX_TABLE_BYTES = 8 << 20
 _SNAPSHOTS_OFFSET = 60  # in the header: count and offset, 12 bytes
 _MENDED = ("is incomplete", "Preallocated cluster is not properly aligned; L2 entry corrupted.")
@@ -52,8 +55,24 @@ def repair(file: BlockNode, *, leaks: bool, errors: bool) -> CheckResult:
     return _Repair(file, leaks=leaks, errors=errors).run()
 
 
+def change_refcount_width(file: BlockNode, order: int) -> None:
+    """Write all refcounts anew, in another width.
+
+    Args:
+        file: the node with the bytes of an image that is sound, as they are in the file.
+        order: log2 of a count's width in bits.
+
+    Raises:
+        QemuError: a count doesn't fit, or the file can't be written.
+    """
+    rewriting = _Repair(file, leaks=True, errors=True, order=order)
+    rewriting.rewrite()
+
+
 class _Repair:
-    def __init__(self, file: BlockNode, *, leaks: bool, errors: bool) -> None:
+    def __init__(
+        self, file: BlockNode, *, leaks: bool, errors: bool, order: int | None = None
+    ) -> None:
         self._file = file
         self._leaks = leaks
         self._errors = errors
@@ -61,8 +80,23 @@ class _Repair:
         self._is_rebuilt = False
         self._fixed_slips = Slips(0)
         self._survey = Survey(file)
+        self._order = self._survey.refcount_order if order is None else order
         self._found = CheckResult(self._survey)
         self._before = self._found
+
+    def rewrite(self) -> None:
+        """Write all counts anew in the width that is wanted; the header's next write names it."""
+        references, maximum = self._survey.references, (1 << (1 << self._order)) - 1
+        for cluster in range(len(references)):
+            if references.get(cluster) > maximum:
+                offset = cluster << self._survey.cluster_bits
+                raise QemuError(
+                    f"Cannot decrease refcount entry width to {1 << self._order} bits: Cluster at "
+                    f"offset {offset:#x} has a refcount of {references.get(cluster)}",
+                    errno.EINVAL,
+                )
+        self._rebuild()
+        self._file.flush()
 
     def run(self) -> CheckResult:
         if self._errors and self._survey.misplaced:
@@ -131,7 +165,7 @@ class _Repair:
 
     @property
     def _counts_per_block(self) -> int:
-        return self._survey.cluster_size * 8 >> self._survey.refcount_order
+        return self._survey.cluster_size * 8 >> self._order
 
     def _needs_blocks(self) -> bool:
         """Whether a count is too low where there is no block to bring it up in."""
@@ -176,13 +210,17 @@ class _Repair:
             offset = place + table_clusters + number << bits
             struct.pack_into(">Q", table, 8 * index, offset)
             first = index * self._counts_per_block
-            block = counts.encode(cluster_size, survey.refcount_order, first)
+            block = counts.encode(cluster_size, self._order, first)
             self._file.write(offset, [block])
         self._file.write(place << bits, [table])
         self._file.flush()
-        self._file.write(
-            _REFCOUNT_TABLE_OFFSET, [struct.pack(">QI", place << bits, table_clusters)]
-        )
+        # Place and width change in one write inside the first sector.
+        end = _REFCOUNT_ORDER_OFFSET if self._order != survey.refcount_order else _NAMED_END
+        old = self._file.read(_NAMED_END, end - _NAMED_END)
+        named = struct.pack(">QI", place << bits, table_clusters) + old
+        if end != _NAMED_END:
+            named += struct.pack(">I", self._order)
+        self._file.write(_REFCOUNT_TABLE_OFFSET, [named])
 
     def _plan(self, counts: Tally, taken: bytes) -> tuple[int, list[int], int]:
         """Where the new refcount structures go.
@@ -233,7 +271,7 @@ class _Repair:
         survey = self._survey
         table = b"".join(snapshot.completed(survey.size) for snapshot in survey.snapshots)
         wanted = -(-len(table) >> survey.cluster_bits)
-        stored, references = survey.stored.small, survey.references.small
+        stored, references = survey.counts.tally.small, survey.references.small
         taken = bytes(a | b for a, b in zip(stored, references, strict=True))
         place = self._find_room(taken, wanted)
         new, old = range(place, place + wanted), self._snapshot_table_clusters()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from blockdev.errors import QemuError
 from blockdev.qcow2.header import MAX_L1_BYTES, l1_entries_for
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from blockdev.qcow2.image import Image
     from blockdev.qcow2.metadata import Metadata
 
+_LARGEST = (1 << 63) - (1 << 30)  # bytes; QEMU aligns its limit to what a request may be long
+
 
 def resize(image: Image, size: int) -> None:
     """Give the disk `size` bytes; bytes that come read as zeros.
@@ -21,6 +24,10 @@ def resize(image: Image, size: int) -> None:
     Raises:
         QemuError: the size can't be, or the image's version doesn't allow it.
     """
+    if size < 0:
+        raise QemuError("Image size cannot be negative", errno.EINVAL)
+    if size > _LARGEST:
+        raise QemuError(f"offset({size}) exceeds maximum({_LARGEST})", errno.EFBIG)
     if size % 512:
         raise QemuError("The new size must be a multiple of 512", errno.EINVAL)
     if image.header.version < 3 and image.snapshots():
@@ -29,7 +36,8 @@ def resize(image: Image, size: int) -> None:
     metadata = image.metadata
     needed = l1_entries_for(size, metadata.layout.span_bits)
     if 8 * needed > MAX_L1_BYTES:
-        raise QemuError("Failed to grow the L1 table: File too large", errno.EFBIG)
+        text = f"Failed to grow the L1 table: {os.strerror(errno.EFBIG)}"
+        raise QemuError(text, errno.EFBIG)
     old_size = image.size
     if size < old_size:
         _cut(image, size)
@@ -37,7 +45,7 @@ def resize(image: Image, size: int) -> None:
     metadata.drop_entries_past(l1_entries_for(old_size, metadata.layout.span_bits))
     image.write_back()
     if needed > len(metadata.active.l1):
-        _grow_l1(metadata, needed, size)
+        grow_l1(metadata, needed, size)
     else:
         metadata.switch_header("size", "size", size=size)
     if size > old_size:
@@ -63,7 +71,45 @@ def _hide_backing(image: Image, old_size: int, size: int) -> None:
         image.write_zeroes(old_size, min(size, image.backing.size) - old_size)
 
 
-def _grow_l1(metadata: Metadata, entries: int, size: int) -> None:
+def preallocate(image: Image, offset: int, size: int, mode: str) -> None:
+    """Give clusters to bytes that have none so far and read as zeros.
+
+    Args:
+        mode: ``metadata``; ``falloc`` takes their space on the host too, ``full`` writes zeros.
+    """
+    metadata = image.metadata
+    cluster_size = image.cluster_size
+    first, end = offset // cluster_size, -(-(offset + size) // cluster_size)
+    if offset % cluster_size:
+        first += 1  # the cluster that the old end was in
+    position = first
+    while position < end:
+        file_end = image.file.size
+        run, count = metadata.active.take_clusters(position * cluster_size, end - position)
+        start, length = run * cluster_size, count * cluster_size
+        # What is past the file's end is zeros; what isn't may be anything.
+        stale = length if mode == "full" else max(0, min(length, file_end - start))
+        image.file.write_zeroes(start, stale)
+        if start + length > image.file.size:
+            image.file.truncate(start + length)
+        if mode == "falloc":
+            image.file.preallocate(start, length, mode)
+        metadata.active.map_clusters(position * cluster_size, run, count)
+        position += count
+    image.flush()
+
+
+def cut_file(image: Image) -> None:
+    """Give back the end of the file that nothing uses, once that is on the disk."""
+    image.flush()
+    metadata = image.metadata
+    clusters = -(-image.file.size // image.cluster_size)
+    used = metadata.refcounts.last_used(clusters) + 1
+    if used < clusters:
+        image.file.truncate(used * image.cluster_size)
+
+
+def grow_l1(metadata: Metadata, entries: int, size: int) -> None:
     """A longer L1 table: the new one | the header names it, and the new size | free the old."""
     runs: list[Reference] = []
     l1 = metadata.active.l1[:]

@@ -16,6 +16,8 @@ from blockdev.qcow2.raw_bitmaps import MAX_BITMAPS, MAX_DIRECTORY_BYTES, read_bi
 from blockdev.qcow2.raw_header import MAX_L1_BYTES, RawHeader
 from blockdev.qcow2.raw_snapshot import read_snapshots
 from blockdev.qcow2.slip import Slips
+from blockdev.qcow2.stored_counts import OFFSET_MASK as REFCOUNT_TABLE_MASK
+from blockdev.qcow2.stored_counts import StoredCounts
 from blockdev.qcow2.table_walk import TableWalk, from_big_endian
 from blockdev.qcow2.tally import Tally
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from blockdev.node import BlockNode
 
 _OFFSET_MASK = 0x00FFFFFFFFFFFE00
-_REFCOUNT_TABLE_MASK = 0xFFFFFFFFFFFFFE00
 _L1_RESERVED = 0x7F000000000001FF
 _BITMAP_ENTRY_RESERVED = 0xFF000000000001FE
 
@@ -44,7 +45,7 @@ class Survey(RawHeader):
         file: the node with the image's bytes.
 
     Attributes:
-        stored: the counts in the image's refcount blocks.
+        counts: those in the image's refcount blocks.
         references: the references found.
         corruptions: what else is wrong, a line each, in QEMU's words and order.
         slips: the active entries with a wrong COPIED bit.
@@ -53,7 +54,6 @@ class Survey(RawHeader):
         blocks: the refcount table's usable entries, index and host offset of the block.
         broken_refcounts: the refcount structures themselves are unsound.
         misplaced: unaligned entries without data, host offset and corrected entry.
-        unreadable: runs (first cluster, count) whose stored counts can't be read.
         incomplete_snapshots: entries of the snapshot table without all that version 3 asks for.
         refcount_runs: those of `single` that are the refcount table and its blocks.
         beyond: what is referred to past the end of the file: offset and size, bytes.
@@ -67,7 +67,7 @@ class Survey(RawHeader):
         clusters = -(-self.file_size >> self.cluster_bits)
         if clusters > _MAX_CLUSTERS:
             raise QemuError("File too large", errno.EFBIG)
-        self.stored = Tally(clusters)
+        self.counts = StoredCounts(self, clusters)
         self.references = Tally(clusters)
         self.corruptions: list[str] = []
         self.slips = Slips(self.cluster_bits)
@@ -77,7 +77,6 @@ class Survey(RawHeader):
         self.misplaced: list[tuple[int, int]] = []
         self.incomplete_snapshots = 0
         self.allocated_clusters = self.compressed_clusters = self.fragmented_clusters = 0
-        self.unreadable: list[tuple[int, int]] = []
         self.beyond: list[tuple[int, int]] = []
         self.refcount_runs: list[tuple[int, int]] = []
         self.silent_corruptions = 0  # QEMU counts them and says nothing
@@ -93,7 +92,6 @@ class Survey(RawHeader):
 
     def _walk(self) -> None:
         self._read_snapshot_table()
-        self._read_counts()
         self._refer_once(0, self.cluster_size)
         self._walk_tree(self.l1_offset, self.l1_size, active=True)
         for snapshot in self.snapshots:
@@ -107,14 +105,7 @@ class Survey(RawHeader):
             self._walk_bitmaps(*self.bitmaps)
         self._refer_to_blocks()
         # What begins before the end of the file may reach into the cluster behind it.
-        beyond = range(len(self.stored), len(self.references))
-        counts = [self.stored_count(cluster) for cluster in beyond]
-        self.stored.extend(len(self.references))
-        for cluster, refcount in zip(beyond, counts, strict=True):
-            if refcount is None:
-                self.unreadable.append((cluster, 1))
-            else:
-                self.stored.set(cluster, refcount)
+        self.counts.extend(len(self.references))
 
     def refer(
         self, offset: int, size: int, corruptions: list[str], weight: int = 1
@@ -260,7 +251,7 @@ class Survey(RawHeader):
     def _check_copied(self, index: int, entry: int, host_offset: int) -> bool:
         """Look at an L1 entry's COPIED bit; False if the table's count can't be read."""
         cluster = (entry & _OFFSET_MASK) >> self.cluster_bits
-        refcount = self.stored_count(cluster)
+        refcount = self.counts.get(cluster)
         if refcount is None:
             return False
         if (refcount == 1) != entry >> 63:
@@ -303,52 +294,12 @@ class Survey(RawHeader):
 
     # --- refcount structures
 
-    def _read_counts(self) -> None:
-        size = self.refcount_table_clusters << self.cluster_bits
-        self._refcount_table = from_big_endian(self.read(self.refcount_table_offset, size))
-        entries_per_block = self.cluster_size * 8 >> self.refcount_order
-        for index, entry in enumerate(self._refcount_table):
-            if not entry:
-                continue
-            offset = entry & _REFCOUNT_TABLE_MASK
-            first = index * entries_per_block
-            if not offset or first >= len(self.stored):
-                continue
-            if offset & (self.cluster_size - 1) or offset >> 63:
-                last = min(first + entries_per_block, len(self.stored))
-                self.unreadable.append((first, last - first))
-                continue
-            block = self.read(offset, self.cluster_size)
-            self.stored.decode(block, self.refcount_order, first)
-
-    def stored_count(self, cluster: int) -> int | None:
-        """The stored count of a cluster, even past the end of the file; None: can't be read."""
-        for first, count in self.unreadable:
-            if first <= cluster < first + count:
-                return None
-        if cluster < len(self.stored):
-            return self.stored.get(cluster)
-        entries_per_block = self.cluster_size * 8 >> self.refcount_order
-        index, entry = divmod(cluster, entries_per_block)
-        if index >= len(self._refcount_table):
-            return 0
-        offset = self._refcount_table[index] & _REFCOUNT_TABLE_MASK
-        if offset & (self.cluster_size - 1) or offset >> 63:
-            return None
-        if not offset:
-            return 0
-        counts = Tally(entries_per_block)
-        counts.decode(self.read(offset, self.cluster_size), self.refcount_order, 0)
-        return counts.get(entry)
-
     def _refer_to_blocks(self) -> None:
         say = self.corruptions.append
-        for index, entry in enumerate(self._refcount_table):
-            if not entry:
-                continue
-            offset = entry & _REFCOUNT_TABLE_MASK
+        for index, entry in self.counts.table.items():
+            offset = entry & REFCOUNT_TABLE_MASK
             cluster = offset >> self.cluster_bits
-            if entry & ~_REFCOUNT_TABLE_MASK:
+            if entry & ~REFCOUNT_TABLE_MASK:
                 say(f"ERROR refcount table entry {index} has reserved bits set")
                 self.broken_refcounts = True
             elif offset & (self.cluster_size - 1):

@@ -135,7 +135,7 @@ class TableWalk:
         ):
             return False
         if self._active:
-            alone = survey.stored.small.count(1, cluster, cluster + _PIECE)
+            alone = survey.counts.tally.small.count(1, cluster, cluster + _PIECE)
             if alone != (_PIECE if first & _COPIED else 0):
                 return False
         survey.refer(offset, _PIECE << self._bits, self.corruptions, self._weight)
@@ -149,7 +149,7 @@ class TableWalk:
         survey = self._survey
         bits, size = self._bits, survey.cluster_size
         plain = self._bitmaps is None and self._weight == 1 and not survey.has_external_data
-        counts, stored = survey.references.small, survey.stored.small
+        counts, stored = survey.references.small, survey.counts.tally.small
         whole_clusters = survey.file_size >> bits
         most = min(survey.maximum, 254)
         unusual = _COMPRESSED | _RESERVED | size - 1 & ~511
@@ -179,12 +179,12 @@ class TableWalk:
                     continue
             if self._active:
                 inside = cluster < whole_clusters
-                refcount = stored[cluster] if inside else survey.stored_count(cluster)
+                refcount = stored[cluster] if inside else survey.counts.get(cluster)
                 if (refcount == 1) != entry >> 63:
                     self._note_slip(number, entry, cluster)
 
     def _note_slip(self, number: int, entry: int, cluster: int) -> None:
-        refcount = self._survey.stored_count(cluster)
+        refcount = self._survey.counts.get(cluster)
         if refcount is not None:
             place = self._host_offset + number * self._survey.entry_size
             self.slips.append(None, place, entry, refcount)

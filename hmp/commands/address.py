@@ -2,41 +2,63 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from blockdev.errors import QemuError
 from hmp.command import Command
 from hmp.commands.description import print_description
 from hmp.commands.unavailable import unavailable
-from machine.memory import MemoryFault
+from machine.memory import RamBlock
+from machine.runstate import RunState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hmp.monitor import Monitor
 
 
 def gva2gpa(monitor: Monitor, *, addr: int) -> None:
-    if monitor.current_cpu is None:
+    cpu = monitor.current_cpu
+    if cpu is None:
         monitor.print_line("No cpu")
     else:
-        unavailable(monitor)
+        monitor.print_line(f"gpa: {cpu.physical(addr):#x}")
 
 
 def gpa2hva(monitor: Monitor, *, addr: int) -> None:
-    _host_address(monitor, addr)
+    found = _find_ram(monitor, addr)
+    if found is not None:
+        block, offset = found
+        host = block.host_address(offset)
+        _print_host_address(monitor, "virtual", addr, block, host)
 
 
 def gpa2hpa(monitor: Monitor, *, addr: int) -> None:
-    _host_address(monitor, addr)
+    found = _find_ram(monitor, addr)
+    if found is not None:
+        block, offset = found
+        host = block.host_physical_address(offset)
+        _print_host_address(monitor, "physical", addr, block, host)
 
 
-def _host_address(monitor: Monitor, addr: int) -> None:
-    """Simulated memory has no address of its own in the host, so there is none to print."""
+def _find_ram(monitor: Monitor, addr: int) -> tuple[RamBlock, int] | None:
+    """The block at an address, and where in it; None, and a word about it, without one."""
     address = addr % (1 << 64)
-    try:
-        monitor.machine.memory.read(address, 1)
-    except MemoryFault:
-        monitor.print_line(f"No memory is mapped at address 0x{address:x}")
-        return
-    unavailable(monitor)
+    region = monitor.machine.memory.find(address)
+    if region is None:
+        monitor.print_line(f"No memory is mapped at address {address:#x}")
+        return None
+    if not isinstance(region.block, RamBlock):
+        monitor.print_line(f"Memory at address {address:#x} is not RAM")
+        return None
+    return region.block, region.offset + address - region.base
+
+
+def _print_host_address(monitor: Monitor, kind: str, addr: int, block: RamBlock, host: int) -> None:
+    address = addr % (1 << 64)
+    monitor.print_line(f"Host {kind} address for {address:#x} ({block.name}) is {host:#x}")
 
 
 def dump_guest_memory(
@@ -51,14 +73,46 @@ def dump_guest_memory(
     filename: str,
     begin: int | None,
     length: int | None,
-) -> None:
+) -> Iterator[object]:
+    """Paging is off, so that what it maps is what there is."""
+    machine = monitor.machine
     if zlib + lzo + snappy + windmp > 1:
         raise QemuError("only one of '-z|-l|-s|-w' can be set")
+    if machine.runstate is RunState.INMIGRATE:
+        raise QemuError("Dump not allowed during incoming migration.")
+    if (zlib or lzo or snappy or windmp) and (paging or begin is not None):
+        raise QemuError("kdump-compressed format doesn't support paging or filter")
     if begin is not None and length is None:
         raise QemuError("Parameter 'length' is missing")
-    if not monitor.machine.ram_size:
-        raise QemuError("dump: no guest memory to dump")
-    unavailable(monitor)
+    for name, is_wanted in (("zlib", zlib), ("lzo", lzo), ("snappy", snappy)):
+        if is_wanted:
+            raise QemuError(f"kdump-{name} is not available now")
+    steps = machine.dump.start(_create(filename), begin, length, is_windows=windmp)
+    if detach:
+        machine.loop.spawn(_swallow(steps))
+    else:
+        yield from steps
+
+
+def _create(path: str) -> int:
+    """A new file that only its owner may read, as it holds all that the guest knows.
+
+    Raises:
+        QemuError: it can't be created.
+    """
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o400)
+    except OSError as error:
+        reason = os.strerror(error.errno or errno.EIO)
+        raise QemuError(f"Could not open '{path}': {reason}") from error
+
+
+def _swallow(steps: Iterator[object]) -> Iterator[object]:
+    """The steps, whose error `info dump` tells."""
+    try:
+        yield from steps
+    except QemuError:
+        pass
 
 
 def dumpdtb(monitor: Monitor, *, filename: str) -> None:
@@ -66,18 +120,16 @@ def dumpdtb(monitor: Monitor, *, filename: str) -> None:
 
 
 def info_mem(monitor: Monitor) -> None:
-    _info_paging(monitor, "mem")
+    _info_paging(monitor)
 
 
 def info_tlb(monitor: Monitor) -> None:
-    _info_paging(monitor, "tlb")
+    _info_paging(monitor)
 
 
-def _info_paging(monitor: Monitor, topic: str) -> None:
-    if monitor.current_cpu is None:
-        monitor.print_line("No CPU available")
-    else:
-        print_description(monitor, topic)
+def _info_paging(monitor: Monitor) -> None:
+    """No guest here turns paging on."""
+    monitor.print_line("No CPU available" if monitor.current_cpu is None else "PG disabled")
 
 
 def info_ramblock(monitor: Monitor) -> None:
@@ -106,8 +158,10 @@ def info_numa(monitor: Monitor) -> None:
 
 
 def info_dump(monitor: Monitor) -> None:
-    """No dump was ever made: `dump-guest-memory` cannot yet."""
-    monitor.print_line("Status: none")
+    dump = monitor.machine.dump
+    monitor.print_line(f"Status: {dump.status}")
+    if dump.status == "active":
+        monitor.print_line(f"Finished: {dump.percent:.2f} %")
 
 
 COMMANDS = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
 from hmp.commands.description import has_none, print_description
-from hmp.commands.unavailable import unavailable
 from machine.identifiers import device_ids
 
 TYPE_CHECKING = False
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hmp.monitor import Monitor
+    from machine.devices.vga import Vga
     from machine.machine import Machine
 
 
@@ -31,12 +31,38 @@ _KEY_NAMES = """
 """
 
 
+_HOLD_MS = 10  # what QEMU takes, whatever its help says
+
+
 def sendkey(monitor: Monitor, *, keys: str, hold_time: int | None) -> None:
-    for key in keys.split("-"):
-        if key != "<" and key not in _KEY_NAMES.split() and not _is_key_code(key):
-            monitor.print_line(f"invalid parameter: {key}")
+    pressed = []
+    for text in keys.split("-"):
+        key = _key(text)
+        if key is None:
+            monitor.print_line(f"invalid parameter: {text}")
             return
-    _tell_guest(monitor)
+        pressed.append(key)
+    machine = monitor.machine
+    if machine.isa is None:
+        return  # nothing listens, and QEMU does not mind
+    if machine.is_running:
+        hold_ns = (hold_time or _HOLD_MS) * 1_000_000
+        machine.isa.keys.press(pressed, machine.clock.now_ns(), hold_ns)
+        if machine.guest is not None:
+            machine.guest.wake()
+
+
+def _key(text: str) -> str | None:
+    """A key by its name or code, "" for a code that stands for none; None for a mistake."""
+    if text == "<":
+        return "less"
+    if text in _KEY_NAMES.split():
+        return text
+    if not _is_key_code(text):
+        return None
+    from machine.devices.scancodes import key_of_number
+
+    return key_of_number(int(text, 16)) or ""
 
 
 def _is_key_code(key: str) -> bool:
@@ -52,24 +78,19 @@ def complete_key(machine: Machine, words: Sequence[str]) -> Completion:
 
 
 def mouse_move(monitor: Monitor, *, dx_str: str, dy_str: str, dz_str: str | None) -> None:
-    _tell_guest(monitor)
+    """No guest of ours looks at the mouse, and QEMU says nothing either."""
 
 
 def mouse_button(monitor: Monitor, *, button_state: int) -> None:
-    _tell_guest(monitor)
-
-
-def _tell_guest(monitor: Monitor) -> None:
-    """Keys and pointers need a device that takes them; without a CPU there is none."""
-    if monitor.machine.cpus:
-        unavailable(monitor)
+    """Likewise."""
 
 
 def mouse_set(monitor: Monitor, *, index: int) -> None:
-    if has_none(monitor, "mice"):
+    keyboard, mouse = 1, 2
+    if has_none(monitor, "mice") or index not in (keyboard, mouse):
         monitor.print_line(f"Mouse at index '{index}' not found")
-    else:
-        unavailable(monitor)
+    elif index == keyboard:
+        monitor.print_line("Input device 'QEMU PS/2 Keyboard' is not a mouse")
 
 
 def screendump(
@@ -77,12 +98,28 @@ def screendump(
 ) -> None:
     if format not in (None, "png", "ppm"):
         raise QemuError(f"invalid parameter value: {format}")
-    if device is not None and device not in device_ids(monitor.machine):
-        raise QemuError(f"Device '{device}' not found")
-    if monitor.machine.cpus:
-        unavailable(monitor)
-    else:
+    vga = _display(monitor.machine, device, head or 0)
+    from machine.display.text_screen import picture
+
+    picture(vga).save(filename, format or "ppm")
+
+
+def _display(machine: Machine, device: str | None, head: int) -> Vga:
+    """The display of a device, or the first one.
+
+    Raises:
+        QemuError: there is none.
+    """
+    displays = machine.isa.displays if machine.isa is not None else {}
+    if device is not None:
+        if not device or device not in device_ids(machine):
+            raise QemuError(f"Device '{device}' not found")
+        if device not in displays or head != 0:
+            raise QemuError(f"Device {device} (head {head}) is not bound to a QemuConsole")
+        return displays[device]
+    if machine.isa is None or machine.isa.vga is None:
         raise QemuError("There is no console to take a screendump from")
+    return machine.isa.vga
 
 
 def set_password(

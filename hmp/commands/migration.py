@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
 from hmp.errors import Canceled
-from machine.loop import Wakeup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
     from hmp.monitor import Monitor
     from machine.machine import Machine
+    from machine.migration.outgoing import OutgoingJob
+
+_PROGRESS_NS = 1_000_000_000  # between two lines about the disks
 
 
 def complete_capability(machine: Machine, words: Sequence[str]) -> Completion:
@@ -32,23 +36,34 @@ def complete_parameter(machine: Machine, words: Sequence[str]) -> Completion:
 def migrate(
     monitor: Monitor, *, detach: bool, blk: bool, inc: bool, resume: bool, uri: str
 ) -> Iterator[object]:
-    """Begin, and unless detached wait for the end; what went wrong by then goes to stderr."""
+    """Begin, and unless detached wait for the end; what went wrong by then goes to stderr.
+
+    If the disks go along, their progress is shown meanwhile.
+    """
     machine = monitor.machine
     migration = machine.migration
     job = migration.start(uri, monitor.take_descriptor, block=blk, incremental=inc, resume=resume)
     if detach:
         return
     if job is not None:
-        wakeup = Wakeup()
-        job.when_finished(wakeup.wake)
         try:
-            while not wakeup.is_awake:
-                yield wakeup
+            yield from _finished(monitor, job)
         except Canceled:
             migration.cancel()
             raise
+    if blk or inc:
+        monitor.print_line("")
     if migration.error:
         machine.complain(f"{machine.program}: {migration.error}")
+
+
+def _finished(monitor: Monitor, job: OutgoingJob) -> Iterator[object]:
+    """Until a migration is over; once a second tell how far its disks are."""
+    while not job.is_finished:
+        sent, total = monitor.machine.migration.disk_progress
+        if total:
+            monitor.print(f"Completed {sent * 100 // total} %\r")
+        yield from job.finished_or(time.monotonic_ns() + _PROGRESS_NS)
 
 
 def migrate_cancel(monitor: Monitor) -> None:

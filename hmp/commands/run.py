@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
-from hmp.commands.unavailable import unavailable
+from machine import power
+from machine.boards import boot_order_fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
 
     from hmp.monitor import Monitor
     from machine.machine import Machine
-
-
-_WATCHDOG_ACTIONS = ("reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi")
 
 
 def stop(monitor: Monitor) -> None:
@@ -42,16 +40,11 @@ def singlestep(monitor: Monitor, *, option: str | None) -> None:
 
 
 def system_powerdown(monitor: Monitor) -> None:
-    """Press the power button; without a CPU nobody is there to notice."""
-    if monitor.machine.cpus:
-        unavailable(monitor)
+    power.press_power(monitor.machine)
 
 
 def system_wakeup(monitor: Monitor) -> None:
-    """No guest of ours ever suspends, and a machine without CPU could not."""
-    if not monitor.machine.cpus:
-        raise QemuError("wake-up from suspend is not supported by this guest")
-    raise QemuError("Unable to wake up: guest is not in suspended state")
+    power.wake_up(monitor.machine)
 
 
 def exit_preconfig(monitor: Monitor) -> None:
@@ -59,28 +52,27 @@ def exit_preconfig(monitor: Monitor) -> None:
 
 
 def boot_set(monitor: Monitor, *, bootdevice: str) -> None:
-    if monitor.machine.cpus:
-        unavailable(monitor)
-    else:
+    if not monitor.machine.cpus:
         monitor.print_line("no function defined to set boot device list for this architecture")
+        return
+    fault = boot_order_fault(bootdevice)
+    monitor.print_line(fault or f"boot device list now set to {bootdevice}")
 
 
 def nmi(monitor: Monitor) -> None:
-    if monitor.machine.cpus:
-        unavailable(monitor)
-    else:
-        raise QemuError("this feature or command is not currently supported")
+    """Interrupt every processor; a guest that executes no instructions takes none."""
+    power.interrupt(monitor.machine)
 
 
 def watchdog_action(monitor: Monitor, *, action: str) -> None:
     """There is no watchdog that could bite, so only the word is looked at."""
     action = action.lower()
-    if action not in _WATCHDOG_ACTIONS:
+    if action not in power.WATCHDOG_ACTIONS:
         raise QemuError(f"invalid parameter value: {action}")
 
 
 def complete_watchdog_action(machine: Machine, words: Sequence[str]) -> Completion:
-    return Completion.of(words[-1], _WATCHDOG_ACTIONS if len(words) == 1 else ())
+    return Completion.of(words[-1], power.WATCHDOG_ACTIONS if len(words) == 1 else ())
 
 
 def info_status(monitor: Monitor) -> None:

@@ -13,16 +13,21 @@ if TYPE_CHECKING:
     from hmp.options import Option
 
 PLAIN, RICH = "plain", "rich"
+SCRIPT = "script"  # lines are given, and nobody is at a prompt
 # Whoever gives one of these has said where the monitor is, and wants QEMU's own bytes there.
 _PLACES_OF_THE_MONITOR = frozenset(("monitor", "mon", "nographic", "daemonize"))
 
 
 def choose_front_end(options: Sequence[Option]) -> str:
-    """`PLAIN` or `RICH`: by `--ui`, else by the variable HMP_UI, else by where we are.
+    """`SCRIPT`, `PLAIN` or `RICH`.
+
+    `-c` and `--replay` say so, else `--ui`, else the variable HMP_UI, else where we are.
 
     Raises:
         QemuError: there is no such front end, or it can't be had here.
     """
+    if any(option.name in ("c", "replay") for option in options):
+        return SCRIPT
     wanted, asked_by = os.environ.get("HMP_UI", ""), "HMP_UI="
     for option in options:
         if option.name == "ui":

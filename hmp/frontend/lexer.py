@@ -89,9 +89,12 @@ def _pieces_of_command(line: str) -> Pieces:
         if not command and word.startswith("#"):
             yield Comment, line[line.index(word) :]
             return
-        if not command and word.startswith("%"):  # a word of the lab, about a command maybe
+        if not command and word.startswith("%"):  # a word of the lab
             yield Name.Decorator, word
-            yield from _pieces_of_command(line[line.index(word) + len(word) :])
+            if word == "%explain":
+                yield from _pieces_of_command(line[line.index(word) + len(word) :])
+            else:
+                yield from _pieces_of_arguments(None, words)
             return
         name, slash, suffix = word.partition("/")
         row = table.find(name)

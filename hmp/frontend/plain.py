@@ -80,10 +80,13 @@ class PlainFrontend:
         self._editor = LineEditor(self._say, self._complete)
         self._command: Iterator[object] | None = None  # the one that runs
         self._take_password: Callable[[str], object] | None = None
+        self._is_greeted = False
+        self._is_away = False  # the device is another user's: output waits, nothing comes
         self.monitor = make_monitor(machine, self._print)
         self.monitor.history = self._editor.history
         self.monitor.aside = self._print_aside
         self.monitor.receive_descriptor = chardev.take_descriptor
+        chardev.focus_lost, chardev.focus_gained = self._go_away, self._come_back
         chardev.attach(self._greet, self._receive, self._part)
 
     def read_password(self, take: Callable[[str], object]) -> None:
@@ -97,7 +100,7 @@ class PlainFrontend:
         self._output.append(data)
 
     def _flush(self) -> None:
-        if self._output:
+        if self._output and not self._is_away:
             data = b"".join(self._output)
             self._output.clear()
             self._held_size = 0
@@ -113,7 +116,7 @@ class PlainFrontend:
 
     def _print_aside(self, text: str) -> None:
         """Take what QEMU prints on its standard output, unchanged, wherever the monitor is."""
-        if self._chardev.filename == "stdio":
+        if self._chardev.is_stdio:
             self._say(to_bytes(text))
         else:
             try:
@@ -124,14 +127,32 @@ class PlainFrontend:
     # -- the other side
 
     def _greet(self) -> None:
-        self._editor.restart()
+        self._is_greeted = True
         self._say(GREETING)
+        if not self._is_away:
+            self._begin_line()
+        self._flush()
+
+    def _begin_line(self) -> None:
+        self._editor.restart()
         if self._command is None:
             self._editor.show_prompt()
-        self._flush()
 
     def _part(self) -> None:
         """Nothing is to be done: a half-typed line goes when the next one comes."""
+
+    def _go_away(self) -> None:
+        """What is typed goes to another user of the device now."""
+        if self._is_greeted and self._command is None:
+            self._say(b"\r\n")
+        self._flush()
+        self._is_away = True
+
+    def _come_back(self) -> None:
+        self._is_away = False
+        if self._is_greeted:
+            self._begin_line()
+        self._flush()
 
     def _receive(self, data: bytes) -> None:
         self._editor.feed(data)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
         @property
         def loop(self) -> MainLoop: ...
-        def request_shutdown(self, status: int = 0) -> None: ...
+        def request_shutdown(self, status: int = 0, *, reason: str = ...) -> None: ...
 else:
     # The module `signal` is this one with enumerations, which alone cost 4 ms of the start.
     import _signal as signal
@@ -117,7 +117,7 @@ class SignalWatch:
         text = f"{self._machine.program}: terminating on signal {self.received}"
         if self._sender:
             text += f" from pid {self._sender} ({self._sender_name})"
-        self._machine.request_shutdown()
+        self._machine.request_shutdown(reason="host-signal")
         try:
             os.write(2, f"{text}\n".encode("utf-8", "surrogateescape"))
         except OSError:

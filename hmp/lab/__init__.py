@@ -7,8 +7,15 @@ from __future__ import annotations
 
 from hmp.command import Command
 from hmp.commands import COMMANDS
+from hmp.commands.snapshot import complete_snapshot
+from hmp.lab.diff import complete_two, diff
 from hmp.lab.explain import explain
+from hmp.lab.lesson import complete_lesson, lesson
 from hmp.lab.map import map_
+from hmp.lab.run import run
+from hmp.lab.trace import trace
+from hmp.lab.tree import tree
+from hmp.lab.vmstate import vmstate
 from hmp.lab.why import why
 
 TYPE_CHECKING = False
@@ -30,6 +37,13 @@ LAB = (
         run=explain,
     ),
     Command(
+        name="%trace",
+        args_type="option:b",
+        params="on|off",
+        help="show the steps of savevm, loadvm and delvm as they happen, and what each takes",
+        run=trace,
+    ),
+    Command(
         name="%map",
         args_type="device:B",
         params="device",
@@ -37,11 +51,49 @@ LAB = (
         run=map_,
     ),
     Command(
+        name="%vmstate",
+        args_type="name:s",
+        params="tag",
+        help="show what the machine's state in a snapshot holds: sections, fields, values",
+        run=vmstate,
+        complete=complete_snapshot,
+    ),
+    Command(
+        name="%diff",
+        args_type="a:s,b:s?",
+        params="tag [tag|now]",
+        help="show what differs between two snapshots, or one and now: memory, devices, disks",
+        run=diff,
+        complete=complete_two,
+    ),
+    Command(
+        name="%tree",
+        args_type="",
+        params="",
+        help="show which snapshot came from which, where the machine is, and what was lost",
+        run=tree,
+    ),
+    Command(
         name="%why",
         args_type="",
         params="",
         help="say what stands behind the last error: what was looked for, and what to try",
         run=why,
+    ),
+    Command(
+        name="%run",
+        args_type="seconds:s",
+        params="seconds",
+        help="let the guest run for so long, where --deterministic has stopped the clocks",
+        run=run,
+    ),
+    Command(
+        name="%lesson",
+        args_type="action:s?,argument:s?",
+        params="[number [folder]|text|check|hint|predict letter|end]",
+        help="list the lessons, begin one, or go on with it",
+        run=lesson,
+        complete=complete_lesson,
     ),
     Command(
         name="%help",

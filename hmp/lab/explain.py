@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.block_info import size_text
+from hmp.lab.wording import counted, heading, subject, wrapped
 from hmp.reading import read_line
+from machine.steps import (
+    DELETE,
+    FIND,
+    GO_BACK,
+    LOAD_STATE,
+    LOOK,
+    MAKE,
+    REPLACE,
+    RESUME,
+    STOP,
+    WRITE_STATE,
+    Step,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from hmp.monitor import Monitor
     from machine.machine import Machine
     from machine.rehearsal import Effect
+    from machine.snapshot import Disk
+
+    Foretold = tuple[Step, str]  # a step, and what will come of it: a line, or none
 
 
 def explain(monitor: Monitor, *, command: str) -> None:
@@ -26,116 +43,110 @@ def explain(monitor: Monitor, *, command: str) -> None:
         monitor.print_line(f"There is nothing to explain of it; there is of {names}.")
         return
     monitor.print_line(f"{command.strip()}, step by step; nothing of it is done yet.")
-    number = 0
+    number, kind = 0, ""
     try:
-        for step in steps(monitor.machine, **reading.arguments):
-            number += not step.startswith(" ")
-            monitor.print_line(step if step.startswith(" ") else f"{number}. {step}")
+        for step, detail in steps(monitor.machine, **reading.arguments):
+            if step.kind != kind:
+                number, kind = number + 1, step.kind
+                monitor.print_line(f"{number}. {heading(step)}")
+            for line in wrapped(detail, first="   ", then="     ") if detail else ():
+                monitor.print_line(line)
     except QemuError as error:
         monitor.print_line(f"{number + 1}. It fails there: {error}")
         return
     question = _QUESTIONS[reading.name](monitor.machine)
-    monitor.print_line(f"Before you run it: {question}")
+    for line in wrapped(f"Before you run it: {question}"):
+        monitor.print_line(line)
 
 
 # --- the steps
 
 
-def _savevm(machine: Machine, *, name: str | None) -> Iterator[str]:
+def _savevm(machine: Machine, *, name: str | None) -> Iterator[Foretold]:
     from machine.rehearsal import Pages, rehearse_save
     from machine.snapshot import plan_save
 
-    yield "Look at every disk that can be written: each must be able to keep snapshots."
+    yield Step(LOOK), ""
     plan = plan_save(machine, name)
-    yield from _disks([disk.shown for disk in plan.disks])
+    yield Step(LOOK), _names(plan.disks)
     effects = rehearse_save(machine, plan)
-    if plan.replaced:
-        yield "Delete the snapshots of the same tag; they are gone even if the rest fails."
-        for disk, old in plan.replaced:
-            yield f"   {disk.shown}: ID {old.id}, {size_text(old.vm_state_size)} of state"
+    for disk, old in plan.replaced:
+        step = Step(REPLACE, disk, old)
+        yield step, subject(step).rstrip("; ")
     if machine.is_running:
-        yield "Stop the machine, so that memory and disks are of one moment."
+        yield Step(STOP), ""
     pages = Pages(machine.memory)
     state = next(effect for effect in effects if effect.disk is plan.state_disk)
-    yield f"Write the machine's state to {plan.state_disk.shown}, the first disk that can hold it."
     yield (
-        f"   {size_text(state.state_bytes)}: {pages.total} pages of memory, {pages.zero} of them "
-        "zero, and the devices"
+        Step(WRITE_STATE, plan.state_disk),
+        f"{size_text(state.state_bytes)}: {pages.total} pages of memory, {pages.zero} of them "
+        "zero, and the devices",
     )
-    yield "Make the snapshot on every disk."
-    for effect in effects:
-        assert effect.snapshot is not None, "a savevm makes one on each"
-        kind = "with the state" if effect.state_bytes else "of the disk alone"
-        yield f"   {effect.disk.shown}: ID {effect.snapshot.id}, {kind}; {_change(effect)}"
+    yield from _effects(MAKE, effects)
     if machine.is_running:
-        yield "Let the machine run again."
+        yield Step(RESUME), ""
 
 
-def _loadvm(machine: Machine, *, name: str) -> Iterator[str]:
+def _loadvm(machine: Machine, *, name: str) -> Iterator[Foretold]:
     from machine.rehearsal import rehearse_load
     from machine.snapshot import plan_load
 
     if machine.is_running:
-        yield "Stop the machine; it stays stopped, as restore-vm, if the rest fails."
-    yield "Look for the snapshot on every disk that can be written, by its tag."
+        yield Step(STOP), "it stays stopped, as restore-vm, if the rest fails"
+    yield Step(FIND), ""
     plan = plan_load(machine, name)
-    yield from _disks([disk.shown for disk in plan.disks])
-    yield "Put every disk back; each takes the name for an ID first, and only then for a tag."
+    yield Step(FIND), _names(plan.disks)
     effects = rehearse_load(machine, plan)
-    for effect in effects:
-        assert effect.snapshot is not None, "the plan found one on each"
-        found = f"ID {effect.snapshot.id}, tag '{effect.snapshot.name}'"
-        yield f"   {effect.disk.shown}: {found}; {_change(effect)}"
-    yield from _lost(machine)
+    yield from _effects(GO_BACK, effects)
+    if lost := _lost(machine):
+        yield Step(GO_BACK), lost
     state = next(effect for effect in effects if effect.disk is plan.state_disk)
-    yield (
-        f"Load {size_text(state.state_bytes)} of state from {plan.state_disk.shown}: "
-        "memory, devices, and the clock"
-    )
+    yield Step(LOAD_STATE, plan.state_disk, state.snapshot), ""
     if machine.is_running:
-        yield "Let the machine run again, since it runs now; what it did at savevm doesn't count."
+        yield Step(RESUME), "since it runs now; what it did at savevm doesn't count"
 
 
-def _delvm(machine: Machine, *, name: str) -> Iterator[str]:
+def _delvm(machine: Machine, *, name: str) -> Iterator[Foretold]:
     from machine.rehearsal import rehearse_delete
     from machine.snapshot import plan_delete
 
-    yield "Look at every disk that can be written: each must be able to keep snapshots."
+    yield Step(LOOK), ""
     plan = plan_delete(machine, name)
     effects = rehearse_delete(machine, plan)
     if not effects:
-        yield f"No disk has a snapshot '{name}', and delvm says nothing of that."
-        return
-    yield "Delete it where it is. What the disk has now, and other snapshots, stay as they are."
+        yield Step(LOOK), f"No disk has a snapshot '{name}', and delvm says nothing of that."
+    yield from _effects(DELETE, effects)
+
+
+def _names(disks: Sequence[Disk]) -> str:
+    return ", ".join([disk.shown for disk in disks])
+
+
+def _effects(kind: str, effects: Sequence[Effect]) -> Iterator[Foretold]:
+    """The same step on one disk after the other."""
     for effect in effects:
-        assert effect.snapshot is not None, "the plan found one on each"
-        yield f"   {effect.disk.shown}: ID {effect.snapshot.id}; {_change(effect)}"
+        step = Step(kind, effect.disk, effect.snapshot)
+        yield step, subject(step) + _change(effect)
 
 
-def _disks(names: list[str]) -> Iterator[str]:
-    yield f"   {', '.join(names)}"
-
-
-def _lost(machine: Machine) -> Iterator[str]:
+def _lost(machine: Machine) -> str:
     head = machine.head
-    if head is not None and head.is_there:
-        yield (
-            f"   Lost is what has changed since '{head.tag}': {head.pages_changed} pages, "
-            f"{head.clusters_changed} clusters"
-        )
+    if head is None or not head.is_there:
+        return ""
+    pages, clusters = counted(head.pages_changed, "page"), counted(head.clusters_changed, "cluster")
+    return f"Lost is what has changed since '{head.tag}': {pages}, {clusters}"
 
 
 def _change(effect: Effect) -> str:
     """What becomes of the image."""
-    clusters = effect.clusters_taken
-    verb = "takes" if clusters >= 0 else "frees"
-    text = f"{verb} {abs(clusters)} cluster{'s' * (abs(clusters) != 1)}"
+    taken = effect.clusters_taken
+    text = f"{'takes' if taken >= 0 else 'frees'} {counted(abs(taken), 'cluster')}"
     if effect.growth:
         text += f", the file grows by {size_text(effect.growth)}"
-    return f"{text}; {effect.barriers} barriers"
+    return f"{text}; {counted(effect.barriers, 'barrier')}"
 
 
-_STEPS: dict[str, Callable[..., Iterator[str]]] = {
+_STEPS: dict[str, Callable[..., Iterator[Foretold]]] = {
     "savevm": _savevm,
     "loadvm": _loadvm,
     "delvm": _delvm,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _COLUMNS = 64
 _ROWS = 16
 _MOST_SNAPSHOTS = 10  # whose deletion is tried out
+_MOST_CLUSTERS = 700_000  # that all these trials together may look at
 
 
 def map_(monitor: Monitor, *, device: str) -> None:
@@ -32,7 +33,7 @@ def map_(monitor: Monitor, *, device: str) -> None:
         if count := picture.count(letter):
             text = f"  {chr(letter)} {meaning:32} {count:>8} {size_text(count * size):>10}"
             monitor.print_line(text)
-    for line in _deletions(monitor, disk):
+    for line in _deletions(monitor, disk, len(picture)):
         monitor.print_line(line)
 
 
@@ -68,7 +69,7 @@ def _rows(picture: bytes, per_letter: int, free: int) -> Iterator[str]:
         yield f"{start * per_letter:8}: {row}"
 
 
-def _deletions(monitor: Monitor, device: str) -> Iterator[str]:
+def _deletions(monitor: Monitor, device: str, clusters: int) -> Iterator[str]:
     """What the deletion of each snapshot would free."""
     from machine.rehearsal import Stage
     from machine.snapshot import disks
@@ -78,11 +79,12 @@ def _deletions(monitor: Monitor, device: str) -> Iterator[str]:
         return
     yield "Deleting a snapshot would free:"
     snapshots = disk.node.snapshots()
-    for snapshot in snapshots[:_MOST_SNAPSHOTS]:
+    most = max(1, min(_MOST_SNAPSHOTS, _MOST_CLUSTERS // clusters))
+    for snapshot in snapshots[:most]:
         stage = Stage(disk)
         stage.image.snapshot_delete(snapshot.id, snapshot.name)
         freed = -stage.effect(snapshot).clusters_taken
         size = size_text(freed * stage.image.cluster_size)
         yield f"  {snapshot.id:>4} {snapshot.name:20} {freed:>8} {size:>10}"
-    if len(snapshots) > _MOST_SNAPSHOTS:
-        yield f"  and {len(snapshots) - _MOST_SNAPSHOTS} more"
+    if len(snapshots) > most:
+        yield f"  and {len(snapshots) - most} more"

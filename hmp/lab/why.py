@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hmp.lab.wording import wrapped
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hmp.monitor import Monitor
@@ -15,15 +17,15 @@ def why(monitor: Monitor) -> None:
         monitor.print_line("No command has failed yet.")
         return
     monitor.print_line(f"{failure.name} failed: {failure.text}")
+    sentences = ["That sentence is all there is to it."]
     for reason in REASONS:
         match = reason.pattern.fullmatch(failure.text)
         if match:
-            for line in reason.explain(monitor.machine, *match.groups()):
-                monitor.print_line(f"- {line}")
+            sentences = list(reason.explain(monitor.machine, *match.groups()))
             break
-    else:
-        monitor.print_line("- That sentence is all there is to it.")
-    monitor.print_line(f"- Now: {_standing(monitor)}.")
+    for sentence in [*sentences, f"Now: {_standing(monitor)}."]:
+        for line in wrapped(sentence, first="- "):
+            monitor.print_line(line)
 
 
 def _standing(monitor: Monitor) -> str:

@@ -1,153 +1,88 @@
-"""The program hmp-img: qemu-img's subcommands over our own block layer, one row each.
+"""The program hmp-img: qemu-img's subcommands over our own block layer.
 
-So far there is one that qemu-img hasn't got: `vmstate`, which shows what a saved machine holds.
+`vmstate`, which shows what a saved machine holds, is one that qemu-img hasn't got.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-
-from blockdev.errors import QemuError
-from hmp import __version__
-from hmp.frontend.descriptors import fill_gaps
-from hmp.tools.img_words import UsageError, split_words
+from hmp.tools.getopt import OptionError, OptionReader, UsageError
+from hmp.tools.img_words import HelpAsked, SilentFailure
+from hmp.tools.program import Program, run_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Write = Callable[[str], object]
+    Run = Callable[[Program, Sequence[str]], int]
 
-PROGRAM = "hmp-img"
-
-
-class ImgCommand:
-    """A subcommand.
-
-    Args:
-        name: as it is typed.
-        syntax: the words that follow it, for the help.
-        help: what it does, in a line.
-        run: given the words and where to write; its exit status.
-    """
-
-    __slots__ = ("help", "name", "run", "syntax")
-
-    def __init__(
-        self, name: str, *, syntax: str, help: str, run: Callable[[Sequence[str], Write], int]
-    ) -> None:
-        self.name = name
-        self.syntax = syntax
-        self.help = help
-        self.run = run
-
-
-def vmstate(words: Sequence[str], write: Write) -> int:
-    from hmp.tools import img_vmstate
-
-    options, operands = split_words(words, "hU", img_vmstate.OPTIONS)
-    names = {name for name, _ in options}
-    if names & {"-h", "--help"}:
-        write(img_vmstate.HELP)
-        return 0
-    if len(operands) not in (1, 2):
-        raise UsageError("Expecting one image file name")
-    img_vmstate.show(
-        operands[0],
-        operands[1] if len(operands) == 2 else None,
-        as_json="--json" in names,
-        force_share=bool(names & {"-U", "--force-share"}),
-        write=write,
-        report=_complain,
-    )
-    return 0
-
-
+# Each has a module of its own, `hmp.tools.img_NAME`, whose function `run` is the command.
 COMMANDS = (
-    ImgCommand(
-        "vmstate",
-        syntax="[-U] [--json] filename [snapshot]",
-        help="show the sections and fields of a migration stream, or of a snapshot's VM state",
-        run=vmstate,
-    ),
-)
+    "amend bench bitmap check commit compare convert create dd info map measure rebase resize "
+    "snapshot vmstate"
+).split()
 
 
 def main() -> int:
     """Run the program with its own command line; the exit status."""
-    # Like any tool, it ends silently when nobody reads on.
-    import signal
+    import sys
 
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    fill_gaps()
-    pieces: list[str] = []
-    try:
-        status = run(sys.argv[1:], pieces.append)
-        _write_all("".join(pieces))
-    except UsageError as error:
-        _complain(f"{error}\nTry '{PROGRAM} --help' for more information")
-        return 1
-    except QemuError as error:
-        _complain(str(error))
-        return 1
-    return status
+    def run_words(program: Program) -> int:
+        try:
+            return run(program, sys.argv[1:])
+        except UsageError as error:
+            program.say(str(error))
+            program.complain(f"Try '{program.name} --help' for more information\n")
+            return 1
+        except SilentFailure as failure:
+            return failure.status
+        except HelpAsked:
+            from hmp.tools.img_help import USAGE
+
+            program.write(_version(program) + USAGE.replace("{name}", program.name))
+            return 0
+
+    return run_program(run_words)
 
 
-def run(words: Sequence[str], write: Write) -> int:
+def run(program: Program, words: Sequence[str]) -> int:
     """Run one command line.
-
-    Args:
-        write: takes text for standard output, line breaks and all.
 
     Returns:
         The exit status.
 
     Raises:
         UsageError: the words don't fit.
+        HelpAsked: the help is wanted.
+        SilentFailure: it failed, and said so.
         QemuError: what was asked for can't be done.
     """
-    if not words:
+    long = {"help": "h", "version": "V", "trace": "T:"}
+    reader = OptionReader([program.name, *words], "hVT:", long, stops_early=True)
+    try:
+        for option, _ in reader:
+            if option == "h":
+                raise HelpAsked
+            if option == "V":
+                program.write(_version(program))
+                return 0
+    except OptionError as error:
+        raise UsageError(str(error)) from error
+    operands = reader.operands
+    if not operands:
         raise UsageError("Not enough arguments")
-    if words[0].startswith("-") and words[0] != "-":
-        options, _ = split_words(words[:1], "hV", ("help", "version"))
-        for name, _ in options:
-            write(_usage() if name in ("-h", "--help") else _version())
-        return 0
-    for command in COMMANDS:
-        if command.name == words[0]:
-            return command.run(words[1:], write)
-    raise UsageError(f"Command not found: {words[0]}")
+    if operands[0] not in COMMANDS:
+        raise UsageError(f"Command not found: {operands[0]}")
+    return _command(operands[0])(program, operands)
 
 
-def _version() -> str:
-    return f"{PROGRAM} version 7.2.0 (hmp {__version__})\n"
+def _command(name: str) -> Run:
+    """A command's function; only its own module is imported."""
+    module = __import__(f"hmp.tools.img_{name}", fromlist=["run"])
+    run: Run = module.run
+    return run
 
 
-def _usage() -> str:
-    rows = "".join([f"  {row.name} {row.syntax}\n      {row.help}\n" for row in COMMANDS])
-    return f"""\
-{_version()}usage: {PROGRAM} [standard options] command [command options]
-QEMU disk image utility
+def _version(program: Program) -> str:
+    from hmp import __version__
 
-    '-h', '--help'       display this help and exit
-    '-V', '--version'    output version information and exit
-
-Command syntax:
-{rows}"""
-
-
-def _write_all(text: str) -> None:
-    data = text.encode("utf-8", "surrogateescape")
-    try:
-        while data:
-            data = data[os.write(1, data) :]
-    except OSError as error:
-        raise QemuError(f"Could not write the output: {error.strerror}") from error
-
-
-def _complain(text: str) -> None:
-    try:
-        os.write(2, f"{PROGRAM}: {text}\n".encode("utf-8", "surrogateescape"))
-    except OSError:
-        pass  # nobody is there to read it
+    return f"{program.name} version 7.2.0 (hmp {__version__})\n"

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from hmp.state_text import SECTION_TYPES, name_text, stream_lines
+from hmp.tools.getopt import UsageError
+from hmp.tools.img_words import HelpAsked, ImgWords
 from machine.migration.decode import decode
 from machine.migration.decode_disk import DiskBody
 from machine.migration.decode_ram import BlockCounts, RamBody
 from machine.migration.decode_source import FileSource, snapshot_source
 from machine.migration.decode_state import STOPPED, DecodedField, DecodedState
-from machine.migration.decode_stream import COMMAND, DecodedStream, Section, shown
-from machine.migration.stream import SECTION_END, SECTION_FULL, SECTION_PART, SECTION_START
+from machine.migration.decode_stream import DecodedStream, Section, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from blockdev.graph import Graph
+    from hmp.tools.program import Program
     from machine.migration.decode_source import Source
 
     Write = Callable[[str], object]
-
-OPTIONS = ("help", "json", "force-share")
 
 HELP = """\
 usage: hmp-img vmstate [-U] [--json] filename [snapshot]
@@ -53,17 +54,31 @@ image must have just one with VM state.
   Offsets and sizes are in bytes.
 """
 
-_TYPES = {
-    SECTION_START: "start",
-    SECTION_PART: "part",
-    SECTION_END: "end",
-    SECTION_FULL: "full",
-    COMMAND: "command",
-}
-_BYTES_SHOWN = 16
-_ELEMENTS_SHOWN = 16
-_SHORTEST_WORD = 4  # what has fewer letters may be anything
-_HEX_FROM = 256  # unsigned numbers from here on are shown as hexadecimal ones
+
+def run(program: Program, words: Sequence[str]) -> int:
+    """The command."""
+    arguments = ImgWords(program, words, "hU", {"json": "json"}, shared=[])
+    as_json = False
+    try:
+        for option, _ in arguments:
+            as_json = option == "json"
+    except HelpAsked:
+        program.write(HELP)
+        return 0
+    operands = arguments.operands
+    if len(operands) not in (1, 2):
+        raise UsageError("Expecting one image file name")
+    show(
+        operands[0],
+        operands[1] if len(operands) == 2 else None,
+        as_json=as_json,
+        force_share=arguments.force_share,
+        write=program.write,
+        report=program.say,
+    )
+    return 0
+
+
 _IMAGE_MAGIC = b"QFI\xfb"
 
 
@@ -97,7 +112,7 @@ def show(
 
             write(json.dumps(_stream_json(stream, filename, name), indent=4) + "\n")
         else:
-            for line in _stream_lines(stream, filename, name):
+            for line in stream_lines(stream, filename, name):
                 write(f"{line}\n")
     finally:
         graph.close()
@@ -158,7 +173,7 @@ def _section_json(section: Section) -> dict[str, Any]:
     elif isinstance(body, DiskBody):
         content = {
             "disks": {
-                _text(name): {"data": data, "zero": zero}
+                name_text(name): {"data": data, "zero": zero}
                 for name, (data, zero) in body.counts.items()
             }
         }
@@ -167,7 +182,7 @@ def _section_json(section: Section) -> dict[str, Any]:
     else:
         content = {"state": _state_json(body)}
     return {
-        "type": _TYPES[section.type],
+        "type": SECTION_TYPES[section.type],
         "id": section.section_id,
         "name": shown(section.name),
         "instance": section.instance_id,
@@ -183,12 +198,12 @@ def _ram_json(body: RamBody) -> dict[str, Any]:
     if body.entries is not None:
         content["total"] = body.total
         content["blocks"] = [
-            {"name": _text(entry.name), "size": entry.size}
+            {"name": name_text(entry.name), "size": entry.size}
             | ({} if entry.address is None else {"address": entry.address})
             for entry in body.entries
         ]
     content["pages"] = {
-        _text(name): {kind: getattr(counts, kind) for kind in BlockCounts.KINDS}
+        name_text(name): {kind: getattr(counts, kind) for kind in BlockCounts.KINDS}
         for name, counts in body.counts.items()
     }
     return content
@@ -222,153 +237,3 @@ def _value_json(value: Any, type: str) -> Any:
     if type == "bool" and value in (0, 1):
         return value == 1
     return None if type == "timer" and value == STOPPED else value
-
-
-# --- for people
-
-
-def _stream_lines(stream: DecodedStream, filename: str, tag: str | None) -> Iterator[str]:
-    yield f"{'file' if tag is None else 'image'}: {filename}"
-    if tag is not None:
-        yield f"snapshot: {tag}"
-    if stream.configuration is not None:
-        yield f"machine: {shown(stream.machine_name or '')}"
-    parts = {
-        "configuration": stream.configuration is not None,
-        "footers": stream.has_footers,
-        "description": stream.description is not None,
-    }
-    present = ", ".join([name for name, is_there in parts.items() if is_there])
-    yield f"stream: {stream.size} bytes with {present or 'nothing but sections'}"
-    if stream.trailing:
-        yield f"trailing: {stream.trailing} bytes"
-    if stream.configuration is not None:
-        for part in stream.configuration.subsections:
-            yield from _state_lines(part, f"subsection {part.layout.name}", "")
-    sections = stream.sections
-    index = 0
-    while index < len(sections):
-        section = sections[index]
-        index += 1
-        alike = [section]
-        if isinstance(section.body, RamBody):
-            # A running machine is sent in many parts; together they say more.
-            while index < len(sections) and _goes_on(section, sections[index]):
-                alike.append(sections[index])
-                index += 1
-        yield ""
-        yield from _section_lines(alike)
-
-
-def _goes_on(section: Section, following: Section) -> bool:
-    return following.type == section.type and following.section_id == section.section_id
-
-
-def _section_lines(sections: Sequence[Section]) -> Iterator[str]:
-    section = sections[0]
-    size = sum([each.size for each in sections])
-    kind = _TYPES[section.type]
-    if section.type == COMMAND:
-        yield f"command {section.section_id}: {size} bytes"
-    else:
-        times = f" x {len(sections)}" if len(sections) > 1 else ""
-        yield (
-            f"{shown(section.name)}: {kind}{times}, id {section.section_id}, "
-            f"instance {section.instance_id}, version {section.version_id}, {size} bytes"
-        )
-    body = section.body
-    if isinstance(body, RamBody):
-        yield from _ram_lines([each.body for each in sections if isinstance(each.body, RamBody)])
-    elif isinstance(body, DiskBody):
-        for name, (data, zero) in body.counts.items():
-            yield f"    pieces of {_text(name)}: {zero} zero, {data} data"
-    elif isinstance(body, bytes):
-        if body:
-            yield f"    {_bytes_text(body)}"
-    else:
-        yield from _inner_lines(body, "    ")
-
-
-def _ram_lines(bodies: Sequence[RamBody]) -> Iterator[str]:
-    total: dict[bytes, BlockCounts] = {}
-    for body in bodies:
-        for entry in body.entries or ():
-            address = "" if entry.address is None else f" at {entry.address:#x}"
-            yield f"    block {_text(entry.name)}: {entry.size} bytes{address}"
-        for name, counts in body.counts.items():
-            total.setdefault(name, BlockCounts()).merge(counts)
-    for name, counts in total.items():
-        numbers = [f"{getattr(counts, kind)} {kind}" for kind in ("zero", "data")]
-        numbers += [
-            f"{getattr(counts, kind)} {kind}"
-            for kind in BlockCounts.KINDS
-            if kind not in ("zero", "data") and getattr(counts, kind)
-        ]
-        yield f"    pages of {_text(name)}: {', '.join(numbers)}"
-
-
-def _state_lines(state: DecodedState, title: str, indent: str) -> Iterator[str]:
-    version = "" if state.version is None else f", version {state.version}"
-    yield f"{indent}{title}{version}"
-    yield from _inner_lines(state, indent + "    ")
-
-
-def _inner_lines(state: DecodedState, indent: str) -> Iterator[str]:
-    for field in state.fields:
-        yield from _field_lines(field, indent)
-    for part in state.subsections:
-        yield from _state_lines(part, f"subsection {part.layout.name}", indent)
-
-
-def _field_lines(field: DecodedField, indent: str) -> Iterator[str]:
-    layout, value = field.layout, field.value
-    name = layout.name if layout.index is None else f"{layout.name}[{layout.index}]"
-    if isinstance(value, DecodedState):
-        yield from _state_lines(value, f"{name} ({layout.type} {value.layout.name})", indent)
-    elif isinstance(value, list) and value and not isinstance(value[0], int):
-        for index, element in enumerate(value):
-            inner = f"{name}[{index}]"
-            if isinstance(element, DecodedState):
-                title = f"{inner} ({layout.type} {element.layout.name})"
-                yield from _state_lines(element, title, indent)
-            elif isinstance(element, bytes):
-                yield f"{indent}{inner} ({layout.type}): {_bytes_text(element)}"
-            else:
-                yield f"{indent}{inner} ({layout.type}): {len(element)} elements"
-                for part in element:
-                    yield from _inner_lines(part, indent + "    ")
-    elif isinstance(value, list):
-        yield f"{indent}{name} ({layout.type}[{len(value)}]): {_numbers_text(value, layout.type)}"
-    elif isinstance(value, bytes):
-        yield f"{indent}{name} ({layout.type}): {_bytes_text(value)}"
-    else:
-        yield f"{indent}{name} ({layout.type}): {_number_text(value, layout.type)}"
-
-
-def _numbers_text(values: Sequence[int], type: str) -> str:
-    if len(values) > 1 and values.count(values[0]) == len(values):
-        return f"all {_number_text(values[0], type)}"
-    text = ", ".join([_number_text(value, type) for value in values[:_ELEMENTS_SHOWN]])
-    return text if len(values) <= _ELEMENTS_SHOWN else f"{text}, ... {len(values)} elements"
-
-
-def _number_text(value: int, type: str) -> str:
-    if type == "bool" and value in (0, 1):
-        return "true" if value else "false"
-    if type == "timer" and value == STOPPED:
-        return "not running"
-    return f"{value:#x}" if type.startswith("u") and value >= _HEX_FROM else str(value)
-
-
-def _bytes_text(data: bytes) -> str:
-    if len(data) > 1 and not any(data):
-        return f"{len(data)} bytes, all zero"
-    word = data.rstrip(b"\0")
-    if len(word) >= _SHORTEST_WORD and word.isascii() and word.decode().isprintable():
-        return f'"{word.decode()}" in {len(data)} bytes'
-    text = data[:_BYTES_SHOWN].hex(" ")
-    return text if len(data) <= _BYTES_SHOWN else f"{text} ... {len(data)} bytes"
-
-
-def _text(name: bytes) -> str:
-    return shown(name.decode("utf-8", "surrogateescape"))

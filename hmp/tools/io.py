@@ -48,7 +48,9 @@ def aio_flush(session: IoSession, words: Sequence[str]) -> bool:
 
 def truncate(session: IoSession, words: Sequence[str]) -> bool:
     options = Options(words, "m:", session.complain)
+    preallocation = "off"
     for _, mode in options:
+        preallocation = mode
         if mode not in _PREALLOCATIONS:
             raise QemuError(f"Invalid preallocation mode '{mode}'")
     if not options.operands:
@@ -59,7 +61,7 @@ def truncate(session: IoSession, words: Sequence[str]) -> bool:
         # QEMU complains about the word that comes first, be it the right one or not.
         reason = str(end).rpartition(" -- ")[0]
         raise CommandEnd(f"{reason} -- {options.first_word}") from end
-    session.target.truncate(size)
+    session.target.truncate(size, preallocation)
     return True
 
 
@@ -73,7 +75,7 @@ def info(session: IoSession, words: Sequence[str]) -> bool:
     if node.driver == "qcow2":
         from blockdev.qcow2.header import l1_entries_for
         from blockdev.qcow2.image import Image
-        from hmp.block_info import image_text
+        from hmp.image_info import image_text
 
         assert isinstance(node, Image)
         cluster_size = node.cluster_size
@@ -130,7 +132,6 @@ def map_(session: IoSession, words: Sequence[str]) -> bool:
 
 
 def reopen(session: IoSession, words: Sequence[str]) -> bool:
-    """Check the options; an open node keeps its own, so only what changes nothing goes well."""
     options = Options(words, "c:o:rw", session.complain)
     access = cache = option = ""
     for letter, value in options:
@@ -146,11 +147,8 @@ def reopen(session: IoSession, words: Sequence[str]) -> bool:
             access = letter
     if options.operands:
         raise SyntaxMismatch
-    node = session.target.medium()
-    if option:
-        raise QemuError(f"Cannot change the option '{option}'")
-    if cache or access == ("w" if node.read_only else "r"):
-        raise QemuError("The options of an open image can't be changed here")
+    read_only = access == "r" if access else None
+    session.target.reopen(read_only=read_only, cache=cache, option=option)
     return True
 
 

@@ -26,6 +26,24 @@ _WRITES = """\
 """
 
 LONG_HELP = {
+    "open": """
+ opens a new file in the requested mode
+
+ Example:
+ 'open -n -o driver=raw /tmp/data' - opens raw data file read-write, uncached
+
+ Opens a file for subsequent use by all of the other qemu-io commands.
+ -r, -- open file read-only
+ -s, -- use snapshot file
+ -C, -- use copy-on-read
+ -n, -- disable host cache, short for -t none
+ -U, -- force shared permissions
+ -k, -- use kernel AIO implementation (Linux only, prefer use of -i)
+ -i, -- use AIO mode (threads, native or io_uring)
+ -t, -- use the given cache mode for the image
+ -d, -- use the given discard mode for the image
+ -o, -- options to be given to the block driver
+""",
     "aio_read": f"""
  asynchronously reads a range of bytes from the given offset
 

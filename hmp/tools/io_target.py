@@ -86,8 +86,14 @@ class IoTarget:
         if through or self.write_through:
             node.flush()
 
-    def write_zeros(self, offset: int, size: int, *, through: bool, may_be_slow: bool) -> None:
-        """Make bytes read as zeros; a node without a quick way to that writes them."""
+    def write_zeros(
+        self, offset: int, size: int, *, through: bool, may_be_slow: bool, may_unmap: bool = False
+    ) -> None:
+        """Make bytes read as zeros; a node without a quick way to that writes them.
+
+        Args:
+            may_unmap: what is allocated may go, which a drive doesn't allow unless told so.
+        """
         node = self._check(offset, size)
         if not may_be_slow and node.driver != "qcow2":
             raise _not_supported()
@@ -105,8 +111,25 @@ class IoTarget:
         if self.node is not None:
             self.node.flush()
 
-    def truncate(self, size: int) -> None:
-        """Give the disk another size."""
+    def reopen(self, *, read_only: bool | None, cache: str, option: str) -> None:
+        """Change how the medium is used; None and "" leave as it is.
+
+        Args:
+            cache: the name of a cache mode.
+            option: of the driver.
+        """
+        node = self.medium()
+        if option:
+            raise QemuError(f"Cannot change the option '{option}'")
+        if cache or read_only is (not node.read_only):
+            raise QemuError("The options of an open image can't be changed here")
+
+    def truncate(self, size: int, preallocation: str = "off") -> None:
+        """Give the disk another size.
+
+        Args:
+            preallocation: of what is added.
+        """
         if self.node is None:
             raise QemuError("No medium inserted", errno.ENOMEDIUM)
         raise QemuError("Image format driver does not support resize", errno.ENOTSUP)

@@ -71,7 +71,13 @@ def write(session: IoSession, words: Sequence[str]) -> bool:
         may_be_slow = "n" not in given
 
         def change() -> None:
-            target.write_zeros(offset, length, through=through, may_be_slow=may_be_slow)
+            target.write_zeros(
+                offset,
+                length,
+                through=through,
+                may_be_slow=may_be_slow,
+                may_unmap="u" in given,
+            )
     else:
         content = bytes([given.get("P", _DEFAULT_PATTERN)])
         if "s" in given:
@@ -115,7 +121,9 @@ def aio_write(session: IoSession, words: Sequence[str]) -> bool:
     offset, length = session.size(operands[0]), session.size(operands[1])
 
     def change() -> None:
-        session.target.write_zeros(offset, length, through="f" in given, may_be_slow=True)
+        session.target.write_zeros(
+            offset, length, through="f" in given, may_be_slow=True, may_unmap="u" in given
+        )
 
     session.change("wrote", offset, length, change, given)
     return True

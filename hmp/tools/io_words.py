@@ -29,6 +29,21 @@ class CommandEnd(QemuError):
         self.is_failure = is_failure
 
 
+class SizeError(CommandEnd):
+    """A size that can't be read.
+
+    Attributes:
+        is_too_large: it is one, but beyond what there can be.
+    """
+
+    def __init__(self, text: str, *, is_too_large: bool) -> None:
+        fault = "non-numeric argument, or extraneous/unrecognized suffix"
+        if is_too_large:
+            fault = "argument too large"
+        super().__init__(f"Parsing error: {fault} -- {text}")
+        self.is_too_large = is_too_large
+
+
 class SyntaxMismatch(Exception):
     """The words don't fit the command, whose syntax is printed then."""
 
@@ -104,7 +119,7 @@ def size(text: str, report: Callable[[str], object]) -> int:
         report: takes a warning.
 
     Raises:
-        CommandEnd: it is none.
+        SizeError: it is none.
     """
     scanner = Scanner(text)
     found = read_size(scanner, "B")
@@ -115,12 +130,11 @@ def size(text: str, report: Callable[[str], object]) -> int:
         report(f"warning: Using a multiplier suffix on hex numbers is deprecated: {text}")
     if found is not None and scanner.at_end and found.value <= _LARGEST_SIZE:
         return found.value
-    fault = "non-numeric argument, or extraneous/unrecognized suffix"
+    is_too_large = False
     if scanner.at_end and whole:
         is_scaled = fits and behind[-1:] in (*_SCALES, "e", "E")
-        if not behind or is_scaled or found is not None:
-            fault = "argument too large"
-    raise CommandEnd(f"Parsing error: {fault} -- {text}")
+        is_too_large = not behind or is_scaled or found is not None
+    raise SizeError(text, is_too_large=is_too_large)
 
 
 def _parts(text: str) -> tuple[str, str, int]:

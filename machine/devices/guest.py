@@ -8,7 +8,7 @@ from blockdev.errors import QemuError
 from machine.cpu.scripted import BLOCK_SIZE, ScriptedCpu
 from machine.cpu.slices import GuestSlices
 from machine.devices.qdev import DeviceModel
-from machine.memory import PAGE_SIZE
+from machine.memory import PAGE_SIZE, RamBlock
 from machine.runstate import RunState
 
 TYPE_CHECKING = False
@@ -83,7 +83,11 @@ def _number(name: str, text: str) -> int:
 
 def _part_of_ram(machine: Machine, numbers: Mapping[str, int]) -> tuple[int, int]:
     """Where the guest's part of RAM begins, and its bytes."""
-    regions = [region for region in machine.memory.regions if not region.readonly]
+    regions = [
+        region
+        for region in machine.memory.regions
+        if isinstance(region.block, RamBlock) and not region.readonly
+    ]
     base = numbers.get("base")
     if base is None:
         region = max(regions, key=_size, default=None)

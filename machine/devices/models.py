@@ -139,7 +139,7 @@ def find_model(name: str) -> DeviceModel | None:
 
 def simulated_models() -> dict[str, DeviceModel]:
     """The models that are simulated, by name."""
-    from machine.devices import guest, loader, nic, serial, storage, unmigratable
+    from machine.devices import guest, loader, nic, serial, storage, unmigratable, vga_models
 
     return {
         **storage.MODELS,
@@ -148,4 +148,5 @@ def simulated_models() -> dict[str, DeviceModel]:
         **loader.MODELS,
         **guest.MODELS,
         **unmigratable.MODELS,
+        **vga_models.MODELS,
     }

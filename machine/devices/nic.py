@@ -14,20 +14,13 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 
-def _state(name: str, version_id: int) -> VMStateDescription:
-    """A section under QEMU's name; what is in it is ours until the registers are simulated."""
-    return VMStateDescription(
-        name=name,
-        version_id=version_id,
-        minimum_version_id=version_id,
-        fields=(Buffer("mac", 6), Bool("link_down")),
-    )
-
-
-_STATES = {
-    "e1000": _state("e1000", 2),
-    "virtio-net-pci": _state("virtio-net", 11),
-}
+# A section under QEMU's name; what is in it is ours until the queues are simulated.
+_VIRTIO_NET = VMStateDescription(
+    name="virtio-net",
+    version_id=11,
+    minimum_version_id=11,
+    fields=(Buffer("mac", 6), Bool("link_down")),
+)
 _VIRTIO = (
     "disable-legacy disable-modern host_mtu ioeventfd iommu_platform mq mrg_rxbuf packed "
     "rx_queue_size status tx_queue_size vectors"
@@ -58,13 +51,20 @@ def realize(machine: Machine, device: Device) -> None:
             raise QemuError(f"Property '{owner}.netdev' can't take value '{name}', it's in use")
     nic = machine.network.add_nic(model, id=device.id, mac=mac, peer=peer)
     device.undo.append(lambda: machine.network.remove_nic(nic))
-    if model in _STATES:
-        device.states.append((_STATES[model], nic))
+    if model == "e1000":
+        from machine.devices.e1000 import E1000, E1000_STATE
+
+        device.states.append((E1000_STATE, E1000(nic)))
+    elif model == "virtio-net-pci":
+        device.states.append((_VIRTIO_NET, nic))
 
 
 MODELS = {
-    name: DeviceModel(name, "PCI", f"mac netdev bootindex {more}", realize)
+    name: DeviceModel(
+        name, "ISA" if name == "ne2k_isa" else "PCI", f"mac netdev bootindex {more}", realize
+    )
     for name, more in (
+        ("ne2k_isa", "iobase irq"),
         ("e1000", _E1000),
         ("e1000e", "disable_vnet_hdr subsys subsys_ven"),
         ("ne2k_pci", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from blockdev.errors import QemuError
+from blockdev.errors import DeviceNotFound, QemuError
 from machine.devices.bus import find_bus
 from machine.devices.pci import PciSlots, parse_address
 
@@ -172,7 +172,7 @@ class Plugs:
         if device is None:
             if id_or_path in ("", "/", "/machine") or self._is_part_of_board(id_or_path):
                 raise QemuError(f"{id_or_path} is not a hotpluggable device")
-            raise QemuError(f"Device '{id_or_path}' not found")
+            raise DeviceNotFound(id_or_path)
         if device.bus is None:
             raise QemuError(f"Device '{device.model.name}' can not be hotplugged on this machine")
         if not device.bus.is_hotpluggable:

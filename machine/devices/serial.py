@@ -192,25 +192,31 @@ def realize(machine: Machine, device: Device) -> None:
     Raises:
         QemuError: there are too many, or its character device can't be had.
     """
-    chardev = None
-    label = device.options.get("chardev")
-    if label is not None:
-        chardev = machine.find_chardev(label)
-        if chardev is None:
-            raise QemuError(f"Property 'serial.chardev' can't find value '{label}'")
-        if chardev.is_busy:
-            raise QemuError(
-                f"Property 'serial.chardev' can't take value '{label}': Device '{label}' is in use"
-            )
     index = read_integer(device.options.get("index", "0"))
     if index is None:
         raise QemuError("Parameter 'index' expects uint32_t")
+    label = device.options.get("chardev")
+    chardev = None if label is None else _claim(machine, label)
     if index >= PORT_COUNT or machine.serial_count >= PORT_COUNT:
+        if chardev is not None:
+            chardev.detach()
         raise QemuError("Max. supported number of ISA serial ports is 4.")
     machine.serial_count += 1
     serial = Serial16550(chardev)
     device.undo.append(serial.close)
     device.states.append((SERIAL, serial))
+
+
+def _claim(machine: Machine, label: str) -> Chardev:
+    """The character device of a name, for one port."""
+    chardev = machine.find_chardev(label)
+    if chardev is None:
+        raise QemuError(f"Property 'serial.chardev' can't find value '{label}'")
+    try:
+        return chardev.claim()
+    except QemuError as error:
+        text = f"Property 'serial.chardev' can't take value '{label}': {error}"
+        raise QemuError(text) from error
 
 
 MODELS = {"isa-serial": DeviceModel("isa-serial", "ISA", "chardev index iobase irq", realize)}

@@ -88,13 +88,19 @@ class BlockState(LiveState):
     Args:
         backends: the drives there are.
         sends_zeroes: whether zeros go out as such (the capability ``zero-blocks``).
+        tell: takes text for stdout: how far the disks have come, where they arrive.
     """
 
     def __init__(
-        self, backends: Sequence[Backend], sends_zeroes: Callable[[], bool] = lambda: False
+        self,
+        backends: Sequence[Backend],
+        sends_zeroes: Callable[[], bool] = lambda: False,
+        tell: Callable[[str], object] = len,
     ) -> None:
         self._backends = backends
         self._sends_zeroes = sends_zeroes
+        self._tell = tell
+        self._has_told = False
         self._is_active = False
         self._is_shared = False
         self._disks: list[OutgoingDisk] = []
@@ -129,9 +135,12 @@ class BlockState(LiveState):
 
     def save_iterate(self, file: QEMUFileWriter) -> bool:
         left = PART_SIZE
-        while left and self._put_piece(file):
+        while left and self.save_pending():
+            self._put_progress(file)
+            self._put_piece(file)
             left -= PIECE_SIZE
-        self._put_progress(file)
+            if file.rate_limit_reached():
+                break
         file.put_be64(EOS)
         return not self.save_pending()
 
@@ -173,9 +182,10 @@ class BlockState(LiveState):
         return False
 
     def _put_progress(self, file: QEMUFileWriter) -> None:
+        """Say how far it was before the piece that follows."""
         done, total = self.progress()
-        percentage = done * 100 // total if total else 100
-        if percentage != self._percentage:
+        percentage = done * 100 // total
+        if percentage > self._percentage:
             self._percentage = percentage
             file.put_be64(percentage << SECTOR_BITS | PROGRESS)
 
@@ -201,12 +211,20 @@ class BlockState(LiveState):
         offset = header - flags
         if flags & DATA:
             self._load_piece(file, offset, bool(flags & ZERO), report)
-        elif not flags & (PROGRESS | EOS):
+        elif flags & PROGRESS:
+            self._tell_progress(offset >> SECTOR_BITS)
+        elif not flags & EOS:
             report(f"Unknown block migration flags: {flags:#x}")
             raise StreamError(errno.EINVAL)
         if file.error:
             raise StreamError(file.error)
         return bool(flags & EOS)
+
+    def _tell_progress(self, percentage: int) -> None:
+        if not self._has_told:
+            self._has_told = True
+            self._tell("Receiving block device images\n")
+        self._tell(f"Completed {percentage} %" + ("\n" if percentage == 100 else "\r"))
 
     def _load_piece(self, file: QEMUFileReader, offset: int, is_zero: bool, report: Report) -> None:
         text = file.get_counted_string()

@@ -52,7 +52,6 @@ _NOT_WITH_BACKGROUND_SNAPSHOT = (
 # others change only how fast a migration goes, or nothing at all with the devices there are.
 NOT_SIMULATED = (
     "x-colo",
-    "block",
     "multifd",
     "x-ignore-shared",
     "background-snapshot",

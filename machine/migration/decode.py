@@ -17,8 +17,9 @@ from machine.migration.decode_ram import RamDecoder
 from machine.migration.decode_search import find_description, find_footer, find_header
 from machine.migration.decode_source import LARGEST_PIECE, Cursor
 from machine.migration.decode_state import Misfit, decode_state
-from machine.migration.decode_stream import COMMAND, DecodedStream, Section, shown
+from machine.migration.decode_stream import DecodedStream, Section, shown
 from machine.migration.stream import (
+    COMMAND,
     CONFIGURATION,
     EOF,
     MAGIC,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from machine.migration.decode_layout import DeviceLayout, StateLayout
     from machine.migration.decode_source import Source
     from machine.migration.decode_state import DecodedState
+    from machine.migration.pages import SavedPages
 
 KNOWN = {description.name: description for description in (TIMER, GLOBALSTATE)}
 
@@ -43,24 +45,28 @@ MOST_SECTIONS = 500_000
 FIRST_LOOK = 64 << 10  # bytes in which the end of a section is looked for at first
 
 
-def decode(source: Source) -> DecodedStream:
+def decode(source: Source, pages: SavedPages | None = None) -> DecodedStream:
     """Take a stream apart.
+
+    Args:
+        pages: is told where each page of memory is.
 
     Raises:
         QemuError: it is no stream, or damaged; in QEMU's words where it has some.
     """
-    return _Decoder(source).decode()
+    return _Decoder(source, pages).decode()
 
 
 class _Decoder:
     """One decoding."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, pages: SavedPages | None) -> None:
         self._source = source
+        self._pages = pages
         self._cursor = Cursor(source)
         self._stream = DecodedStream(source)
         self._live: dict[str, RamDecoder | BlockDecoder | DirtyBitmapDecoder] = {
-            "ram": RamDecoder(),
+            "ram": RamDecoder(pages=pages),
             "block": BlockDecoder(),
             "dirty-bitmap": DirtyBitmapDecoder(),
         }
@@ -115,7 +121,8 @@ class _Decoder:
                 if field.layout.type == "capability"
             ]
             self._stream.has_addresses = b"x-ignore-shared" in capabilities
-            self._live["ram"] = RamDecoder(has_addresses=self._stream.has_addresses)
+            has_addresses = self._stream.has_addresses
+            self._live["ram"] = RamDecoder(has_addresses=has_addresses, pages=self._pages)
 
     # --- sections
 

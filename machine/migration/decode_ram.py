@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from machine.migration.decode_source import Cursor, Source
+    from machine.migration.pages import SavedPages
 
 MOST_BLOCKS = 65536
 LARGEST_COMPRESSED_PAGE = 2 * PAGE_SIZE  # bytes; zlib never makes it that long
@@ -141,10 +142,14 @@ class RamDecoder:
     """Looks through the RAM sections of one stream, one after the other.
 
     The block of a record without a name is the last one named, even sections ago.
+
+    Args:
+        pages: is told where each page is.
     """
 
-    def __init__(self, *, has_addresses: bool = False) -> None:
+    def __init__(self, *, has_addresses: bool = False, pages: SavedPages | None = None) -> None:
         self._has_addresses = has_addresses
+        self._pages = pages
         self._block = b""
 
     def decode(self, cursor: Cursor) -> RamBody:
@@ -167,6 +172,8 @@ class RamDecoder:
                         raise QemuError("The stream has too many RAM blocks")
                     counts = body.counts[self._block] = BlockCounts()
                 counts.add(run)
+                if self._pages is not None:
+                    self._pages.note(self._block, run)
         return body
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from machine.migration.decode_source import WINDOW
-from machine.migration.decode_stream import COMMAND
 from machine.migration.stream import (
+    COMMAND,
     EOF,
     SECTION_END,
     SECTION_FOOTER,

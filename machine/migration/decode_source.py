@@ -27,6 +27,10 @@ class Source:
         """`size` bytes from `offset`, both inside the stream."""
         raise NotImplementedError
 
+    def read_into(self, offset: int, view: memoryview) -> None:
+        """Fill `view` from `offset`, without a copy where that can be."""
+        view[:] = self.read(offset, len(view))
+
 
 class BytesSource(Source):
     """A stream in memory."""
@@ -62,6 +66,10 @@ class AreaSource(Source):
         with memoryview(data) as view:
             self._reader.read_into(offset, view)
         return bytes(data)
+
+    def read_into(self, offset: int, view: memoryview) -> None:
+        done = self._reader.read_into(offset, view)
+        view[done:] = bytes(len(view) - done)
 
 
 def snapshot_source(node: BlockNode, tag: str | None) -> tuple[AreaSource, Snapshot]:

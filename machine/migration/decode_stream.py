@@ -7,6 +7,7 @@ from machine.migration.decode_ram import RamBody, encode_runs, read_runs
 from machine.migration.decode_source import WINDOW, Cursor
 from machine.migration.decode_state import DecodedState, encode_state
 from machine.migration.stream import (
+    COMMAND,
     CONFIGURATION,
     EOF,
     MAGIC,
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from machine.migration.decode_source import Source
-
-COMMAND = 0x08  # a word from the source to the destination, with its own length
 
 
 class Section:

@@ -6,9 +6,9 @@ import os
 
 from blockdev.errors import QemuError
 from machine.migration.announce import announce
+from machine.migration.loader import load_state
 from machine.migration.qemufile import QEMUFileReader, StreamError
 from machine.migration.status import ACTIVE, COMPLETED, FAILED, NONE, MigrationStatus, follow
-from machine.migration.stream import load_state
 from machine.migration.transport import IncomingTransport
 from machine.runstate import TRANSITIONS, RunState
 

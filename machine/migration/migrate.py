@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from machine.migration.outgoing import OutgoingJob
     from machine.migration.statistics import RamStatistics
     from machine.migration.transport import TakeDescriptor
+    from machine.vmstate.registry import Progress
 
 
 class Migration:
@@ -46,6 +47,7 @@ class Migration:
         self.timing = Timing()
         self.clear_bitmap_shift = 18
         self._job: OutgoingJob | None = None
+        self._takes_disks_once = False
 
     @property
     def statistics(self) -> RamStatistics:
@@ -56,6 +58,11 @@ class Migration:
     def pending(self) -> int:
         """Bytes of memory that are known to be unsent."""
         return self._machine.saved_state.ram.save_pending()
+
+    @property
+    def disk_progress(self) -> Progress:
+        """Bytes of the disks that were sent and that are to be; none unless they go along now."""
+        return self._machine.saved_state.block.progress()
 
     @property
     def announce_parameters(self) -> AnnounceParameters:
@@ -98,6 +105,8 @@ class Migration:
         from machine.migration.transport import ONE_CHANNEL, UnknownProtocol, outgoing
 
         self._check_start(uri, block=block or incremental, resume=resume)
+        if block or incremental:
+            self._take_disks_once(incremental=incremental)
         self.begin()
         if uri.startswith(ONE_CHANNEL) and self._refuse_channel():
             return None
@@ -111,6 +120,12 @@ class Migration:
             raise
         self._job = OutgoingJob(self._machine, self, opening)
         return self._job
+
+    def _take_disks_once(self, *, incremental: bool) -> None:
+        """Let the disks go along this time, which the settings show as long as it lasts."""
+        self.set_capability("block", True)
+        self.parameters.is_block_incremental = incremental
+        self._takes_disks_once = True
 
     def _refuse_channel(self) -> bool:
         """Whether a channel that is there at once won't do, which is reported then."""
@@ -145,7 +160,6 @@ class Migration:
                 raise QemuError(
                     "Command options are incompatible with current migration capabilities"
                 )
-            raise QemuError("Migration of the disks' content is not simulated")
         for name in NOT_SIMULATED:
             if self.capabilities[name] and not (
                 name == "multifd" and uri.startswith(ONE_CHANNEL)  # QEMU refuses that itself
@@ -213,6 +227,10 @@ class Migration:
 
     def follow(self, wanted: MigrationStatus) -> None:
         self.status = status_module.follow(self.status, wanted)
+        if self._takes_disks_once and not wanted.is_under_way:
+            self._takes_disks_once = False
+            self.set_capability("block", False)
+            self.parameters.is_block_incremental = False
         self._machine.events.emit("MIGRATION", status=self.status.name)
 
     def begin(self) -> None:

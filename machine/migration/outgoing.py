@@ -9,10 +9,14 @@ and then completed; or at any moment failed or cancelled, and the machine goes o
 
 from __future__ import annotations
 
+import errno
+import os
+
 from blockdev.errors import QemuError
 from machine.loop import Wakeup
 from machine.migration.qemufile import QEMUFileWriter
 from machine.migration.rate_limit import RateLimit
+from machine.migration.saver import StateSaver
 from machine.migration.status import (
     ACTIVE,
     CANCELLED,
@@ -21,7 +25,6 @@ from machine.migration.status import (
     DEVICE,
     PRE_SWITCHOVER,
 )
-from machine.migration.stream import StateSaver
 from machine.runstate import RunState
 
 TYPE_CHECKING = False
@@ -48,6 +51,7 @@ class OutgoingJob:
 
     Attributes:
         may_switch_over: a pause before that is over.
+        is_finished: it is over, one way or the other.
     """
 
     def __init__(self, machine: Machine, migration: Migration, opening: Opening) -> None:
@@ -56,7 +60,7 @@ class OutgoingJob:
         self._migration = migration
         self._rate_limit = RateLimit(migration.parameters.number("max-bandwidth"))
         self._was_running = False
-        self._is_finished = False
+        self.is_finished = False
         self._when_finished: list[Callable[[], object]] = []
         self._task = machine.loop.spawn(self._run(opening), self._finish)
 
@@ -68,16 +72,21 @@ class OutgoingJob:
         """How much may leave while the machine runs; 0 for any amount."""
         self._rate_limit.bytes_per_second = bytes_per_second
 
-    def when_finished(self, callback: Callable[[], object]) -> None:
-        """Call once when it is over, and with it the command that took the state."""
-        if self._is_finished:
-            callback()
-        else:
-            self._when_finished.append(callback)
+    def finished_or(self, deadline_ns: int) -> Iterator[Wakeup]:
+        """Until it is over, and with it the command that took the state; or until a moment."""
+        wakeup = Wakeup()
+        timer = self._machine.loop.call_at(deadline_ns, wakeup.wake)
+        self._when_finished.append(wakeup.wake)
+        try:
+            if not self.is_finished:
+                yield wakeup
+        finally:
+            self._when_finished.remove(wakeup.wake)
+            timer.cancel()
 
     def _finish(self) -> None:
-        self._is_finished = True
-        for callback in self._when_finished:
+        self.is_finished = True
+        for callback in tuple(self._when_finished):
             callback()
 
     def _complain(self, text: str) -> None:
@@ -130,7 +139,12 @@ class OutgoingJob:
         return channel
 
     def _send(self, channel: Channel) -> Iterator[object]:
-        blockers = self._machine.saved_state.registry.blockers
+        registry = self._machine.saved_state.registry
+        blockers = registry.blockers
+        registry.set_params(
+            block=self._migration.capabilities["block"],
+            shared=self._migration.parameters.is_block_incremental,
+        )
         file = QEMUFileWriter(channel, self._rate_limit)
         saver = self._saver(file)
         blockers.in_progress = True
@@ -208,6 +222,9 @@ class OutgoingJob:
             self._check_wanted(file)
             if file.is_blocked:
                 yield from loop.writable(channel.output_fd)
+                if self._migration.status is CANCELLING and channel.kind == "socket":
+                    # QEMU ends this wait by cutting the connection, and hears of that itself.
+                    self._complain(f"Unable to write to socket: {os.strerror(errno.EPIPE)}")
                 file.put_notify()
             elif file.rate_limit.is_reached:
                 yield from loop.moment(file.rate_limit.next_window_ns)

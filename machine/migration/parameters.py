@@ -153,6 +153,10 @@ class Parameters:
     def is_block_incremental(self) -> bool:
         return bool(self._values["block-incremental"])
 
+    @is_block_incremental.setter
+    def is_block_incremental(self, is_incremental: bool) -> None:
+        self._values["block-incremental"] = is_incremental
+
     @property
     def tls_creds(self) -> str:
         """The id of the object that encrypts; "" for none."""

@@ -70,7 +70,7 @@ class QEMUFileWriter:
     Who produces asks `rate_limit_reached` between two steps, so that little stays.
 
     Attributes:
-        rate_limit: what may leave in which time; without one given, no limit.
+        rate_limit: what may be put in which time; without one given, no limit.
         transferred: bytes put so far, whether or not they have left the buffer.
         is_blocked: the channel has no room for now.
         error: errno of the first failure, else 0.
@@ -129,6 +129,18 @@ class QEMUFileWriter:
         self._pending_size += size
         self._count(size)
 
+    def tell(self) -> int:
+        """How many bytes of the stream were put."""
+        return self.transferred
+
+    def seek(self, offset: int) -> None:
+        """Take back what was put from `offset` on, none of which may have left the buffer."""
+        size = self.transferred - offset
+        assert 0 <= size <= len(self._small)
+        del self._small[len(self._small) - size :]
+        self.transferred = offset
+        self.rate_limit.count(-size)
+
     @property
     def has_pending(self) -> bool:
         """Whether something has not left yet."""
@@ -156,7 +168,6 @@ class QEMUFileWriter:
                 self.set_error(errno.EIO, str(failure))
                 break
             self._pending_size -= taken
-            self.rate_limit.count(taken)
             for buffer in buffers:
                 if taken < len(buffer):
                     pending[start] = memoryview(buffer)[taken:]
@@ -191,6 +202,7 @@ class QEMUFileWriter:
 
     def _count(self, size: int) -> None:
         self.transferred += size
+        self.rate_limit.count(size)
         if self._pending_size + len(self._small) >= FLUSH_SIZE and not self.is_blocked:
             self.flush()
 

@@ -1,7 +1,7 @@
 """The ``ram`` section: which pages go out and when, and pages in.
 
-What is to be sent is a map of one byte a page.  A guest that runs on writes into the blocks' dirty
-logs; each `sync` moves them into the map, and a pass over the memory ends.
+What is to be sent is a map of one byte a page.  What a guest writes that runs on is in the blocks'
+dirty logs; each `sync` moves them into the map, and a pass over the memory ends.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import errno
 import time
 
 from machine.memory import CHUNK_BITS, CHUNK_SIZE, PAGE_BITS, PAGE_SIZE
+from machine.migration.dirty_log import DirtyLog
 from machine.migration.qemufile import StreamError, StreamStalled
 from machine.migration.ram_records import (
     COMPRESS,
@@ -75,6 +76,7 @@ class RamState(LiveState):
         self.statistics = RamStatistics()
         # Saving: the maps of pages that are to be sent, and where the pass has come to.
         self._blocks: list[RamBlock] = []
+        self._logs: list[DirtyLog] = []
         self._unsent: list[bytearray] = []
         self._unsent_pages = 0
         self._turn = 0
@@ -92,6 +94,7 @@ class RamState(LiveState):
         self.statistics = RamStatistics()
         self.statistics.dirty_sync_count = 1
         self._blocks = self._memory.migration_blocks()
+        self._logs = [DirtyLog(block) for block in self._blocks]
         self._unsent = [bytearray(b"\1") * block.pages for block in self._blocks]
         self._unsent_pages = sum(map(len, self._unsent))
         self._turn = self._page = 0
@@ -100,7 +103,6 @@ class RamState(LiveState):
         self._written_pages = 0
         file.put_be64(self._memory.ram_size | MEM_SIZE)
         for block in self._blocks:
-            block.start_log()
             file.put_counted_string(block.name.encode("utf-8", "surrogateescape"))
             file.put_be64(block.size)
         file.put_be64(EOS)
@@ -111,8 +113,8 @@ class RamState(LiveState):
     def sync(self) -> None:
         statistics = self.statistics
         statistics.dirty_sync_count += 1
-        for block, unsent in zip(self._blocks, self._unsent, strict=True):
-            self._written_pages += block.take_log(unsent)
+        for log, unsent in zip(self._logs, self._unsent, strict=True):
+            self._written_pages += log.move_into(unsent)
         self._unsent_pages = sum([unsent.count(1) for unsent in self._unsent])
         passed = self._now_ns() - self._rate_since_ns
         if passed > RATE_PERIOD_NS:
@@ -133,8 +135,9 @@ class RamState(LiveState):
         file.put_be64(EOS)
 
     def save_cleanup(self) -> None:
-        for block in self._blocks:
-            block.stop_log()
+        for log in self._logs:
+            log.stop()
+        self._logs = []
         self._unsent = []
 
     def progress(self) -> Progress:
@@ -228,7 +231,7 @@ class RamState(LiveState):
                 next_yield = self._loaded + PART_SIZE
                 yield self._loaded, self._memory.ram_size
         for block in self._memory.blocks:
-            block.log_all()
+            block.tell_written(0, block.size)
 
     def _load_pages(self, file: QEMUFileReader) -> None:
         """Take the records of the current block that lie whole in the buffer, up to another kind.

@@ -8,9 +8,11 @@ from machine.devices.storage import TRAY
 from machine.devices.timer import TIMER, TimerState
 from machine.migration.area import AreaReader, AreaWriter
 from machine.migration.block import BlockState
+from machine.migration.loader import load_state
 from machine.migration.qemufile import QEMUFileReader, QEMUFileWriter, StreamError
 from machine.migration.ram import RamState
-from machine.migration.stream import Switches, load_state, save_state
+from machine.migration.saver import StateSaver, save_state
+from machine.migration.stream import Switches
 from machine.vmstate.registry import Registry
 
 TYPE_CHECKING = False
@@ -31,6 +33,7 @@ class SavedState:
 
     Attributes:
         registry: the sections in order.
+        block: the disks' section, for a migration that takes them along.
         ram: the memory's section.
         switches: which dialect is written and insisted on.
     """
@@ -47,10 +50,12 @@ class SavedState:
         self.registry = Registry(blockers=machine.blockers)
         self.ram = RamState(machine.memory, lambda: machine.is_running)
         self.registry.register(TIMER, TimerState(machine.clock), section_id=_TIMER_SECTION)
-        block = BlockState(
-            machine.drives.backends, lambda: machine.migration.capabilities["zero-blocks"]
+        self.block = BlockState(
+            machine.drives.backends,
+            lambda: machine.migration.capabilities["zero-blocks"],
+            machine.tell,
         )
-        self.registry.register_live("block", 1, block, section_id=_BLOCK_SECTION)
+        self.registry.register_live("block", 1, self.block, section_id=_BLOCK_SECTION)
         self.registry.register_live("ram", 4, self.ram, section_id=_RAM_SECTION)
         for backend in machine.drives.backends:
             if backend.has_tray:
@@ -96,6 +101,41 @@ def write_state(
         raise
     migration.complete()
     return file.transferred
+
+
+def device_stream(machine: Machine) -> bytes:
+    """The devices as they are now, as a stream without memory; nothing takes notice of it."""
+    saved = machine.saved_state
+    saved.global_state.store(machine.runstate)
+    pieces: list[bytes] = []
+    file = QEMUFileWriter(_Pieces(pieces))
+    saver = StateSaver(
+        saved.registry,
+        file,
+        machine_name=machine.board.name,
+        switches=Switches(),
+        report=machine.report,
+        with_live=False,
+    )
+    saver.begin()
+    for _ in saver.complete():
+        pass
+    return b"".join(pieces)
+
+
+class _Pieces:
+    """A channel that keeps what goes into it."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    def writev(self, buffers: list[bytes | memoryview]) -> int:
+        piece = b"".join(buffers)
+        self._pieces.append(piece)
+        return len(piece)
+
+    def close(self) -> None:
+        """Nothing is held here."""
 
 
 def read_state(machine: Machine, node: BlockNode, snapshot: Snapshot) -> Generator[object]:

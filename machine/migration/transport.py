@@ -11,8 +11,9 @@ import os
 import select
 import time
 
-from blockdev.address import Connecting, InetAddress, UnixAddress, listen_everywhere, parse_address
+from blockdev.address import InetAddress, UnixAddress, parse_address
 from blockdev.errors import QemuError
+from blockdev.sockets import Connecting, listen_everywhere
 from machine.loop import Wakeup
 from machine.migration.channel import Channel, run_command, use_descriptor
 
@@ -20,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from blockdev.address import Socket
+    from blockdev.sockets import Socket
     from machine.loop import MainLoop
 
     TakeDescriptor = Callable[[str], int]  # a descriptor by name, which it hasn't any more then

@@ -37,15 +37,13 @@ class ChardevUser:
     """An object's hold on a character device."""
 
     def __init__(self, machine: Machine, label: str) -> None:
-        self._chardev = machine.find_chardev(label)
-        if self._chardev is None:
+        chardev = machine.find_chardev(label)
+        if chardev is None:
             raise QemuError(f"Device '{label}' not found")
-        if self._chardev.is_busy:
-            raise QemuError(f"Device '{label}' is in use")
+        self._chardev = chardev.claim()
         self._chardev.attach(_nothing, _nothing, _nothing)
 
     def close(self) -> None:
-        assert self._chardev is not None
         self._chardev.detach()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockdev.errors import QemuError
+from blockdev.errors import DeviceNotFound, QemuError
 from machine.child_order import children_in_order
 from machine.schema import JSON, Bool, Enum, Integer, Size, Text, read_integer, read_size
 
@@ -134,5 +134,5 @@ def _object(machine: Machine, path: str) -> QomObject:
     if found is None:
         if path == "/machine" or path.startswith("/machine/"):
             raise QemuError(f"{path}: not simulated yet")
-        raise QemuError(f"Device '{path}' not found")
+        raise DeviceNotFound(path)
     return found

@@ -21,6 +21,7 @@ from machine.vmstate.integers import (
     UInt16Equal,
     UInt32,
     UInt32Equal,
+    UInt32Part,
     UInt64,
     UInt64Equal,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "UInt16Equal",
     "UInt32",
     "UInt32Equal",
+    "UInt32Part",
     "UInt64",
     "UInt64Equal",
     "UnusedBuffer",

@@ -10,12 +10,11 @@ import pytest
 from blockdev.address import (
     InetAddress,
     UnixAddress,
-    connect,
-    listen,
     parse_address,
     parse_inet,
 )
 from blockdev.errors import QemuError
+from blockdev.sockets import connect, listen
 
 
 def refusal(text: str) -> str:

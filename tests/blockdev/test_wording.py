@@ -200,3 +200,31 @@ def test_a_refcount_block_out_of_place_is_told_in_the_real_words(
         node.write(0, [b"x" * 512])
     assert reports == real
     assert path.read_bytes()[72:80] == copy.read_bytes()[72:80]
+
+
+@pytest.mark.parametrize(
+    "size", [513, 3000 << 40, (1 << 63) - (1 << 30), (1 << 63) - (1 << 30) + 1, (1 << 63) - 512]
+)
+def test_a_size_that_cannot_be_is_refused_in_the_real_words(
+    size: int, make_image: Callable[..., Path], open_image: Callable[..., BlockNode], qemu_img: str
+) -> None:
+    path = make_image()
+    command = [qemu_img, "resize", "--shrink", "-f", "qcow2", str(path), str(size)]
+    real = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    node = open_image(path)
+    with pytest.raises(QemuError) as caught:
+        node.truncate(size)
+    assert f"qemu-img: {caught.value}\n" == real
+    node.write(0, [b"x" * 512])
+    assert node.size == 8 << 20
+
+
+@pytest.mark.parametrize("size", [-1, -512, -(1 << 70)])
+def test_a_negative_size_is_refused(
+    size: int, make_image: Callable[..., Path], open_image: Callable[..., BlockNode]
+) -> None:
+    path = make_image()
+    before = path.read_bytes()
+    with pytest.raises(QemuError, match="Image size cannot be negative"):
+        open_image(path).truncate(size)
+    assert path.read_bytes() == before

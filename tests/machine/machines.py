@@ -6,9 +6,11 @@ from machine.clock import VirtualClock
 from machine.devices.globalstate import GLOBALSTATE, GlobalState
 from machine.devices.timer import TIMER, TimerState
 from machine.memory import Memory, RamBlock
+from machine.migration.loader import load_state
 from machine.migration.qemufile import MAX_BUFFERS, QEMUFileReader, QEMUFileWriter
 from machine.migration.ram import RamState
-from machine.migration.stream import StateSaver, Switches, load_state, save_state
+from machine.migration.saver import StateSaver, save_state
+from machine.migration.stream import Switches
 from machine.runstate import RunState
 from machine.vmstate.registry import Registry
 

@@ -32,6 +32,7 @@ from machine.vmstate.fields import (
     UInt16Equal,
     UInt32,
     UInt32Equal,
+    UInt32Part,
     UInt64,
     UInt64Equal,
     UnusedBuffer,
@@ -134,6 +135,20 @@ ROWS = {
     "uint16": Row(UInt16("x"), 0x1234, "1234", U16),
     "uint32": Row(UInt32("x"), 0x12345678, "12345678", whole(32, False)),
     "uint64": Row(UInt64("x"), 0xFEDCBA9876543210, "fedcba9876543210", U64),
+    "int16 array": Row(
+        Int16("x", count=3), [1, -2, 3], "0001fffe0003",
+        st.lists(whole(16, True), min_size=3, max_size=3),
+    ),
+    "int64 array": Row(
+        Int64("x", count=2), [1, -2], "0000000000000001fffffffffffffffe",
+        st.lists(whole(64, True), min_size=2, max_size=2),
+    ),
+    "part of an array": Row(
+        UInt32Part("x[5]", "x", start=1, count=2), [5, 6], "0000000500000006",
+        st.lists(whole(32, False), min_size=2, max_size=2),
+        device=lambda value: Thing(x=[1, *value, 1]),
+        blank=lambda value: Thing(x=[1, 0, 0, 1]),
+    ),
     "bool": Row(Bool("x"), True, "01", st.booleans()),
     "timer": Row(
         Timer("x"), 1000, "00000000000003e8", st.none() | st.integers(0, (1 << 63) - 1)

@@ -39,7 +39,7 @@ def test_what_is_written_counts_once_and_goes_with_the_next_snapshot(tmp_path: P
     run(load(machine, plan_load(machine, "a")))
     assert machine.head.tag == "a"
     assert (machine.head.pages_changed, machine.head.clusters_changed) == (0, 0)
-    delete(plan_delete(machine, "a"))
+    delete(machine, plan_delete(machine, "a"))
     assert not machine.head.is_there
     machine.close()
 

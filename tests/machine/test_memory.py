@@ -92,29 +92,6 @@ def test_memory_that_the_host_has_not_is_refused_in_qemus_words():
     assert str(refused.value) == "cannot set up guest memory 'ram': Cannot allocate memory"
 
 
-def test_the_log_has_the_pages_written_since_it_was_taken():
-    block = RamBlock("ram", 3 * MIB)
-    block.write(0, b"before anybody kept a log")
-    assert block.log is None
-    block.start_log()
-    dirty = bytearray(block.pages)
-    assert block.take_log(dirty) == 0
-    block.write(2 * MIB - 1, b"xy")
-    block.write(7 * PAGE_SIZE, bytes(3 * PAGE_SIZE))
-    assert block.take_log(dirty) == 5
-    assert [page for page in range(block.pages) if dirty[page]] == [7, 8, 9, 511, 512]
-    block.write(8 * PAGE_SIZE, b"again")
-    dirty[8] = 0
-    assert block.take_log(dirty) == 1
-    assert dirty.count(1) == 5
-    block.log_all()
-    assert block.take_log(dirty) == block.pages
-    block.stop_log()
-    block.write(0, b"x")
-    block.log_all()
-    assert block.log is None
-
-
 # --- the address space
 
 

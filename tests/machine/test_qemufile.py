@@ -76,6 +76,47 @@ def test_the_first_write_error_stays_and_nothing_more_is_written(failure):
     assert channel.is_closed
 
 
+def test_what_is_in_the_buffer_can_be_taken_back():
+    channel = Collecting()
+    file = QEMUFileWriter(channel)
+    file.put_be32(1)
+    file.flush()
+    begin = file.tell()
+    file.put_counted_string(b"half")
+    assert (begin, file.tell()) == (4, 9)
+    file.seek(begin + 1)
+    assert file.tell() == 5
+    file.put_be16(7)
+    for offset in (3, 8):  # what has left, and what isn't there
+        with pytest.raises(AssertionError):
+            file.seek(offset)
+    file.close()
+    assert channel.data == bytes.fromhex("00000001 04 0007")
+
+
+def test_a_channel_that_was_full_gets_the_rest_when_that_is_notified():
+    class Full(Collecting):
+        room = 0
+
+        def writev(self, buffers):
+            data = b"".join(buffers)[: self.room]
+            self.data += data
+            self.room -= len(data)
+            return len(data)
+
+    channel = Full()
+    file = QEMUFileWriter(channel)
+    page = bytes(range(256)) * 16
+    file.put_vector([b"head", memoryview(page)], 4 + len(page))
+    for room in (0, 2, 5, len(page)):
+        channel.room = room
+        file.put_notify()
+        assert file.is_blocked == (room < len(page))
+        assert file.rate_limit_reached() == file.is_blocked
+    assert channel.data == b"head" + page
+    assert not file.has_pending
+
+
 def test_closing_writes_the_rest():
     channel = Collecting()
     file = QEMUFileWriter(channel)

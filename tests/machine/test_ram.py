@@ -160,7 +160,7 @@ def test_pages_written_while_saving_are_sent_again():
     source.global_state.runstate = b"running".ljust(100, b"\0")
     assert list(saver.complete()) == [(3 * MIB, 3 * MIB)]
     saver.cleanup()
-    assert source.ram.log is None
+    assert source.ram.dirty_bitmaps == []
     assert file.error == 0
     target.load(channel.data)
     assert target.content() == source.content()

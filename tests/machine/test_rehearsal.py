@@ -12,6 +12,7 @@ from blockdev.errors import QemuError
 from blockdev.node import BlockNode
 from blockdev.qcow2.create import create_image
 from blockdev.qcow2.survey import Survey
+from blockdev.raw import FileNode
 from machine import snapshot
 from machine.assembly import build
 from machine.machine import Machine
@@ -39,7 +40,13 @@ def make_machine(folder: Path, disks: list[tuple[int, int]], ram: int) -> Machin
 def clusters_in_use(node: BlockNode) -> int:
     assert node.file
     survey = Survey(node.file)
-    return sum(1 for cluster in range(len(survey.stored)) if survey.stored.get(cluster))
+    return sum(1 for cluster in range(len(survey.counts.tally)) if survey.counts.tally.get(cluster))
+
+
+def measures(node: BlockNode) -> tuple[int, int]:
+    """What was written to an image's file, and the barriers."""
+    assert isinstance(node.file, FileNode)
+    return node.file.bytes_written, node.file.barriers
 
 
 steps = st.lists(
@@ -84,7 +91,7 @@ def test_the_deed_is_as_foretold(
                 case ("delete", str(tag)):
                     plan = snapshot.plan_delete(machine, tag)
                     foretold = rehearse_delete(machine, plan)
-                    happens(machine, foretold, lambda plan=plan: snapshot.delete(plan))
+                    happens(machine, foretold, lambda plan=plan: snapshot.delete(machine, plan))
         machine.close()
 
 
@@ -118,11 +125,17 @@ def happens(machine: Machine, foretold: list[Effect], deed: object) -> None:
     files = [effect.disk.node.file for effect in foretold]
     sizes = [os.stat(file.filename).st_size for file in files if file]
     before = [clusters_in_use(effect.disk.node) for effect in foretold]
+    written = [measures(effect.disk.node) for effect in foretold]
     # A disk may go to another snapshot than the state's, when the tag is an ID too.
     with contextlib.suppress(QemuError):
         deed()  # type: ignore[operator]
     for effect, file, size in zip(foretold, files, sizes, strict=True):
         assert file
         assert os.stat(file.filename).st_size == size + effect.growth
+    for effect, (size, barriers) in zip(foretold, written, strict=True):
+        assert measures(effect.disk.node) == (
+            size + effect.bytes_written,
+            barriers + effect.barriers,
+        )
     for effect, clusters in zip(foretold, before, strict=True):
         assert clusters_in_use(effect.disk.node) == clusters + effect.clusters_taken

@@ -46,7 +46,7 @@ from machine.machine import Machine
 _PROMPT: Fragments = [("class:prompt", "(qemu) ")]
 _GREETING: Fragments = [
     ("class:greeting", "QEMU 7.2.0 monitor - type 'help' for more information\n"),
-    ("class:note", f"hmp {__version__} - Tab completes, F1 helps, Ctrl-D quits\n"),
+    ("class:note", f"hmp {__version__} - Tab completes, F1 helps, %lesson teaches, Ctrl-D quits\n"),
 ]
 _QUIT = "\0quit"  # no line that can be typed
 _COLOURED = 1 << 18  # characters of an answer that get colours

@@ -40,6 +40,14 @@ _COLOURS: dict[str, tuple[str, str]] = {
     "answer.file": ("ansibrightyellow", "ansigreen"),
     "answer.good": ("ansibrightgreen bold", "ansigreen bold"),
     "answer.stopped": ("ansibrightyellow bold", "ansimagenta bold"),
+    # whose a cluster is
+    "map.table": ("ansibrightcyan", "ansicyan"),
+    "map.now": ("ansibrightgreen", "ansigreen"),
+    "map.shared": ("ansibrightyellow", "ansimagenta"),
+    "map.snapshots": ("ansibrightblue", "ansiblue"),
+    "map.state": ("ansibrightmagenta", "ansired"),
+    "map.leaked": ("ansibrightred reverse", "ansired reverse"),
+    "map.free": ("ansibrightblack", "ansibrightblack"),
     # the bar; each part brings its own ground
     "bottom-toolbar": (
         "noreverse bg:ansibrightblack ansiwhite",
@@ -81,6 +89,9 @@ _MONO: dict[str, str] = {
     "answer.name": "bold",
     "answer.good": "bold",
     "answer.stopped": "bold",
+    "map.shared": "underline",
+    "map.state": "bold",
+    "map.leaked": "reverse",
     "bottom-toolbar": "noreverse",
     "bar.running": "reverse bold",
     "bar.stopped": "reverse bold",

@@ -8,18 +8,40 @@ from hypothesis import strategies as st
 
 from hmp.commands import COMMANDS, INFO
 from hmp.frontend.terminal.answers import paint
+from hmp.lab import LAB
 from tests.hmp.near_misses import near_misses
 from tests.hmp.trial import Session, TriedMachine
 
 NAMES = st.sampled_from(
     ["", *(row.names[0] for row in COMMANDS), *(f"info {row.names[0]}" for row in INFO)]
+    + [row.name for row in LAB]
 )
+MAP = "       0: HRR=Td.\n  H header\n"
+LAB_LINES = [
+    "1. Do\n",
+    "   d0: ID 1; 2\n",
+    "  [x] it\n",
+    "  [ ] it\n",
+    "| `-o a  <- HEAD\n",
+    "x lost\n",
+]
 ROW = "--        a                36.8 KiB 2024-01-02 03:04:05 00:00:00.215           \n"
 TEXTS = st.one_of(
     st.text(max_size=80),
     st.text(alphabet='abc:; |()"\t\n\r\x0b\x0c\x1c\x85\u2028-0123456789.', max_size=80),
     st.lists(
-        st.sampled_from([ROW, "Error: no\n", "x (y): z (w)\n", "VM status: running\n", " ", "\n"])
+        st.sampled_from(
+            [
+                ROW,
+                "Error: no\n",
+                "x (y): z (w)\n",
+                "VM status: running\n",
+                " ",
+                "\n",
+                MAP,
+                *LAB_LINES,
+            ]
+        )
     ).map("".join),
 )
 
@@ -64,6 +86,15 @@ def test_painting_keeps_what_the_monitor_says(pc: TriedMachine) -> None:
         ("info name", "Error: no such thing\n", "Error", "answer.error"),
         ("", 'Try "help x" for more information\n', "help", "answer.hint"),
         ("info name", "plain words\n", "plain", ""),
+        ("%map", MAP, "RR", "map.table"),
+        ("%map", MAP, "d", "map.now"),
+        ("%map", MAP, "=", "map.shared"),
+        ("%explain", "1. Stop the machine.\n", "Stop", "answer.heading"),
+        ("%tree", "|-o a  clock 1  <- HEAD\n", "HEAD", "answer.good"),
+        ("%tree", "|-x lost: 1 s\n", "lost", "answer.stopped"),
+        ("%diff", "    timer/x: 1 -> 2\n", "timer/x", "answer.name"),
+        ("%why", "- Try: this.\n", "Try", "answer.label"),
+        ("savevm", "  [x] it is so\n", "so", "answer.good"),
     ],
 )
 def test_parts_have_their_styles(command: str, text: str, piece: str, style: str) -> None:
@@ -83,7 +114,18 @@ def test_a_very_long_line_costs_little() -> None:
         "a" + " " * 200_000,
         "1 B" * 70_000,
     ):
-        for command in ("info snapshots", "info block", "info status", "help", "x", ""):
+        for command in (
+            "info snapshots",
+            "info block",
+            "info status",
+            "help",
+            "x",
+            "",
+            "%map",
+            "%tree",
+            "%diff",
+            "%lesson",
+        ):
             started = time.process_time()
             paint(command, text + "\n")
             assert time.process_time() - started < 1.0, (command, text[:10])

@@ -1,0 +1,23 @@
+"""Every QMP command that is simulated, by name: the families, added up."""
+
+from __future__ import annotations
+
+from hmp.qmp.commands import (
+    block,
+    block_job,
+    information,
+    run,
+    snapshot,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hmp.qmp.dispatch import Handler
+
+HANDLERS: dict[str, Handler] = {
+    **block.HANDLERS,
+    **block_job.HANDLERS,
+    **information.HANDLERS,
+    **run.HANDLERS,
+    **snapshot.HANDLERS,
+}

@@ -1,0 +1,122 @@
+"""What this is, what can be asked, and the human monitor's way in."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+from hmp import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import Any
+
+    from hmp.qmp.dispatch import Handler
+    from hmp.qmp.session import QmpSession
+
+_CPU_TYPE = "qemu64-x86_64-cpu"
+_OOB = "oob"
+
+
+def version() -> dict[str, Any]:
+    """The version whose words these are, and ours."""
+    return {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": f" (hmp {__version__})"}
+
+
+def qmp_capabilities(session: QmpSession, *, enable: list[str] | None = None) -> None:
+    session.negotiate(has_oob=_OOB in (enable or ()))
+
+
+def query_version(session: QmpSession) -> dict[str, Any]:
+    return version()
+
+
+def query_commands(session: QmpSession) -> list[dict[str, str]]:
+    return [{"name": name} for name in reversed(_names())]
+
+
+def query_qmp_schema(session: QmpSession) -> list[dict[str, Any]]:
+    from hmp.qmp.introspection import introspect
+    from hmp.qmp.schema import schema
+
+    known = schema()
+    simulated = set(_names())
+    names = [n for n in known.names if n in simulated or not known.has_command(n)]
+    return introspect(map(known.entry, names))
+
+
+def _names() -> list[str]:
+    """The commands there are, in QEMU's order."""
+    from hmp.qmp.commands import HANDLERS
+    from hmp.qmp.dispatch import NEGOTIATION
+    from hmp.qmp.schema import schema
+
+    return [name for name in schema().names if name in HANDLERS and name != NEGOTIATION]
+
+
+def query_name(session: QmpSession) -> dict[str, str]:
+    name = session.machine.name
+    return {"name": name} if name else {}
+
+
+def query_uuid(session: QmpSession) -> dict[str, str]:
+    return {"UUID": session.machine.uuid}
+
+
+def query_target(session: QmpSession) -> dict[str, str]:
+    return {"arch": "x86_64"}
+
+
+def query_kvm(session: QmpSession) -> dict[str, bool]:
+    return {"enabled": False, "present": True}
+
+
+def query_machines(session: QmpSession) -> list[dict[str, Any]]:
+    from machine.boards import BOARDS
+
+    found = []
+    for board in BOARDS:
+        row: dict[str, Any] = {
+            "name": board.name,
+            "cpu-max": board.max_cpus,
+            "hotpluggable-cpus": board.has_cpu,
+            "numa-mem-supported": False,
+            "deprecated": False,
+            "default-ram-id": board.ram_name,
+        }
+        if board.has_cpu:
+            row["default-cpu-type"] = _CPU_TYPE
+        for alias in board.aliases:
+            row["alias"] = alias
+        if "pc" in board.aliases:
+            row["is-default"] = True
+        found.append(row)
+    return found
+
+
+def human_monitor_command(
+    session: QmpSession, *, command_line: str, cpu_index: int | None = None
+) -> Generator[object, None, str]:
+    """A line as the human monitor runs it; what that prints is the result."""
+    from hmp.monitor import Monitor
+
+    output: list[str] = []
+    monitor = Monitor(session.machine, output.append)
+    monitor.receive_descriptor = session.receive_descriptor
+    if cpu_index is not None and not monitor.select_cpu(cpu_index):
+        raise QemuError("Parameter 'cpu-index' expects a CPU number")
+    yield from monitor.execute(command_line)
+    return "".join(output).replace("\n", "\r\n")  # as on any monitor
+
+
+HANDLERS: dict[str, Handler] = {
+    "human-monitor-command": human_monitor_command,
+    "qmp_capabilities": qmp_capabilities,
+    "query-commands": query_commands,
+    "query-kvm": query_kvm,
+    "query-machines": query_machines,
+    "query-name": query_name,
+    "query-qmp-schema": query_qmp_schema,
+    "query-target": query_target,
+    "query-uuid": query_uuid,
+    "query-version": query_version,
+}

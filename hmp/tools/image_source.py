@@ -1,0 +1,272 @@
+"""How the image programs open images: by name, as JSON, or by a list of options."""
+
+from __future__ import annotations
+
+import errno
+
+from blockdev.errors import QemuError
+from blockdev.graph import Graph
+from blockdev.node import CacheMode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from blockdev.node import BlockNode
+    from hmp.tools.program import Program
+
+_CACHE_MODES = {  # direct, no flush, writes through
+    "none": (True, False, False),
+    "off": (True, False, False),
+    "directsync": (True, False, True),
+    "writeback": (False, False, False),
+    "unsafe": (False, True, False),
+    "writethrough": (False, False, True),
+}
+_COMMON = frozenset(
+    "driver node-name read-only auto-read-only discard detect-zeroes force-share cache.direct "
+    "cache.no-flush cache.writeback".split()
+)
+_OF_FILE = frozenset("filename locking aio pr-manager drop-cache x-check-cache-dropped".split())
+_OF_QCOW2 = frozenset(
+    "lazy-refcounts pass-discard-request pass-discard-snapshot pass-discard-other overlap-check "
+    "overlap-check.template cache-size l2-cache-size l2-cache-entry-size refcount-cache-size "
+    "cache-clean-interval".split()
+)
+_TRUE = ("on", "yes", "true", "y")
+
+
+def cache_mode(name: str) -> tuple[CacheMode, bool] | None:
+    """The mode that a `-t` names, and whether each write waits for the disk; None: no such."""
+    found = _CACHE_MODES.get(name)
+    if found is None:
+        return None
+    direct, no_flush, writes_through = found
+    return CacheMode(direct=direct, no_flush=no_flush), writes_through
+
+
+class ImageSource:
+    """Opens images for one run of a program, and closes them all.
+
+    Args:
+        program: says what the depths have to say.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.graph = Graph(program.say, warn=lambda text: program.complain(f"{text}\n"))
+
+    def open(
+        self,
+        name: str,
+        *,
+        format: str | None = None,
+        by_options: bool = False,
+        read_only: bool = True,
+        force_share: bool = False,
+        with_backing: bool = True,
+        cache: CacheMode | None = None,
+    ) -> BlockNode:
+        """Open an image.
+
+        Args:
+            name: a file's name, `json:{...}`, or with `by_options` a list of options.
+            format: its driver; None looks at the file.
+            force_share: others may do with it what they like meanwhile.
+            with_backing: what the image names as its backing file is opened too.
+
+        Raises:
+            QemuError: with the name before the reason.
+        """
+        if by_options and format is not None:
+            raise QemuError("--image-opts and --format are mutually exclusive")
+        try:
+            if force_share and not read_only:
+                text = "force-share=on can only be used with read-only images"
+                raise QemuError(text, errno.EINVAL)
+            opener = _Opener(
+                self.graph,
+                read_only=read_only,
+                cache=cache or CacheMode(),
+                locking=not force_share,
+                with_backing=with_backing,
+            )
+            if by_options:
+                return opener.by_options(name)
+            if name.startswith("json:"):
+                return opener.by_json(name.removeprefix("json:"), format)
+            if not name:
+                raise QemuError("The 'file' block driver requires a file name", errno.EINVAL)
+            node = opener.by_name(name, format)
+            if not read_only:
+                _keep_bitmaps(node)
+            if not with_backing and node.file is not None:
+                # Not asked for is not the same as being without.
+                node.filename = node.file.filename
+            return node
+        except QemuError as error:
+            text = f"Could not open '{name}': {error}"
+            raise QemuError(text, error.errno_value) from error
+
+    def close(self, node: BlockNode | None = None) -> None:
+        """Close an image with what only it uses; None: all of them.
+
+        Raises:
+            QemuError: what was to be written can't be.
+        """
+        if node is None:
+            self.graph.close()
+        elif node.node_name in self.graph.nodes:
+            self.graph.remove(node)
+
+
+def _keep_bitmaps(node: BlockNode) -> None:
+    """Let an image's persistent bitmaps take part in what is written to it."""
+    if node.driver == "qcow2":
+        from blockdev.qcow2.image import Image
+
+        assert isinstance(node, Image)
+        if node.bitmaps.are_true:
+            _ = node.bitmap_store
+
+
+class _Opener:
+    """Opens one image with all that belongs under it."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        read_only: bool,
+        cache: CacheMode,
+        locking: bool,
+        with_backing: bool,
+    ) -> None:
+        self._graph = graph
+        self._read_only = read_only
+        self._cache = cache
+        self._locking = locking
+        self._open_backing: Callable[[], BlockNode | None] | None = None
+        if not with_backing:
+            self._open_backing = lambda: None
+        self._with_backing = with_backing
+
+    def by_name(self, name: str, format: str | None) -> BlockNode:
+        return self._graph.open_image(
+            name,
+            driver=format,
+            read_only=self._read_only,
+            cache=self._cache,
+            locking=self._locking,
+            open_backing=self._open_backing,
+        )
+
+    def by_json(self, text: str, format: str | None) -> BlockNode:
+        from machine.keyval import parse_json
+
+        try:
+            options = _flat(parse_json(text))
+        except QemuError as error:
+            raise QemuError(f"Could not parse the JSON options: {error}") from error
+        if format is not None:
+            options.setdefault("driver", format)
+        return self._node(options, is_format=True, read_only=self._read_only)
+
+    def by_options(self, text: str) -> BlockNode:
+        from hmp.option_list import parse_options
+
+        options = dict(parse_options(text, "file", lambda _: None))
+        return self._node(options, is_format=True, read_only=self._read_only)
+
+    def _node(self, options: dict[str, str], *, is_format: bool, read_only: bool) -> BlockNode:
+        """A node of flat options (`file.filename`)."""
+        driver = options.get("driver")
+        if options.get("read-only") in _TRUE:
+            read_only = True
+        locking = self._locking and options.get("force-share") not in _TRUE
+        if driver == "file" or (driver is None and not is_format):
+            self._check(options, _OF_FILE, "file")
+            if not options.get("filename"):
+                raise QemuError("The 'file' block driver requires a file name", errno.EINVAL)
+            locking = locking and options.get("locking") != "off"
+            return self._graph.open_file(
+                options["filename"], read_only=read_only, cache=self._cache, locking=locking
+            )
+        if driver not in (None, "raw", "qcow2"):
+            raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)
+        if "file" in options:
+            raise _no_such_node(options["file"])
+        inner = _under("file", options)
+        if "filename" in options:
+            inner.setdefault("filename", options["filename"])
+        if not inner:
+            raise QemuError('A block device must be specified for "file"', errno.EINVAL)
+        child = self._node(inner, is_format=False, read_only=read_only)
+        try:
+            if driver is None:
+                assert hasattr(child, "bytes")
+                driver = self._graph.probe(child, read_only=read_only)
+            known = _OF_QCOW2 if driver == "qcow2" else frozenset(("offset", "size"))
+            if self._with_backing and driver == "qcow2":
+                known = known | {"backing"}
+            rest = {
+                key: value
+                for key, value in options.items()
+                if not key.startswith("file.")
+                and key != "filename"
+                and not (key.startswith("backing.") and "backing" in known)
+            }
+            self._check(rest, known, driver)
+            return self._graph.open_format(
+                driver,
+                child,
+                read_only=read_only,
+                cache=self._cache,
+                open_backing=self._backing(options, driver),
+            )
+        except QemuError:
+            if child.node_name in self._graph.nodes:
+                self._graph.remove(child)
+            raise
+
+    def _backing(
+        self, options: dict[str, str], driver: str
+    ) -> Callable[[], BlockNode | None] | None:
+        if driver != "qcow2" or not self._with_backing:
+            return self._open_backing
+        if options.get("backing") == "":
+            return lambda: None
+        if "backing" in options:
+            raise _no_such_node(options["backing"])
+        inner = _under("backing", options)
+        if not inner:
+            return self._open_backing
+        return lambda: self._node(inner, is_format=True, read_only=True)
+
+    def _check(self, options: dict[str, str], known: frozenset[str], driver: str) -> None:
+        for name in options:
+            if name not in known and name not in _COMMON:
+                kind = "protocol" if driver == "file" else "format"
+                text = f"Block {kind} '{driver}' does not support the option '{name}'"
+                raise QemuError(text, errno.EINVAL)
+
+
+def _no_such_node(name: str) -> QemuError:
+    return QemuError(f"Cannot find device='{name}' nor node-name='{name}'", errno.EINVAL)
+
+
+def _under(role: str, options: dict[str, str]) -> dict[str, str]:
+    prefix = role + "."
+    return {k[len(prefix) :]: v for k, v in options.items() if k.startswith(prefix)}
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, item in value.items():
+        if isinstance(item, dict):
+            flat.update(_flat(item, f"{prefix}{key}."))
+        elif isinstance(item, bool):
+            flat[prefix + key] = "on" if item else "off"
+        else:
+            flat[prefix + key] = "" if item is None else str(item)
+    return flat

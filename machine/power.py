@@ -1,0 +1,37 @@
+"""The buttons of a machine, and the words that people and programs have for them."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from machine.machine import Machine
+
+WATCHDOG_ACTIONS = ("reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi")
+
+
+def press_power(machine: Machine) -> None:
+    """Press the power button; no guest of ours does anything about it."""
+    machine.events.emit("POWERDOWN")
+
+
+def wake_up(machine: Machine) -> None:
+    """Wake a guest that sleeps: none of ours ever does, and without a CPU none could.
+
+    Raises:
+        QemuError: always.
+    """
+    if not machine.cpus:
+        raise QemuError("wake-up from suspend is not supported by this guest")
+    raise QemuError("Unable to wake up: guest is not in suspended state")
+
+
+def interrupt(machine: Machine) -> None:
+    """Send an NMI to every processor; a guest that executes no instructions takes none.
+
+    Raises:
+        QemuError: there is no processor.
+    """
+    if not machine.cpus:
+        raise QemuError("this feature or command is not currently supported")
