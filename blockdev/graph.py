@@ -344,6 +344,13 @@ class Graph:
         """The nodes that stand right over one, newest first."""
         return [other for other in list(self.nodes.values())[::-1] if node in other.children]
 
+    def let_go(self, node: BlockNode) -> None:
+        """As `remove_unused`, of a node whose last writes don't matter or were told to fail."""
+        try:
+            self.remove_unused(node)
+        except QemuError:
+            return  # it is closed all the same
+
     def migration_blockers(self) -> list[str]:
         """Why nodes keep the machine from being saved, the newest first."""
         reasons = [node.migration_blocker for node in list(self.nodes.values())[::-1]]
