@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from blockdev.errors import QemuError
 from blockdev.qcow2.create import create_image
 from machine import snapshot
+from machine.assembly import build
 from machine.machine import Machine
 from machine.memory import PAGE_SIZE, Memory, RamBlock
 from machine.migration.decode import decode
@@ -36,7 +37,7 @@ def test_they_are_those_of_a_comparison_byte_by_byte(
         create_image(str(path), 1 << 20)
         machine = Machine(ram_size=PAGES * PAGE_SIZE)
         machine.drives.add({"if": "none", "id": "d0", "file": str(path)})
-        machine.build()
+        build(machine)
         machine.memory.write(0, random.Random(1).randbytes(min(full_chunks, 2) << 20))
         contents, states = [], []
         for tag, stories in (("a", before), ("b", after)):
