@@ -1,4 +1,4 @@
-"""`make docs`: the pictures of the screen, made by starting the program and typing."""
+"""`make docs`: pictures of the screen, and the tutorial's exchanges, made by typing them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from docs.svg import render
+from docs.transcripts import renewed
 from tests.hmp.frontend.terminal.emulator import Terminal
 
 HMP = Path(sys.executable).with_name("hmp")
 PICTURES = Path(__file__).with_name("pictures")
+TUTORIAL = Path(__file__).with_name("tutorial.md")
 COLUMNS = 80
 
 
@@ -77,6 +79,14 @@ def main() -> None:
             screen, title = play(scene, theme, lines, megabytes, Path(folder))
         (PICTURES / f"{name}.svg").write_text(render(screen, theme=theme, title=title))
         print(f"docs/pictures/{name}.svg")
+    renew_tutorial()
+
+
+def renew_tutorial() -> None:
+    """Put what comes now into the tutorial."""
+    with tempfile.TemporaryDirectory() as folder:
+        TUTORIAL.write_text(renewed(TUTORIAL.read_text(), Path(folder)))
+    print("docs/tutorial.md")
 
 
 def play(
