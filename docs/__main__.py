@@ -63,12 +63,34 @@ def light(terminal: Terminal) -> None:
     terminal.settle()
 
 
+def map_(terminal: Terminal) -> None:
+    """Whose each cluster is: shared with a snapshot, written since, tables, machine state."""
+    terminal.run('qemu-io disk0 "write -q 0 3M"')
+    terminal.run("savevm base")
+    terminal.run('qemu-io disk0 "write -q 1M 1M"')
+    terminal.type("%map disk0\r")
+    terminal.wait_for("Deleting a snapshot would free")
+    terminal.settle()
+
+
+def lesson(terminal: Terminal) -> None:
+    """A lesson: goals are met one by one, and what was predicted is held against what came."""
+    terminal.run("%lesson 3 lesson3")
+    terminal.run("%lesson predict b")
+    terminal.run("savevm both")
+    terminal.run("eject disk0")
+    terminal.run("savevm alone")
+    terminal.settle()
+
+
 SCENES: dict[str, tuple[Callable[[Terminal], None], str, int, int]] = {
     # name: what is typed, theme, lines of the screen, MiB of memory that isn't empty
     "menu": (menu, "dark", 12, 0),
     "tables": (tables, "dark", 18, 0),
     "progress": (progress, "dark", 6, 1024),
     "light": (light, "light", 16, 0),
+    "map": (map_, "dark", 24, 0),
+    "lesson": (lesson, "dark", 37, 0),
 }
 
 

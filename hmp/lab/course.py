@@ -55,7 +55,7 @@ class Course:
         self.met = [False] * len(lesson.goals)
         self._machine = machine
         self._remove_folder: Callable[[], object] | None = None
-        self.folder = os.path.abspath(folder) if folder else self._make_folder()
+        self.folder = folder or self._make_folder()
         self._make_files()
         self._set_aside()
         try:
