@@ -2,6 +2,7 @@
 
 import random
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,26 @@ def test_a_page_that_comes_twice_is_what_came_last(saved: SavedPages) -> None:
     assert page_bytes(saved, "ram", 4) == b"\7" * PAGE_SIZE
     assert page_bytes(saved, "ram", 3) == b"\5" * PAGE_SIZE
     assert page_bytes(saved, "ram", 900) == bytes(PAGE_SIZE)
+
+
+spans = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(1, 12), st.integers(0, 3)), min_size=1, max_size=12
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(spans)
+def test_later_runs_lie_over_earlier_ones(runs: list[tuple[int, int, int]]) -> None:
+    saved = SavedPages(BytesSource(b""))
+    model: dict[int, int] = {}
+    for first, count, fill in runs:
+        run = Run(ZERO, first * PAGE_SIZE, pages=count, size=1, payload=bytes([fill]))
+        saved.note(b"ram", run)
+        model.update(dict.fromkeys(range(first, first + count), fill))
+    pieces = saved.pieces("ram")
+    assert all(a.end <= b.first for a, b in pairwise(pieces))
+    found = {page: piece.fill for piece in pieces for page in range(piece.first, piece.end)}
+    assert found == model
 
 
 def test_a_block_that_only_one_has_is_zero_in_the_other(saved: SavedPages) -> None:
