@@ -68,7 +68,7 @@ def _tell(monitor: Monitor, course: Course, _argument: str | None) -> None:
     _print_text(monitor, course, lesson.text)
     drives = [f"{disk.name} ({disk.file or 'empty'})" for disk in lesson.disks if disk.name]
     where = f"{', '.join(drives)}, in {course.folder}"
-    _print_text(monitor, course, f"Disks: {where}; the machine's own are set aside.")
+    _print_text(monitor, course, f"Disks until `%lesson end`: {where}")
     _check(monitor, course, None)
     if not course.prediction:
         prediction = lesson.prediction
