@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blockdev.block_job import REPORT, BlockJob
 from blockdev.chain import insert_filter, remove_filter
-from blockdev.copying import PIECE, is_zero, length_of
+from blockdev.copying import PIECE, is_zero, length_of, read_piece
 from blockdev.dirty_bitmap import DirtyBitmap
 from blockdev.errors import QemuError
 from blockdev.filter import FilterNode
@@ -50,7 +50,7 @@ class CopyBeforeWrite(FilterNode):
     def copy(self, offset: int, size: int) -> None:
         """Copy whole clusters."""
         size = min(size, length_of(self.file) - offset)
-        data = self.file.read(offset, size)
+        data = read_piece(self.file, offset, size)
         if is_zero(data):
             self.target.write_zeroes(offset, size, may_unmap=True)
         elif self.compress:
@@ -120,13 +120,16 @@ class BackupJob(BlockJob):
             auto_finalize=auto_finalize,
             auto_dismiss=auto_dismiss,
         )
-        insert_filter(graph, source, self.filter)
         self.source = source
         self.target = target
         self._graph = graph
+        self._on_source_error = on_source_error
         self._on_target_error = on_target_error
         self._finished = finished
         self._copied = 0
+        with self.undone_on_failure():
+            target.set_exclusive(True)
+        insert_filter(graph, source, self.filter)
         # Marked before anybody can write; what lacks nothing is taken off in `run`.
         if top_only:
             self._mark_own()
@@ -145,7 +148,11 @@ class BackupJob(BlockJob):
     def run(self) -> Generator[Rest, None, None]:
         missing = self.filter.missing
         while missing.count:
-            yield from self.attempt(self._copy_next, on_error=self._on_target_error)
+            yield from self.attempt(
+                self._copy_next,
+                on_error=self._on_target_error,
+                on_read_error=self._on_source_error,
+            )
             self.current = self.total - missing.bytes_inside(length_of(self.source))
             self.limit.count(self._copied)
             yield self.limit.delay_ns()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 
-from blockdev.errors import QemuError
+from blockdev.copying import ReadError
+from blockdev.errors import DeviceNotActive, QemuError
 from blockdev.jobs import Job
 from blockdev.node import OpBlocker
 from blockdev.rate_limit import RateLimit
@@ -64,6 +65,10 @@ class BlockJob(Job):
             node.op_blockers.remove(self._blocker)
         self._held = []
 
+    def undone_on_failure(self) -> _Undone:
+        """Around what may fail while the job is made: there was no such job then."""
+        return _Undone(self)
+
     @property
     def speed(self) -> int:
         """Bytes a second; 0 for no limit."""
@@ -97,7 +102,7 @@ class BlockJob(Job):
         work: Callable[[], object],
         *,
         on_error: str = REPORT,
-        is_read: bool = False,
+        on_read_error: str | None = None,
     ) -> Iterator[Rest]:
         """Do one piece of work; where it fails, what the user wants then.
 
@@ -105,7 +110,7 @@ class BlockJob(Job):
 
         Args:
             on_error: one of `ON_ERROR`.
-            is_read: whether reading failed.
+            on_read_error: the same for what couldn't be read; None: `on_error`.
 
         Raises:
             QemuError: it failed, and is to be reported.
@@ -114,7 +119,9 @@ class BlockJob(Job):
             try:
                 work()
             except QemuError as error:
-                action = self._action(on_error, error)
+                is_read = isinstance(error, ReadError)
+                policy = on_read_error if is_read and on_read_error is not None else on_error
+                action = self._action(policy, error)
                 self._jobs.emit(
                     "BLOCK_JOB_ERROR",
                     device=self.id,
@@ -168,6 +175,22 @@ class BlockJob(Job):
             self._jobs.emit("BLOCK_JOB_COMPLETED", **told)
 
 
+class _Undone:
+    """Cancels a job that can't begin."""
+
+    __slots__ = ("_job",)
+
+    def __init__(self, job: BlockJob) -> None:
+        self._job = job
+
+    def __enter__(self) -> None:
+        """Nothing is done yet."""
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._job.cancel_anyway(force=True)
+
+
 def find_block_job(jobs: Jobs, id: str) -> BlockJob:
     """The job of this name on a disk.
 
@@ -176,5 +199,5 @@ def find_block_job(jobs: Jobs, id: str) -> BlockJob:
     """
     job = jobs.get(id)
     if not isinstance(job, BlockJob):
-        raise QemuError(f"Block job '{id}' not found")
+        raise DeviceNotActive(f"Block job '{id}' not found")
     return job

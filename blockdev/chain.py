@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from blockdev.errors import QemuError
 from blockdev.filter import skip_filters
 from blockdev.naming import has_other_backing, protocol_of, tree_name
 
@@ -55,6 +56,15 @@ def backing_path(name: str, backing: str) -> str:
 def full_backing_name(overlay: BlockNode, name: str) -> str:
     """What an image's word for its backing file means, from the folder that the image is in."""
     return backing_path(overlay.filename, name)
+
+
+def give_back(image: BlockNode) -> None:
+    """Let an image that was written for a while be read-only again, if it can be."""
+    if not image.read_only:
+        try:
+            image.reopen(read_only=True)
+        except QemuError:
+            return  # it can't be written back, which whoever wrote it has been told
 
 
 def overlay_of(active: BlockNode, base: BlockNode) -> BlockNode | None:

@@ -8,6 +8,7 @@ from blockdev.block_job import REPORT, BlockJob
 from blockdev.chain import (
     allocation_above,
     backing_of,
+    give_back,
     insert_filter,
     overlay_of,
     refresh_names,
@@ -63,7 +64,7 @@ def commit_now(top: BlockNode, report: Callable[[str], object]) -> Iterator[tupl
         top.flush()
     finally:
         if was_read_only:
-            backing.reopen(read_only=True)
+            give_back(backing)
 
 
 def copy_down(top: BlockNode, base: BlockNode) -> Iterator[tuple[int, int]]:
@@ -135,14 +136,11 @@ class CommitJob(BlockJob):
         self._on_error = on_error
         self._finished = finished
         self._made_writable: list[BlockNode] = []
-        try:
+        with self.undone_on_failure():
             for image in (base, overlay):
                 if image.read_only:
                     image.reopen(read_only=False)
                     self._made_writable.append(image)
-        except QemuError:
-            self.cancel_anyway(force=True)
-            raise
         insert_filter(graph, top, self.filter)
 
     def run(self) -> Generator[Rest, None, None]:
@@ -184,6 +182,6 @@ class CommitJob(BlockJob):
         super().clean()
         for image in self._made_writable:
             if image.node_name in self._graph.nodes:
-                image.reopen(read_only=True)
+                give_back(image)
         refresh_names(self._graph)
         self._finished()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from blockdev.errors import QemuError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from blockdev.node import BlockNode
@@ -16,6 +18,22 @@ def length_of(node: BlockNode) -> int:
     return -(-node.size // _SECTOR) * _SECTOR
 
 
+class ReadError(QemuError):
+    """What was to be copied can't be read."""
+
+
+def read_piece(source: BlockNode, offset: int, size: int) -> bytes:
+    """Bytes that are to be copied.
+
+    Raises:
+        ReadError: they can't be read.
+    """
+    try:
+        return source.read(offset, size)
+    except QemuError as error:
+        raise ReadError(str(error), error.errno_value) from error
+
+
 def copy_piece(source: BlockNode, target: BlockNode, offset: int, size: int) -> None:
     """Copy some bytes; zeros take no room in the target where it can do without.
 
@@ -25,7 +43,7 @@ def copy_piece(source: BlockNode, target: BlockNode, offset: int, size: int) -> 
     size = min(size, length_of(source) - offset, length_of(target) - offset)
     if size <= 0:
         return
-    data = source.read(offset, size)
+    data = read_piece(source, offset, size)
     if is_zero(data):
         target.write_zeroes(offset, size, may_unmap=True)
     else:
@@ -34,4 +52,4 @@ def copy_piece(source: BlockNode, target: BlockNode, offset: int, size: int) -> 
 
 def is_zero(data: bytes) -> bool:
     """Whether all bytes are zeros."""
-    return not data.strip(b"\0") if data[:64].count(0) == len(data[:64]) else False
+    return data.count(0) == len(data)

@@ -10,7 +10,7 @@ import errno
 from blockdev.block_job import REPORT, BlockJob
 from blockdev.chain import (
     allocation_above,
-    backing_of,
+    give_back,
     insert_filter,
     remove_filter,
     replace,
@@ -77,7 +77,10 @@ class MirrorJob(BlockJob):
         auto_finalize: bool = True,
         auto_dismiss: bool = True,
     ) -> None:
+        self.source = source
+        self.target = target
         self.top = JobFilter(filter_name or graph.new_name(), source, "mirror_top")
+        self.top.read_only = False  # as QEMU has it, whatever the source is
         super().__init__(
             jobs,
             id,
@@ -86,10 +89,6 @@ class MirrorJob(BlockJob):
             auto_finalize=auto_finalize,
             auto_dismiss=auto_dismiss,
         )
-        self.top.read_only = False  # as QEMU has it, whatever the source is
-        insert_filter(graph, source, self.top)
-        self.source = source
-        self.target = target
         self._graph = graph
         self._base = base
         self._zero_target = zero_target
@@ -108,6 +107,12 @@ class MirrorJob(BlockJob):
         self._dirty = DirtyBitmap(length_of(source), granularity)
         source.dirty_bitmaps.append(self._dirty)
         target.parents += 1
+        with self.undone_on_failure():
+            self._keep_readers_off(True)
+        insert_filter(graph, source, self.top)
+
+    def _keep_readers_off(self, is_exclusive: bool) -> None:
+        self.target.set_exclusive(is_exclusive)
 
     # --- the work
 
@@ -162,6 +167,7 @@ class MirrorJob(BlockJob):
                 yield from self.attempt(
                     lambda at=offset, size=size: copy_piece(self.source, self.target, at, size),  # type: ignore[misc]
                     on_error=self._on_target_error,
+                    on_read_error=self._on_source_error,
                 )
             except QemuError:
                 self._dirty.mark(offset, size)
@@ -208,6 +214,7 @@ class MirrorJob(BlockJob):
             if self.target.backing is not backing:
                 set_backing(graph, self.target, backing)
         self._drop_top()
+        self._keep_readers_off(False)
         replace(graph, self._replaces or self.source, self.target)
 
     def _drop_top(self) -> None:
@@ -235,18 +242,21 @@ class ActiveCommitJob(MirrorJob):
     """Copies what the images above a base have down into it; then the disk goes on there."""
 
     type = "commit"
+    _base_goes_on = False
+
+    def _keep_readers_off(self, is_exclusive: bool) -> None:
+        """The base has readers above it."""
 
     def _fit_sizes(self) -> None:
         if self.source.size > self.target.size:
             self.target.truncate(self.source.size)
 
+    def _switch(self) -> None:
+        super()._switch()
+        self._base_goes_on = True
+
     def clean(self) -> None:
-        base_overlays = self.is_cancelled or self.error is not None
         super().clean()
-        if base_overlays and not self.target.read_only and self.target.parents:
-            self.target.reopen(read_only=True)
-
-
-def chain_base(source: BlockNode, *, full: bool) -> BlockNode | None:
-    """What a copy of the top image alone stands on."""
-    return None if full else backing_of(source)
+        # What is under images again is only read; the job has written it back.
+        if not self._base_goes_on and self.target.parents:
+            give_back(self.target)

@@ -85,6 +85,7 @@ class BlockNode:
         op_blockers: who keeps others off it; see `check_op`.
         dirty_bitmaps: each is told what a guest writes; see `mark_dirty`.
         monitor_owned: made by ``-blockdev``, so a root even when nothing uses it.
+        is_exclusive: a job fills it, so that what is in it makes no sense to others; see `claim`.
         is_inactive: another process may have the image for now, so that nothing is written here:
             the machine migrated away, or hasn't come yet.
     """
@@ -108,6 +109,7 @@ class BlockNode:
         self.op_blockers: list[OpBlocker] = []
         self.dirty_bitmaps: list[DirtyBitmap] = []
         self.monitor_owned = False
+        self.is_exclusive = False
         self.is_inactive = False
 
     @property
@@ -207,6 +209,11 @@ class BlockNode:
 
     def reload(self) -> None:
         """Read anew what the image says of itself, after `reopen`."""
+
+    def set_exclusive(self, is_exclusive: bool) -> None:
+        """Keep others from reading too, or let them again."""
+        self.is_exclusive = is_exclusive
+        self.claim(attached=False)
 
     def inactivate(self) -> None:
         """Write back, and leave the image to others until `activate`.

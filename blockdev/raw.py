@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from blockdev.file import CONSISTENT_READ, WRITE, ByteFile
+from blockdev.file import CONSISTENT_READ, RESIZE, WRITE, ByteFile
 from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
 
 TYPE_CHECKING = False
@@ -118,6 +118,10 @@ class RawNode(BlockNode):
         # Without a guest device a raw image is only looked at; with one, nobody else may write.
         if isinstance(self.file, FileNode):
             is_used = self._is_attached and not self.is_inactive
+            if self.is_exclusive:
+                everything = {CONSISTENT_READ, WRITE, RESIZE}
+                self.file.bytes.set_permissions({WRITE}, everything)
+                return
             uses = {CONSISTENT_READ, WRITE} if is_used and not self.read_only else {CONSISTENT_READ}
             self.file.bytes.set_permissions(uses, {WRITE} if is_used else ())
 

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from blockdev.block_job import REPORT, BlockJob
-from blockdev.chain import allocation_above, backing_of, insert_filter, remove_filter, set_backing
-from blockdev.copying import CHUNK, is_zero
+from blockdev.chain import (
+    allocation_above,
+    backing_of,
+    give_back,
+    insert_filter,
+    remove_filter,
+    set_backing,
+)
+from blockdev.copying import CHUNK, is_zero, read_piece
 from blockdev.filter import JobFilter
 
 TYPE_CHECKING = False
@@ -63,8 +70,9 @@ class StreamJob(BlockJob):
         self._on_error = on_error
         self._finished = finished
         self._was_read_only = node.read_only
-        if self._was_read_only:
-            node.reopen(read_only=False)
+        with self.undone_on_failure():
+            if self._was_read_only:
+                node.reopen(read_only=False)
         insert_filter(graph, node, self.filter)
 
     def run(self) -> Generator[Rest, None, None]:
@@ -93,7 +101,7 @@ class StreamJob(BlockJob):
             offset += length
 
     def _fetch(self, offset: int, size: int) -> None:
-        data = self.node.read(offset, size)
+        data = read_piece(self.node, offset, size)
         if is_zero(data):
             self.node.write_zeroes(offset, size)
         else:
@@ -120,5 +128,5 @@ class StreamJob(BlockJob):
     def clean(self) -> None:
         super().clean()
         if self._was_read_only:
-            self.node.reopen(read_only=True)
+            give_back(self.node)
         self._finished()

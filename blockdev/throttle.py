@@ -147,6 +147,18 @@ class Throttle:
         for bucket in self.buckets.values():
             bucket.leak(elapsed)
 
+    def shown_limits(self) -> dict[str, int]:
+        """The limits that there are, by QMP's names for them."""
+        shown = {}
+        for name, limit in self.limits.items():
+            unit, _, rest = name.partition("-")
+            direction, _, kind = rest.partition("-")
+            short = {"total": "", "read": "_rd", "write": "_wr"}.get(direction, f"_{direction}")
+            key = unit + short + (f"_{kind.replace('-', '_')}" if kind else "")
+            if limit or not kind:
+                shown[key] = limit
+        return shown
+
     def describe(self) -> str:
         """What ``info block`` shows."""
         words = []

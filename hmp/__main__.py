@@ -107,8 +107,7 @@ def _demonstrate(options: Sequence[Option], front_end: str) -> int:
 
 
 def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
-    """Make the machine with its monitors, and run it to its end."""
-    settings = _read_settings(options) if front_end == RICH else None
+    """Run the machine as the process that the options ask for."""
     daemon = _daemonize(startup)
     pid_file: PidFile | None = None
     if startup.pid_file is not None:
@@ -116,18 +115,14 @@ def _serve(startup: Startup, options: Sequence[Option], front_end: str) -> int:
 
         pid_file = PidFile(startup.pid_file)
     try:
-        return _run_machine(startup, options, front_end, settings, daemon)
+        return _run_machine(startup, options, front_end, daemon)
     finally:
         if pid_file is not None:
             pid_file.close()
 
 
 def _run_machine(
-    startup: Startup,
-    options: Sequence[Option],
-    front_end: str,
-    settings: Settings | None,
-    daemon: Daemon | None,
+    startup: Startup, options: Sequence[Option], front_end: str, daemon: Daemon | None
 ) -> int:
     """Make the machine with its monitors, and run it to its end."""
     from hmp.arguments import FormatMemory
@@ -137,6 +132,7 @@ def _run_machine(
     from hmp.monitor import Monitor
     from machine.chardev_stream import StdioDevice
 
+    settings = _read_settings(options) if front_end == RICH else None
     machine = startup.make_machine()
     watch: SignalWatch | None = None
     try:
@@ -162,6 +158,10 @@ def _run_machine(
 
                 attach(machine, chardev, is_pretty=monitor.is_pretty)
                 return
+            if startup.line_faults is not None:
+                from hmp.frontend.faulty_line import spoil
+
+                chardev = spoil(chardev, machine.loop, startup.line_faults)
             PlainFrontend(machine, make_monitor, chardev)
 
         for monitor in startup.consoles.monitors:
@@ -171,10 +171,10 @@ def _run_machine(
             if isinstance(device, StdioDevice):
                 watch.on_continue(device.return_to_foreground)
         _launch(machine, startup)
-        if front_end == SCRIPT:
-            run_script(machine, make_monitor, options)
         if daemon is not None:
             daemon.finish()
+        if front_end == SCRIPT:
+            run_script(machine, make_monitor, options)
         if settings is not None:
             from hmp.frontend.terminal.shell import run_shell
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from blockdev.errors import QemuError
 from hmp.console_options import ConsoleOptions, MonitorOption
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
-from hmp.option_values import Blame, about, from_json, on_off, read_date
+from hmp.option_values import Blame, HelpAnswer, about, from_json, on_off, read_date
 from hmp.options import Option
 from hmp.plug_options import PlugOptions
 from hmp.scanner import Scanner
@@ -24,6 +24,8 @@ from machine.runstate import RunState
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from hmp.frontend.faulty_line import LineFaults
 
 _SHORT_DRIVES = {
     "": ("ide", 0, "disk"),
@@ -83,6 +85,7 @@ class Startup:
         self.snapshot = False
         self.is_deterministic = False
         self.faults: list[str] = []
+        self.line_faults: LineFaults | None = None
         self.switches: dict[str, bool] = {}
         self._rtc_base: int | None = None
         self._rtc_is_local = False
@@ -142,7 +145,7 @@ class Startup:
             case "deterministic":
                 self.is_deterministic = True
             case "fault":
-                self.faults.append(option.value)
+                self._take_fault(option)
             case "S":
                 self.is_paused = True
             case "snapshot":
@@ -161,6 +164,19 @@ class Startup:
                 self.pid_file = option.value
             case "cpu":
                 self.cpu_model = option.value.split(",")[0]
+
+    def _take_fault(self, option: Option) -> None:
+        from hmp.frontend.faulty_line import FAULTS, LineFaults
+        from machine.faults import describe_faults
+
+        if option.value in ("help", "?"):
+            raise HelpAnswer("\n".join(describe_faults(FAULTS)))
+        faults = self.line_faults or LineFaults()
+        with Blame(option.text):
+            if faults.take(option.value):
+                self.line_faults = faults
+            else:
+                self.faults.append(option.value)
 
     def _take_machine(self, option: Option) -> None:
         options = self._options(option, "type")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blockdev.chain import backing_of
-from blockdev.errors import QemuError
+from blockdev.errors import DeviceNotFound, QemuError
 from blockdev.filter import skip_filters, skip_implicit
 from blockdev.permissions import RESIZE, conflict
 from machine.block_lookup import check_op, find_node
@@ -31,7 +31,7 @@ def resize(machine: Machine, device: str, size: int, *, node_name: str = "") -> 
     if refusal is not None:
         raise QemuError(refusal)
     if node.read_only:
-        raise QemuError("Block node is read-only")
+        raise QemuError("Image is read-only")
     node.truncate(size)
 
 
@@ -48,7 +48,7 @@ def set_throttle(machine: Machine, device: str, limits: dict[str, int]) -> None:
 
     backend = machine.drives.backend(device)
     if backend is None:
-        raise QemuError(f"Device '{device}' not found")
+        raise DeviceNotFound(device)
     if backend.node is None:
         raise QemuError("Device has no medium")
     check_limits(limits)
@@ -79,7 +79,7 @@ def commit(machine: Machine, device: str) -> Iterator[object]:
     else:
         backend = machine.drives.backend(device)
         if backend is None:
-            raise QemuError(f"Device '{device}' not found")
+            raise DeviceNotFound(device)
         medium = backend.node
         if medium is None or not medium.is_inserted or backend.tray_open:
             raise QemuError(f"Device '{device}' has no medium")
@@ -104,7 +104,7 @@ def delete_drive(machine: Machine, name: str) -> None:
     drives = machine.drives
     backend = drives.backend(name)
     if backend is None:
-        raise QemuError(f"Device '{name}' not found")
+        raise DeviceNotFound(name)
     if backend.node is not None:
         check_op(machine, backend.node, "drive-del")
     medium = backend.remove()

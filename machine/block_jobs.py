@@ -73,6 +73,17 @@ def start(machine: Machine, job: BlockJob) -> None:
     job.start()
 
 
+def cancel(job: BlockJob, *, force: bool) -> None:
+    """Stop a job for good; without force one that is ready may end well.
+
+    Raises:
+        QemuError: somebody paused it, or it can't be stopped now.
+    """
+    if job.is_paused_by_user and not force:
+        raise QemuError(f"The block job for device '{job.id}' is currently paused")
+    job.cancel(force=force)
+
+
 # --- mirror
 
 

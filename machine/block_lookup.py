@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blockdev.chain import chain, find_in_chain
 from blockdev.errors import QemuError
 
 TYPE_CHECKING = False
@@ -57,3 +58,33 @@ def check_op(machine: Machine, node: BlockNode, operation: str) -> None:
         QemuError: somebody does.
     """
     node.check_op(operation, device_name(machine, node))
+
+
+def find_image(
+    active: BlockNode, node_name: str | None, filename: str | None, role: str
+) -> BlockNode | None:
+    """An image of a disk's chain, by the name of its node or its file; None for neither.
+
+    Args:
+        role: what it is for: "top" or "base".
+
+    Raises:
+        QemuError: both names are given, or there is no such image.
+    """
+    if node_name is not None and filename is not None:
+        raise QemuError(f"'{role}-node' and '{role}' are mutually exclusive")
+    if node_name is not None:
+        for image in chain(active):
+            if image.node_name == node_name:
+                return image
+        raise QemuError(f"'{node_name}' is not in this backing file chain")
+    if filename is None:
+        return None
+    if filename == active.filename:
+        return active
+    found = find_in_chain(active, filename)
+    if found is None and role == "top":
+        raise QemuError(f"Top image file {filename} not found")
+    if found is None:
+        raise QemuError(f"Can't find '{filename}' in the backing chain")
+    return found

@@ -128,6 +128,9 @@ class Chardev:
         """
         return None
 
+    def hang_up(self) -> None:
+        """Leave whoever is there, where that is possible; output that still waits is lost."""
+
     def drain(self, patience_ns: int | None = None) -> None:
         """Wait until all output is gone, or none of it moved for so long (None: for ever)."""
 

@@ -249,11 +249,12 @@ class SocketDevice(Chardev):
         """Let a client that only stopped sending have what was written for it; then hang up."""
         self._watch_input()
         if self._output and not self._output.is_empty:
-            self._output.when_empty = self._hang_up
+            self._output.when_empty = self.hang_up
         else:
-            self._hang_up()
+            self.hang_up()
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Leave the client; the next one may come."""
         self._end_connection()
         self._watch_listener()
         if self._listener is None:

@@ -15,7 +15,7 @@ from machine.vmstate.description import VMStateDescription
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, NoReturn
 
     from blockdev.file import Buffer
@@ -80,6 +80,14 @@ class LimitedFile(ByteFile):
         if self._room < 0:
             raise QemuError(os.strerror(errno.ENOSPC), errno.ENOSPC)
         super().write(offset, buffers)
+
+
+def describe_faults(others: Iterable[tuple[str, str, str]]) -> Iterator[str]:
+    """A line for each fault, and for others that somebody else sees to: name, value and help."""
+    own = [(fault.name, fault.value, fault.help) for fault in FAULTS]
+    for name, value, text in (*own, *others):
+        asked = name + (f"[={value[1:-1]}]" if value.startswith("[") else f"={value}")
+        yield f"{asked:<26} {text}"
 
 
 def apply_fault(machine: Machine, text: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from blockdev.backend import Backend
-from blockdev.errors import QemuError
+from blockdev.errors import DeviceNotFound, QemuError
+from machine.runstate import RunState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,29 +13,36 @@ if TYPE_CHECKING:
 READ_ONLY_MODES = ("retain", "read-only", "read-write")
 
 
-def eject(machine: Machine, name: str, *, force: bool = False) -> None:
+def eject(
+    machine: Machine, name: str | None, *, id: str | None = None, force: bool = False
+) -> None:
     """Open the tray, if there is one, and take the medium out.
+
+    Args:
+        name, id: the drive, or the device that has it; exactly one of them.
 
     Raises:
         QemuError: no such drive, or its medium stays in.
     """
-    backend = _drive(machine, name)
+    backend = find_drive(machine, name, id)
     _open_tray(machine, backend, force=force)
     _take_out(machine, backend)
 
 
 def change(
     machine: Machine,
-    name: str,
+    name: str | None,
     filename: str,
     *,
     driver: str | None,
     read_only_mode: str | None,
+    id: str | None = None,
     force: bool = False,
 ) -> None:
     """Put another medium in; the one before stays if the new one can't be opened.
 
     Args:
+        name, id: as in `eject`.
         driver: its format; None looks at the file.
         read_only_mode: one of `READ_ONLY_MODES`; None is the first.
         force: open the tray also when the guest has locked it.
@@ -45,7 +53,7 @@ def change(
     mode = read_only_mode or READ_ONLY_MODES[0]
     if mode not in READ_ONLY_MODES:
         raise QemuError(f"invalid parameter value: {mode}")
-    backend = _drive(machine, name)
+    backend = find_drive(machine, name, id)
     if mode != "retain":
         backend.wants_read_only = mode == "read-only"
     node = machine.graph.open_image(
@@ -60,14 +68,96 @@ def change(
     if backend.device is not None:
         node.claim(attached=True)
     backend.insert(node)
-    backend.tray_open = False
+    _move_tray(machine, backend, is_open=False)
 
 
-def _drive(machine: Machine, name: str) -> Backend:
-    backend = machine.drives.backend(name)
-    if backend is None:
-        raise QemuError(f"Device '{name}' not found")
-    return backend
+def open_tray(
+    machine: Machine, name: str | None, *, id: str | None = None, force: bool = False
+) -> None:
+    """Open a drive's tray; one without any stays as it is.
+
+    Raises:
+        QemuError: no such drive, or the guest has locked it.
+    """
+    _open_tray(machine, find_drive(machine, name, id), force=force)
+
+
+def close_tray(machine: Machine, name: str | None, *, id: str | None = None) -> None:
+    """Close it again.
+
+    Raises:
+        QemuError: no such drive, or nothing can be taken out of it.
+    """
+    backend = find_drive(machine, name, id)
+    if not backend.is_removable:
+        raise QemuError(f"Device '{name or id}' is not removable")
+    _move_tray(machine, backend, is_open=False)
+
+
+def remove_medium(machine: Machine, name: str | None, *, id: str | None = None) -> None:
+    """Take a medium out of an open tray.
+
+    Raises:
+        QemuError: no such drive, or its medium stays in.
+    """
+    backend = find_drive(machine, name, id)
+    _check_open(backend, name or id or "")
+    if backend.node is not None:
+        backend.node.check_op("eject", backend.shown_name)
+    _take_out(machine, backend)
+
+
+def insert_medium(
+    machine: Machine, name: str | None, node_name: str, *, id: str | None = None
+) -> None:
+    """Put a node into an open tray.
+
+    Raises:
+        QemuError: no such drive or node, one is in it, or somebody has the node.
+    """
+    backend = find_drive(machine, name, id)
+    node = machine.graph.find(node_name)
+    if node is None:
+        raise QemuError(f"Node '{node_name}' not found")
+    if any(each.node is node for each in machine.drives.backends):
+        raise QemuError(f"Node '{node_name}' is already in use")
+    _check_open(backend, name or id or "")
+    if backend.node is not None:
+        raise QemuError(f"There already is a medium in device '{name or id}'")
+    if backend.device is not None:
+        node.claim(attached=True)
+    backend.insert(node)
+
+
+def find_drive(machine: Machine, name: str | None, id: str | None = None) -> Backend:
+    """The drive of a name, or that of a device.
+
+    Raises:
+        QemuError: there is none, or not exactly one of the two is given.
+    """
+    if (name is None) == (id is None):
+        raise QemuError("Need exactly one of 'device' and 'id'")
+    if name is not None:
+        backend = machine.drives.backend(name)
+        if backend is None:
+            raise DeviceNotFound(name)
+        return backend
+    assert id is not None
+    device = machine.plugs.find(id)
+    for backend in machine.drives.backends:
+        paths = (id,) if device is None else (id, device.path)
+        if backend.device is not None and backend.device in paths:
+            return backend
+    if device is None:
+        raise DeviceNotFound(id)
+    raise QemuError("Device does not have a block device backend")
+
+
+def _check_open(backend: Backend, shown: str) -> None:
+    if backend.device is not None and not backend.is_removable:
+        raise QemuError(f"Device '{shown}' is not removable")
+    if backend.device is not None and backend.has_tray and not backend.tray_open:
+        raise QemuError(f"Tray of device '{shown}' is not open")
 
 
 def _open_tray(machine: Machine, backend: Backend, *, force: bool) -> None:
@@ -78,9 +168,19 @@ def _open_tray(machine: Machine, backend: Backend, *, force: bool) -> None:
             f"Device '{backend.name}' is locked and force was not specified, "
             "wait for tray to open and try again"
         )
-    backend.tray_open = backend.has_tray
+    _move_tray(machine, backend, is_open=True)
     if backend.node is not None:
         backend.node.check_op("eject", backend.shown_name)
+
+
+def _move_tray(machine: Machine, backend: Backend, *, is_open: bool) -> None:
+    if not backend.has_tray or backend.tray_open == is_open:
+        return
+    backend.tray_open = is_open
+    if machine.runstate is not RunState.INMIGRATE:
+        machine.events.emit(
+            "DEVICE_TRAY_MOVED", device=backend.name, id=backend.device or "", tray_open=is_open
+        )
 
 
 def _take_out(machine: Machine, backend: Backend) -> None:

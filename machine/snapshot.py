@@ -1,17 +1,14 @@
-"""savevm, loadvm, delvm and the list: first a plan that touches nothing, then its execution.
+"""savevm, loadvm and delvm: first a plan that touches nothing, then its execution.
 
 What is decided about disks is decided here; a plan can be shown to somebody as it is.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import time
 
 from blockdev.errors import QemuError
-from blockdev.snapshot import Snapshot, find_by_id_and_name, find_by_name, find_to_go_to
-from machine.block_lookup import find_root
+from blockdev.snapshot import Snapshot, find_by_name, find_to_go_to
 from machine.runstate import RunState
 from machine.steps import (
     DELETE,
@@ -29,7 +26,7 @@ from machine.steps import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from blockdev.node import BlockNode
     from machine.machine import Machine
@@ -71,16 +68,44 @@ def state_disk(machine: Machine) -> Disk | None:
     return next((disk for disk in disks(machine) if disk.node.has_snapshots), None)
 
 
-def _able_disks(machine: Machine) -> list[Disk]:
-    """All disks that take part; refused when one of them has no snapshots."""
-    found = disks(machine)
+def named_disks(machine: Machine, names: Sequence[str]) -> list[Disk]:
+    """The disks of some nodes.
+
+    Raises:
+        QemuError: there is no such node, or no name.
+    """
+    if not names:
+        raise QemuError("At least one device is required for snapshot")
+    found = []
+    for name in names:
+        node = machine.graph.find(name)
+        if node is None:
+            raise QemuError(f"No block device node '{name}'")
+        found.append(Disk("", node))
+    return found
+
+
+def _able_disks(machine: Machine, names: Sequence[str] | None = None) -> list[Disk]:
+    """The disks that take part, by default all; refused when one of them has no snapshots."""
+    found = disks(machine) if names is None else named_disks(machine, names)
     for disk in found:
         if not disk.node.has_snapshots:
             raise QemuError(f"Device '{disk.shown}' is writable but does not support snapshots")
     return found
 
 
-def _no_state_disk() -> QemuError:
+def _state_disk_of(found: list[Disk], name: str | None) -> Disk:
+    """Which of the disks has the machine state: that of a node, or the first."""
+    for disk in found:
+        if name is None or disk.node.node_name == name:
+            return disk
+    if name is not None:
+        raise QemuError(f"vmstate block device '{name}' does not exist")
+    raise no_state_disk()
+
+
+def no_state_disk() -> QemuError:
+    """What is said where no disk can take the machine's state."""
     return QemuError("no block device can store vmstate for snapshot")
 
 
@@ -112,19 +137,31 @@ class SavePlan:
         self.replaced = replaced
 
 
-def plan_save(machine: Machine, tag: str | None) -> SavePlan:
+def plan_save(
+    machine: Machine,
+    tag: str | None,
+    *,
+    nodes: Sequence[str] | None = None,
+    state_node: str | None = None,
+    replaces: bool = True,
+) -> SavePlan:
     """Decide what a savevm does, without touching anything.
+
+    Args:
+        nodes: of the disks that take part; None for all that can be written.
+        state_node: of the one that takes the machine state; None for the first.
+        replaces: snapshots of the same tag go; else there must be none.
 
     Raises:
         QemuError: the machine can't be saved, a disk that can be written has no snapshots, or
             there is none for the state.
     """
     machine.saved_state.registry.check_migratable()
-    found = _able_disks(machine)
-    if not found:
-        raise _no_state_disk()
+    found = _able_disks(machine, nodes)
     replaced = _named(found, tag) if tag is not None else []
-    return SavePlan(tag, found, found[0], replaced)
+    if replaced and not replaces:
+        raise QemuError(f"Snapshot '{tag}' already exists in one or more devices")
+    return SavePlan(tag, found, _state_disk_of(found, state_node), replaced)
 
 
 def save(machine: Machine, plan: SavePlan) -> Iterator[object]:
@@ -186,7 +223,7 @@ def _save_stopped(
         for disk in plan.disks:
             holds_state = disk is plan.state_disk
             snapshot = Snapshot(
-                name=_cut(tag),
+                name=kept_tag(tag),
                 date_sec=seconds,
                 date_nsec=nanoseconds,
                 vm_clock_nsec=machine.clock.now_ns(),
@@ -214,7 +251,8 @@ def _roll_back(machine: Machine, made: list[tuple[Disk, Snapshot]]) -> None:
         pass  # the first failure is the one to be told of
 
 
-def _cut(tag: str) -> str:
+def kept_tag(tag: str) -> str:
+    """As much of a tag as is kept."""
     return tag.encode("utf-8", "surrogateescape")[:_MAX_TAG].decode("utf-8", "surrogateescape")
 
 
@@ -238,22 +276,27 @@ class LoadPlan:
         self.state_disk = state_disk
 
 
-def plan_load(machine: Machine, tag: str) -> LoadPlan:
-    """Decide what a loadvm does, without touching anything.
+def plan_load(
+    machine: Machine,
+    tag: str,
+    *,
+    nodes: Sequence[str] | None = None,
+    state_node: str | None = None,
+) -> LoadPlan:
+    """Decide what a loadvm does, without touching anything; see `plan_save`.
 
     Raises:
         QemuError: a disk has no snapshots or not this one, or it has no machine state.
     """
-    found = _able_disks(machine)
+    found = _able_disks(machine, nodes)
     if any(find_by_name(disk.node.snapshots(), tag) is None for disk in found):
         raise QemuError(f"Snapshot '{tag}' does not exist in one or more devices")
-    if not found:
-        raise _no_state_disk()
-    snapshot = find_by_name(found[0].node.snapshots(), tag)
+    source = _state_disk_of(found, state_node)
+    snapshot = find_by_name(source.node.snapshots(), tag)
     assert snapshot is not None, "looked for on every disk just now"
     if not snapshot.vm_state_size:
         raise QemuError("This is a disk-only snapshot. Revert to it  offline using qemu-img")
-    return LoadPlan(tag, found, found[0])
+    return LoadPlan(tag, found, source)
 
 
 def load(machine: Machine, plan: LoadPlan) -> Iterator[object]:
@@ -287,8 +330,17 @@ def load(machine: Machine, plan: LoadPlan) -> Iterator[object]:
     machine.set_head(state_snapshot.name, [disk.node for disk in plan.disks])
 
 
-def loadvm(machine: Machine, tag: str) -> Iterator[object]:
+def loadvm(
+    machine: Machine,
+    tag: str,
+    *,
+    nodes: Sequence[str] | None = None,
+    state_node: str | None = None,
+) -> Iterator[object]:
     """What the monitor's loadvm does: stops first, runs on only if all went well.
+
+    Args:
+        nodes, state_node: see `plan_save`.
 
     Raises:
         QemuError: the machine stays stopped, as ``restore-vm`` if it ran.
@@ -299,7 +351,7 @@ def loadvm(machine: Machine, tag: str) -> Iterator[object]:
             machine.steps.tell(STOP)
         machine.stop(RunState.RESTORE_VM)
         machine.steps.tell(FIND)
-        yield from load(machine, plan_load(machine, tag))
+        yield from load(machine, plan_load(machine, tag, nodes=nodes, state_node=state_node))
         if was_running:
             machine.steps.tell(RESUME)
             machine.cont()
@@ -310,13 +362,15 @@ def loadvm(machine: Machine, tag: str) -> Iterator[object]:
 # --- deleting
 
 
-def plan_delete(machine: Machine, tag: str) -> list[tuple[Disk, Snapshot]]:
+def plan_delete(
+    machine: Machine, tag: str, *, nodes: Sequence[str] | None = None
+) -> list[tuple[Disk, Snapshot]]:
     """What a delvm deletes: on each disk the first snapshot of this tag, if there is one.
 
     Raises:
         QemuError: a disk that can be written has no snapshots.
     """
-    return _named(_able_disks(machine), tag)
+    return _named(_able_disks(machine, nodes), tag)
 
 
 def delete(machine: Machine, plan: list[tuple[Disk, Snapshot]]) -> None:
@@ -354,103 +408,3 @@ def _delete(machine: Machine, snapshots: list[tuple[Disk, Snapshot]], step: str)
         except QemuError as error:
             text = f"Could not delete snapshot '{snapshot.name}' on '{disk.shown}': {error}"
             raise QemuError(text, error.errno_value) from error
-
-
-# --- listing
-
-
-class Listing:
-    """What ``info snapshots`` shows.
-
-    Attributes:
-        on_all: snapshots that every disk has, in the order of the state's disk.
-        partial: for each disk with others, its device id and those others.
-    """
-
-    __slots__ = ("on_all", "partial")
-
-    def __init__(self, on_all: list[Snapshot], partial: list[tuple[str, list[Snapshot]]]) -> None:
-        self.on_all = on_all
-        self.partial = partial
-
-
-def list_snapshots(machine: Machine) -> Listing:
-    """All snapshots of all disks that have any.
-
-    Raises:
-        QemuError: no disk can hold machine state.
-    """
-    first = state_disk(machine)
-    if first is None:
-        raise _no_state_disk()
-    # A disk that can't have a snapshot counts as one that hasn't.
-    common = set.intersection(
-        *({snapshot.name for snapshot in disk.node.snapshots()} for disk in disks(machine))
-    )
-    on_all = [snapshot for snapshot in first.node.snapshots() if snapshot.name in common]
-    partial = []
-    for device, node in machine.drives.shown_nodes():
-        rest = [snapshot for snapshot in node.snapshots() if snapshot.name not in common]
-        if node.is_inserted and node.has_snapshots and rest:
-            partial.append((device, rest))
-    return Listing(on_all, partial)
-
-
-# --- snapshots of one disk
-
-
-def create_on_device(machine: Machine, device: str, name: str) -> None:
-    """Make a snapshot of one disk, without machine state.
-
-    Raises:
-        QemuError: no such disk, it can't have this snapshot, or it couldn't be written.
-    """
-    node = find_root(machine, device)
-    if node.read_only:
-        raise QemuError(f"Device '{device}' is read only")
-    if not node.has_snapshots:
-        raise QemuError(
-            f"Block format '{node.driver}' used by device '{device}' "
-            "does not support internal snapshots"
-        )
-    if not name:
-        raise QemuError("Name is empty")
-    if find_by_name(node.snapshots(), name) is not None:
-        raise QemuError(f"Snapshot with name '{name}' already exists on device '{device}'")
-    seconds, nanoseconds = divmod(machine.wall_clock_ns(), 1_000_000_000)
-    snapshot = Snapshot(
-        name=_cut(name),
-        date_sec=seconds,
-        date_nsec=nanoseconds,
-        vm_clock_nsec=machine.clock.now_ns(),
-    )
-    machine.settle()
-    try:
-        node.snapshot_create(snapshot, None)
-    except QemuError as error:
-        reason = os.strerror(error.errno_value)
-        text = f"Failed to create snapshot '{name}' on device '{device}': {reason}"
-        raise QemuError(text, error.errno_value) from error
-
-
-def delete_on_device(machine: Machine, device: str, name: str, id: str | None) -> None:
-    """Delete a snapshot of one disk.
-
-    Raises:
-        QemuError: no such disk or snapshot, or it couldn't be deleted.
-    """
-    node = find_root(machine, device)
-    if node.driver != "qcow2" and not node.has_snapshots:
-        reason = os.strerror(errno.ENOTSUP)
-        raise QemuError(f"Failed to get a snapshot list: {reason}", errno.ENOTSUP)
-    snapshot = find_by_id_and_name(node.snapshots(), id, name)
-    if snapshot is None:
-        raise QemuError(
-            f"Snapshot with id '{'null' if id is None else id}' and name '{name}' "
-            f"does not exist on device '{device}'"
-        )
-    if node.read_only:
-        reason = os.strerror(errno.EPERM)
-        text = f"Failed to remove snapshot from snapshot list: {reason}"
-        raise QemuError(text, errno.EPERM)
-    node.snapshot_delete(snapshot.id, snapshot.name)

@@ -121,7 +121,8 @@ class Image(BlockNode):
                 self.file.bytes.set_permissions({CONSISTENT_READ}, ())
                 return
             uses = {CONSISTENT_READ} if self.read_only else {CONSISTENT_READ, WRITE, RESIZE}
-            self.file.bytes.set_permissions(uses, {WRITE, RESIZE})
+            denies = {WRITE, RESIZE} | ({CONSISTENT_READ} if self.is_exclusive else set())
+            self.file.bytes.set_permissions(uses, denies)
 
     def inactivate(self) -> None:
         super().inactivate()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from blockdev.errors import QemuError
 from hmp.command import Command
 
 TYPE_CHECKING = False
@@ -61,10 +60,9 @@ def block_job_set_speed(monitor: Monitor, *, device: str, speed: int) -> None:
 
 
 def block_job_cancel(monitor: Monitor, *, force: bool, device: str) -> None:
-    job = _job(monitor, device)
-    if job.is_paused_by_user and not force:
-        raise QemuError(f"The block job for device '{device}' is currently paused")
-    job.cancel(force=force)
+    from machine import block_jobs
+
+    block_jobs.cancel(_job(monitor, device), force=force)
 
 
 def block_job_complete(monitor: Monitor, *, device: str) -> None:

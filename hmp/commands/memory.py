@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from blockdev.errors import QemuError
 from hmp.arguments import Format
 from hmp.command import Command
 from hmp.expression import signed64
 from machine.memory import MemoryFault
+from machine.memory_file import read_or_zero, save_physical, save_virtual
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 
 _ADDRESS_END = 1 << 64
-_CHUNK = 1024  # bytes that memsave reads at a time: where one of them is missing, all are
-_STRIDE = 1 << 16  # bytes of memory that sum and pmemsave take in a step
-_PAGE = 4096  # bytes; whatever is mapped begins at a multiple of it
+_STRIDE = 1 << 16  # bytes of memory that sum takes in a step
 _LINES_PER_STEP = 256  # of a dump
 
 _ESCAPES = {"'": "\\'", "\\": "\\\\", "\n": "\\n", "\r": "\\r"}
@@ -122,7 +120,7 @@ def sum_(monitor: Monitor, *, start: int, size: int) -> Iterator[Progress]:
     end = (address + size) & 0xFFFFFFFF
     while address < end:
         count = min(end - address, _STRIDE)
-        checksum = _bsd_checksum(checksum, _read_or_zero(monitor.machine.memory, address, count))
+        checksum = _bsd_checksum(checksum, read_or_zero(monitor.machine.memory, address, count))
         address += count
         yield address - end + size, size
     monitor.print_line(f"{checksum:05}")
@@ -142,59 +140,11 @@ def memsave(monitor: Monitor, *, val: int, size: int, filename: str) -> Iterator
     if cpu is None:
         monitor.print_line("No CPU available")
         return None
-    return _save(filename, size, _cpu_chunks(cpu, val % _ADDRESS_END, size))
-
-
-def _cpu_chunks(source: Readable, start: int, size: int) -> Iterator[bytes]:
-    for done in range(0, size, _CHUNK):
-        count = min(size - done, _CHUNK)
-        try:
-            yield source.read((start + done) % _ADDRESS_END, count)
-        except MemoryFault as fault:
-            raise QemuError(f"Invalid addr 0x{start:016x}/size {size} specified") from fault
+    return save_virtual(cpu, val, size, filename)
 
 
 def pmemsave(monitor: Monitor, *, val: int, size: int, filename: str) -> Iterator[Progress]:
-    chunks = _physical_chunks(monitor.machine.memory, val % _ADDRESS_END, size)
-    return _save(filename, size, chunks)
-
-
-def _physical_chunks(memory: Readable, start: int, size: int) -> Iterator[bytes]:
-    for done in range(0, size, _STRIDE):
-        yield _read_or_zero(memory, (start + done) % _ADDRESS_END, min(size - done, _STRIDE))
-
-
-def _save(filename: str, size: int, chunks: Iterator[bytes]) -> Iterator[Progress]:
-    """Write memory into a new file, a step for each chunk."""
-    done = 0
-    try:
-        file = open(filename, "wb")  # noqa: SIM115 - errors of opening and writing differ
-    except OSError as error:
-        raise QemuError(f"Could not open '{filename}': {error.strerror}") from error
-    try:
-        with file:
-            for chunk in chunks:
-                file.write(chunk)
-                done += len(chunk)
-                yield done, size
-    except OSError as error:
-        raise QemuError("An IO error has occurred") from error
-
-
-def _read_or_zero(memory: Readable, address: int, size: int) -> bytes:
-    """Memory as a device would see it: where nothing is mapped, zeros."""
-    data = bytearray()
-    while len(data) < size:
-        position = (address + len(data)) % _ADDRESS_END
-        count = min(size - len(data), _ADDRESS_END - position)
-        try:
-            data += memory.read(position, count)
-        except MemoryFault as fault:
-            mapped = fault.address - position
-            data += memory.read(position, mapped) if mapped else b""
-            hole = min(count - mapped, _PAGE - fault.address % _PAGE)
-            data += bytes(hole)
-    return bytes(data)
+    return save_physical(monitor.machine.memory, val, size, filename)
 
 
 def _signed32(value: int) -> int:

@@ -67,11 +67,11 @@ class EventFeed:
             "event": event.name,
         }
         if event.data:
-            message["data"] = event.data
+            message["data"] = {key.replace("_", "-"): event.data[key] for key in event.data}
         if event.name not in _ONCE_A_SECOND:
             self._send(message)
             return
-        key = (event.name, event.data.get(_ONCE_A_SECOND[event.name]))
+        key = (event.name, event.data.get(_ONCE_A_SECOND[event.name].replace("-", "_")))
         if key in self._timers:
             self._waiting[key] = message
         else:

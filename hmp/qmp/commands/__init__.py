@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from hmp.qmp.commands import (
+    block,
+    block_job,
     information,
     run,
+    snapshot,
 )
 
 TYPE_CHECKING = False
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
     from hmp.qmp.dispatch import Handler
 
 HANDLERS: dict[str, Handler] = {
+    **block.HANDLERS,
+    **block_job.HANDLERS,
     **information.HANDLERS,
     **run.HANDLERS,
+    **snapshot.HANDLERS,
 }

@@ -105,7 +105,7 @@ def human_monitor_command(
     if cpu_index is not None and not monitor.select_cpu(cpu_index):
         raise QemuError("Parameter 'cpu-index' expects a CPU number")
     yield from monitor.execute(command_line)
-    return "".join(output)
+    return "".join(output).replace("\n", "\r\n")  # as on any monitor
 
 
 HANDLERS: dict[str, Handler] = {

@@ -131,6 +131,36 @@ def test_a_slow_savevm_takes_its_time(hmp_vm: MakeVM) -> None:
     assert time.monotonic() - begin >= 0.5
 
 
+def test_a_prompt_comes_in_two_packets(hmp_vm: MakeVM) -> None:
+    vm = hmp_vm(faults=["split-prompt=300"])
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(vm.monitor_path))
+        first = client.recv(4096)
+        while not first.endswith(b"(qe"):
+            first += client.recv(4096)
+        assert client.recv(4096) == b"mu) "
+    assert vm("info status") == "VM status: running\n"
+
+
+def test_a_monitor_hangs_up_in_mid_reply(hmp_vm: MakeVM) -> None:
+    vm = hmp_vm(faults=["hang-up=200"])
+    with pytest.raises(EOFError, match="hung up after"):
+        vm("help")
+    vm.hang_up()
+    assert vm("info status") == "VM status: running\n"
+    assert vm.commands[-1] == "info status"
+
+
+def test_faults_are_listed(hmp_vm: MakeVM) -> None:
+    vm = hmp_vm(start=False)
+    shown = subprocess.run(
+        [vm.argv[0], "--fault", "help"], capture_output=True, text=True, check=True
+    )
+    for name in ("slow-savevm=SECONDS", "unmigratable[=NAME]", "hang-up=BYTES"):
+        assert f"{name} " in shown.stdout
+
+
 def test_a_machine_that_does_not_start_says_why(hmp_vm: MakeVM) -> None:
     with pytest.raises(RuntimeError, match="there is no fault 'nosuch'"):
         hmp_vm(faults=["nosuch"])

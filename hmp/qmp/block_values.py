@@ -1,0 +1,235 @@
+"""Disks as QMP tells of them: drives, nodes, images, and what went through them."""
+
+from __future__ import annotations
+
+import time
+
+from blockdev.chain import backing_of
+from blockdev.filter import skip_implicit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from blockdev.backend import Backend
+    from blockdev.node import BlockNode
+    from blockdev.snapshot import Snapshot
+
+_SECTOR = 512
+_NS = 1_000_000_000
+# Devices that stop the guest when their disk fails, and tell that they did.
+_WITHOUT_IO_STATUS = "/machine/unattached/"
+
+
+def drive_value(backend: Backend) -> dict[str, Any]:
+    """A drive, as `query-block` has it."""
+    value: dict[str, Any] = {
+        "device": backend.name,
+        "type": "unknown",
+        "removable": backend.is_removable,
+        "locked": backend.is_locked,
+    }
+    if backend.device:
+        value["qdev"] = backend.device
+        if not backend.device.startswith(_WITHOUT_IO_STATUS):
+            value["io-status"] = "ok"
+    if backend.has_tray:
+        value["tray_open"] = backend.tray_open
+    node = backend.node
+    if node is not None and node.is_inserted:
+        value["inserted"] = node_value(
+            skip_implicit(node), write_cache=backend.write_cache, backend=backend
+        )
+    return value
+
+
+def node_value(
+    node: BlockNode,
+    *,
+    write_cache: bool = True,
+    is_flat: bool = False,
+    backend: Backend | None = None,
+) -> dict[str, Any]:
+    """A node, as `query-named-block-nodes` has it.
+
+    Args:
+        is_flat: without the images under it.
+        backend: the drive whose medium it is, which may have limits.
+    """
+    value: dict[str, Any] = {
+        "file": node.filename,
+        "node-name": node.node_name,
+        "ro": node.read_only,
+        "drv": node.driver,
+        "encrypted": False,
+        "cache": {
+            "writeback": write_cache,
+            "direct": node.cache.direct,
+            "no-flush": node.cache.no_flush,
+        },
+        "detect_zeroes": node.detect_zeroes,
+        "write_threshold": 0,
+        "backing_file_depth": _depth(node),
+        "image": image_value(node, is_flat=is_flat),
+    }
+    for unit in ("bps", "iops"):
+        for direction in ("", "_rd", "_wr"):
+            value[unit + direction] = 0
+    if backend is not None and backend.throttle is not None:
+        value.update(backend.throttle.shown_limits())
+        value["group"] = backend.name
+    backing = backing_of(node)
+    if backing is not None:
+        value["backing_file"] = backing.filename
+    return value
+
+
+def _depth(node: BlockNode) -> int:
+    depth = 0
+    below = backing_of(node)
+    while below is not None:
+        depth += 1
+        below = backing_of(below)
+    return depth
+
+
+def image_value(node: BlockNode, *, is_flat: bool = False) -> dict[str, Any]:
+    """An image, as ``qemu-img info`` tells of it."""
+    value: dict[str, Any] = {
+        "filename": node.filename,
+        "format": node.driver,
+        "virtual-size": -(-node.size // _SECTOR) * _SECTOR,
+        "actual-size": node.allocated_bytes,
+        "dirty-flag": False,
+    }
+    if node.driver == "raw" and node.file is not None and node.file.file is not None:
+        # A raw node hands on what the format under it says of itself.
+        below = image_value(node.file, is_flat=True)
+        for name in ("cluster-size", "format-specific"):
+            if name in below:
+                value[name] = below[name]
+    if node.driver == "qcow2":
+        value.update(_qcow2_values(node))
+        if node.snapshots():
+            value["snapshots"] = [snapshot_value(each) for each in node.snapshots()]
+    backing = backing_of(node)
+    if node.backing_name:
+        value["backing-filename"] = node.backing_name
+        value["full-backing-filename"] = node.backing_name if backing is None else backing.filename
+        backing_format = getattr(node, "backing_format", "")
+        if backing_format:
+            value["backing-filename-format"] = backing_format
+    if backing is not None and not is_flat:
+        value["backing-image"] = image_value(backing)
+    return value
+
+
+def _qcow2_values(node: BlockNode) -> dict[str, Any]:
+    from blockdev.qcow2.header import CORRUPT, DIRTY, EXTENDED_L2, LAZY_REFCOUNTS
+    from blockdev.qcow2.image import Image
+
+    assert isinstance(node, Image)
+    header = node.header
+    data: dict[str, Any] = {
+        "compat": "1.1" if header.version == 3 else "0.10",
+        "refcount-bits": 1 << header.refcount_order,
+        "compression-type": "zlib",
+    }
+    if header.version == 3:
+        data["lazy-refcounts"] = bool(header.compatible_features & LAZY_REFCOUNTS)
+        data["corrupt"] = bool(header.incompatible_features & CORRUPT)
+        data["extended-l2"] = bool(header.incompatible_features & EXTENDED_L2)
+    return {
+        "cluster-size": node.cluster_size,
+        "dirty-flag": bool(header.incompatible_features & DIRTY),
+        "format-specific": {"type": "qcow2", "data": data},
+    }
+
+
+def snapshot_value(snapshot: Snapshot) -> dict[str, Any]:
+    """An internal snapshot."""
+    seconds, nanoseconds = divmod(snapshot.vm_clock_nsec, _NS)
+    value = {
+        "id": snapshot.id,
+        "name": snapshot.name,
+        "vm-state-size": snapshot.vm_state_size,
+        "date-sec": snapshot.date_sec,
+        "date-nsec": snapshot.date_nsec,
+        "vm-clock-sec": seconds,
+        "vm-clock-nsec": nanoseconds,
+    }
+    if snapshot.icount is not None:
+        value["icount"] = snapshot.icount
+    return value
+
+
+# --- statistics
+
+_COUNTS = tuple(
+    "unmap_bytes unmap_operations unmap_merged unmap_total_time_ns rd_merged wr_merged "
+    "failed_rd_operations failed_wr_operations failed_flush_operations failed_unmap_operations "
+    "invalid_rd_operations invalid_wr_operations invalid_flush_operations "
+    "invalid_unmap_operations wr_highest_offset".split()
+)
+
+
+def drive_stats(backend: Backend) -> dict[str, Any]:
+    """What went through a drive, as `query-blockstats` has it."""
+    value: dict[str, Any] = {}
+    if backend.node is not None:
+        value.update(node_stats(skip_implicit(backend.node)))
+    stats = backend.stats
+    counts = _counts()
+    counts.update(
+        {
+            "rd_bytes": stats.rd_bytes,
+            "wr_bytes": stats.wr_bytes,
+            "rd_operations": stats.rd_operations,
+            "wr_operations": stats.wr_operations,
+            "flush_operations": stats.flush_operations,
+            "rd_total_time_ns": stats.rd_total_ns,
+            "wr_total_time_ns": stats.wr_total_ns,
+            "flush_total_time_ns": stats.flush_total_ns,
+            "account_invalid": True,
+            "account_failed": True,
+        }
+    )
+    if stats.last_access_ns is not None:
+        counts["idle_time_ns"] = stats.idle_ns(time.monotonic_ns())
+    value["stats"] = counts
+    value["device"] = backend.name
+    if backend.device:
+        value["qdev"] = backend.device
+    return value
+
+
+def node_stats(node: BlockNode, *, with_backing: bool = True) -> dict[str, Any]:
+    """What is counted of a node, and of what is under it: nothing, for now, but it has a place."""
+    value: dict[str, Any] = {"node-name": node.node_name, "stats": _counts()}
+    if node.driver == "file":
+        value["driver-specific"] = {
+            "driver": "file",
+            "discard-nb-ok": 0,
+            "discard-nb-failed": 0,
+            "discard-bytes-ok": 0,
+        }
+    if node.file is not None:
+        value["parent"] = node_stats(node.file, with_backing=with_backing)
+    backing = backing_of(node)
+    if backing is not None and with_backing:
+        value["backing"] = node_stats(backing)
+    return value
+
+
+def _counts() -> dict[str, Any]:
+    counts: dict[str, Any] = dict.fromkeys(_COUNTS, 0)
+    for name in ("rd", "wr"):
+        counts[f"{name}_bytes"] = counts[f"{name}_operations"] = counts[f"{name}_total_time_ns"] = 0
+    counts.update(
+        flush_operations=0,
+        flush_total_time_ns=0,
+        account_invalid=False,
+        account_failed=False,
+        timed_stats=[],
+    )
+    return counts
