@@ -1,4 +1,4 @@
-"""What is to be so at the end of a lesson, judged from the images and the machine alone."""
+"""What is to be so at the end of a lesson, judged from the images alone."""
 
 from __future__ import annotations
 

@@ -202,6 +202,17 @@ def test_the_machine_gets_its_own_disks_back(school: School) -> None:
     assert school("%lesson hint").startswith("Error: No lesson goes on")
 
 
+def test_a_machine_does_one_lesson_at_a_time(school: School, tmp_path: Path) -> None:
+    school.begin(LESSONS[2])
+    said: list[str] = []
+    other = Monitor(school.machine, said.append, COMMANDS_WITH_LAB)
+    list(other.execute(f"%lesson 1 {tmp_path}/other"))
+    assert said == ["Error: The machine's drives are set aside already\n"]
+    assert "disk1" in school("info block")
+    school("%lesson end")
+    assert "own.qcow2" in school("info block")
+
+
 def test_one_lesson_follows_the_other(school: School) -> None:
     school("%lesson 1")
     first = school.course.folder
