@@ -235,7 +235,7 @@ class MirrorJob(BlockJob):
         self._finished()
         graph = self._graph
         for node in (self.target, self.source):
-            graph.remove_unused(node)
+            graph.let_go(node)
 
 
 class ActiveCommitJob(MirrorJob):

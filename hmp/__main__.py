@@ -30,9 +30,12 @@ PROGRAM = _CALLED if _CALLED.startswith("qemu") else "hmp"
 _OPTIONS_OF_THE_FRONT_END = frozenset(
     "ui config yes lab c json record replay check deterministic fault".split()
 )
-_DEMONSTRATION = "-M none -m 16 -name demo -nodefaults".split()
-# Once a second the guest of the demonstration counts in a page of RAM and in a block of the disk.
-_TICKING_GUEST = "hmp-guest,size=8192,pages-rate=1,disk=disk0,disk-size=4096,disk-rate=4096"
+# A small PC whose date goes back with the machine, and whose serial port can be read from here.
+_DEMONSTRATION = (
+    "-M isapc -m 16 -name demo -nodefaults -vga std -rtc clock=vm "
+    "-chardev ringbuf,id=serial0,size=65536 -serial chardev:serial0"
+).split()
+_TICKING_GUEST = "hmp-guest,disk=disk0"
 
 
 def main() -> int:

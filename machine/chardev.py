@@ -259,6 +259,10 @@ def open_chardev(
         from machine.chardev_socket import open_socket_device
 
         device = open_socket_device(options, loop, report)
+    elif kind == "udp":
+        from machine.chardev_udp import open_udp_device
+
+        device = open_udp_device(options, loop)
     else:
         from machine.chardev_stream import open_stream_device
 

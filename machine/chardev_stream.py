@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -312,7 +313,11 @@ def open_stream_device(
         return device
     path = options.values.get("path")
     if path is None:
-        wanted = {"file": "file: no filename", "pipe": "pipe: no device path"}
+        wanted = {
+            "file": "file: no filename",
+            "pipe": "pipe: no device path",
+            "parallel": "parallel: no device path",
+        }
         raise QemuError(f"chardev: {wanted.get(kind, 'serial/tty: no device path')} given")
     if kind == "file":
         append = os.O_APPEND if options.flag("append") else os.O_TRUNC
@@ -322,7 +327,11 @@ def open_stream_device(
         input_fd, output_fd = _open_pipes(path)
         owned = {input_fd, output_fd}
         return StreamDevice(loop, label, kind, input_fd, output_fd, owned=owned, blocks=False)
-    assert kind == "serial", kind
+    if kind == "parallel":
+        os.close(open_file(path, os.O_RDWR))
+        raise QemuError("not a parallel port: Inappropriate ioctl for device", errno.ENOTTY)
+    if kind != "serial":
+        raise QemuError(f"'{kind}' is not a valid char driver name")
     fd = open_file(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
     if os.isatty(fd):
         import tty

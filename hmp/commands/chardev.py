@@ -84,13 +84,13 @@ def ringbuf_write(monitor: Monitor, *, device: str, data: str) -> None:
 
 
 def ringbuf_read(monitor: Monitor, *, device: str, size: int) -> None:
-    """What can't be printed comes in octal, a backslash twice."""
+    """What can't be printed comes by its number, a backslash twice."""
     found = find_ring_buffer(monitor.machine, device)
     if not size:
         raise QemuError("size must be greater than zero")
     text = found.read(size).decode("utf-8", "replace")
     shown = [
-        "\\\\" if c == "\\" else f"\\{ord(c):03o}" if (c < " " and c != "\n") or c == "\x7f" else c
+        "\\\\" if c == "\\" else f"\\u{ord(c):04X}" if (c < " " and c != "\n") or c == "\x7f" else c
         for c in text
     ]
     monitor.print_line("".join(shown))

@@ -52,11 +52,10 @@ _NOT_WITH_BACKGROUND_SNAPSHOT = (
     "zero-copy-send",
 )
 
-# With one of these a stream would need records, or a second channel, that aren't made here; the
-# others change only how fast a migration goes, or nothing at all with the devices there are.
+# With one of these a stream would need records that aren't made here; the others change only how
+# fast a migration goes, or nothing at all with the devices there are.
 NOT_SIMULATED = (
     "x-colo",
-    "multifd",
     "x-ignore-shared",
     "background-snapshot",
 )

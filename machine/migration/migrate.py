@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from blockdev.errors import QemuError
 from machine.migration import status as status_module
 from machine.migration.capabilities import NOT_SIMULATED, Capabilities
@@ -62,6 +65,13 @@ class Migration:
         return self._machine.saved_state.ram.save_pending()
 
     @property
+    def compression(self) -> int | None:
+        """How hard pages are compressed; None if they aren't."""
+        if not self.capabilities["compress"]:
+            return None
+        return self.parameters.number("compress-level")
+
+    @property
     def disk_progress(self) -> Progress:
         """Bytes of the disks that were sent and that are to be; none unless they go along now."""
         return self._machine.saved_state.block.progress()
@@ -104,13 +114,13 @@ class Migration:
             QemuError: it can't begin.
         """
         from machine.migration.outgoing import OutgoingJob
-        from machine.migration.transport import ONE_CHANNEL, UnknownProtocol, outgoing
+        from machine.migration.transport import PROTOCOLS, UnknownProtocol, outgoing
 
-        self._check_start(uri, block=block or incremental, resume=resume)
+        self._check_start(block=block or incremental, resume=resume)
         if block or incremental:
             self._take_disks_once(incremental=incremental)
         self.begin()
-        if uri.startswith(ONE_CHANNEL) and self._refuse_channel():
+        if uri.startswith(PROTOCOLS) and self._refuse_channel(uri):
             return None
         try:
             opening = outgoing(uri, self._machine.loop, take_descriptor)
@@ -129,12 +139,15 @@ class Migration:
         self.parameters.is_block_incremental = incremental
         self._takes_disks_once = True
 
-    def _refuse_channel(self) -> bool:
-        """Whether a channel that is there at once won't do, which is reported then."""
+    def _refuse_channel(self, uri: str) -> bool:
+        """Whether a channel won't do, which is reported then."""
+        from machine.migration.transport import ONE_CHANNEL
+
         if self.capabilities["multifd"]:
+            # In QEMU sockets could; here there is one channel, whatever it is.
             self._machine.report("multifd is not supported by current protocol")
             self.fail("")
-        elif creds := self.parameters.tls_creds:
+        elif uri.startswith(ONE_CHANNEL) and (creds := self.parameters.tls_creds):
             # TLS isn't simulated, so there are none.
             self.fail(f"No TLS credentials with id '{creds}'")
             self._machine.report(self.error)
@@ -142,13 +155,11 @@ class Migration:
             return False
         return True
 
-    def _check_start(self, uri: str, *, block: bool, resume: bool) -> None:
+    def _check_start(self, *, block: bool, resume: bool) -> None:
         if resume:
             raise QemuError("Cannot resume if there is no paused migration")
         if self.status.is_under_way:
             raise QemuError("There's a migration process in progress")
-        from machine.migration.transport import ONE_CHANNEL
-
         runstate = self._machine.runstate
         if runstate is RunState.INMIGRATE:
             raise QemuError("Guest is waiting for an incoming migration")
@@ -163,9 +174,7 @@ class Migration:
                     "Command options are incompatible with current migration capabilities"
                 )
         for name in NOT_SIMULATED:
-            if self.capabilities[name] and not (
-                name == "multifd" and uri.startswith(ONE_CHANNEL)  # QEMU refuses that itself
-            ):
+            if self.capabilities[name]:
                 raise QemuError(f"Migration with the capability '{name}' is not simulated")
         self.check_runstate()
 
@@ -224,6 +233,16 @@ class Migration:
         """Raises: QemuError."""
         if self.status.is_under_way:
             raise QemuError("There's a migration process in progress")
+        if (
+            wanted.get("postcopy-ram", False) > self.capabilities["postcopy-ram"]
+            and self._machine.runstate is RunState.INMIGRATE
+        ):
+            # What QEMU says on a host that can't tell when memory is missed.
+            reason = os.strerror(errno.ENOSYS)
+            self._machine.report(
+                f"postcopy_ram_supported_by_host: userfaultfd not available: {reason}"
+            )
+            raise QemuError("Postcopy is not supported")
         self.capabilities.set_all(
             wanted, is_compressed_or_encrypted=self.parameters.is_compressed_or_encrypted
         )
@@ -247,7 +266,7 @@ class Migration:
         if self.status is NONE:
             raise QemuError("Postcopy must be started after migration has been started")
         if self.status.is_under_way:
-            raise QemuError("Postcopy is not simulated; the migration goes on as it is")
+            raise QemuError("Postcopy is not supported")
 
     # --- what the job does, and savevm too
 
