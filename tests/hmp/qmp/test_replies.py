@@ -441,7 +441,6 @@ def test_jobs_on_disks_tell_what_they_do(disks: Both, qemu_img: str, name: str):
     programs = disks(*CHAIN)
     for each in programs:
         each.ask([hmp(f'qemu-io d "write {at}k 64k"') for at in (0, 256)])
-        each.rest()
     theirs, ours = (normal(each.step(JOBS[name])) for each in programs)
     assert ours == theirs
 
