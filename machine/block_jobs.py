@@ -166,6 +166,8 @@ def mirror(
         raise QemuError("Parameter 'granularity' expects a value in range [512B, 64MB]")
     if granularity & (granularity - 1):
         raise QemuError("Parameter 'granularity' expects a power of 2")
+    if sync not in (FULL, TOP, NONE):
+        raise QemuError(f"Sync mode '{sync}' not supported")
     check_op(machine, node, "mirror-source")
     check_op(machine, target, "mirror-target")
     id = _job_id(machine, node, options)
@@ -191,7 +193,7 @@ def mirror(
         base=base,
         speed=options.speed,
         granularity=granularity,
-        zero_target=sync == FULL and is_existing,
+        zero_target=sync == FULL and (is_existing or keeps_chain),
         backing_mode=LEAVE if keeps_chain else OPEN_CHAIN if is_existing else SOURCE_CHAIN,
         on_source_error=options.on_error,
         on_target_error=options.on_target_error,
@@ -221,6 +223,7 @@ def drive_backup(
     mode: str = ABSOLUTE_PATHS,
     compress: bool = False,
     options: JobOptions | None = None,
+    bitmap: str | None = None,
 ) -> BlockJob:
     """Begin to copy a disk, as it is now, to a file; see `drive_mirror`.
 
@@ -245,7 +248,15 @@ def drive_backup(
     target_node = open_target(machine, target, driver, source.cache, None, no_backing=sync == NONE)
     target_node.detect_zeroes = "unmap"
     try:
-        return backup(machine, node, target_node, sync=sync, compress=compress, options=options)
+        return backup(
+            machine,
+            node,
+            target_node,
+            sync=sync,
+            compress=compress,
+            options=options,
+            bitmap=bitmap,
+        )
     except QemuError:
         machine.graph.remove_unused(target_node)
         raise
@@ -259,10 +270,18 @@ def backup(
     sync: str,
     compress: bool,
     options: JobOptions,
+    bitmap: str | None = None,
 ) -> BlockJob:
     """Begin to copy a disk, as it is now, to a node."""
     from blockdev.backup import BackupJob
 
+    if sync not in (FULL, TOP, NONE):
+        # No disk has a bitmap that somebody gave a name.
+        raise QemuError(
+            f"must provide a valid bitmap name for '{sync}' sync mode"
+            if bitmap is None
+            else f"Bitmap '{bitmap}' could not be found"
+        )
     if target is node:
         raise QemuError("Source and target cannot be the same")
     id = _job_id(machine, node, options)
