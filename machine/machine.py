@@ -327,8 +327,11 @@ class Machine:
 
     def status_text(self) -> str:
         """What follows ``VM status: ``."""
-        mode = " (single step mode)" if self.is_single_stepping else ""
-        return self.runstate.status + mode
+        status = self.runstate.status
+        if not self.is_single_stepping:
+            return status
+        state, _, reason = status.partition(" ")
+        return " ".join([state, "(single step mode)", *filter(None, [reason])])
 
     def set_runstate(self, state: RunState) -> None:
         """Change the run state; guest time passes only in `RunState.RUNNING`."""
