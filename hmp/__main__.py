@@ -284,14 +284,15 @@ usage: hmp [options] [disk_image]
 
 The options are QEMU's own. Without any, hmp starts a small machine with a fresh disk.
 
-  -M none|pc            the machine type
+  -M none|isapc|pc      the machine type
   -m SIZE               its memory, in MiB unless a suffix says otherwise
   -drive OPTIONS        a drive: file=, id=, if=, format=, media=, readonly=, cache=, snapshot=
   -blockdev OPTIONS     a block node: driver=, node-name=, file=
   -device OPTIONS       a device: virtio-blk-pci, ide-hd, ide-cd, scsi-hd, floppy, loader
   -device hmp-guest,pages-rate=N,disk=ID,disk-rate=N
                         a guest that writes N pages of RAM and N bytes of a drive a second, 0
-                        for as fast as it can; base=, size= and disk-size= narrow down where
+                        for as fast as it can; base=, size= and disk-size= narrow down where;
+                        on a PC it counts seconds on the screen and the disk, and takes keys
   -snapshot             write to temporary files instead of the disks
   -S                    don't start the machine
   -loadvm TAG           begin with a snapshot
