@@ -14,7 +14,7 @@ from typing import Any
 
 NEGOTIATION = {"execute": "qmp_capabilities"}
 PATIENCE = 20.0  # seconds
-_SILENCE = 0.05  # seconds without a byte, after which nothing more is waited for
+_MOVING = ("created", "running", "waiting", "aborting")  # statuses of jobs that go on
 
 # What is not the same twice, or not on two programs; everything else is compared as it is.
 _VARIES = (
@@ -24,6 +24,7 @@ _VARIES = (
     (r'"thread-id": \d+', '"thread-id": N'),
     (r'"actual-size": \d+', '"actual-size": N'),  # the host's file system has its own mind
     (r"#block\d+", "#blockN"),
+    (r"^Formatting .*\n", ""),  # QEMU prints it on the same pipe, ours on standard error
     (r"/dev/pts/\d+", "/dev/pts/N"),
     (r"(tcp:127\.0\.0\.1):\d+", r"\1:PORT"),
     (r"device\[\d+\]", "device[N]"),  # in the order in which a board's devices were made
@@ -74,17 +75,6 @@ class Conversation:
                 assert chunk, (got[-500:], self.errors.read_text())
                 got += chunk
 
-    def rest(self) -> list[str]:
-        """What else comes within a moment."""
-        assert self.process.stdout is not None
-        got = b""
-        while select.select([self.process.stdout], [], [], _SILENCE)[0]:
-            chunk = os.read(self.process.stdout.fileno(), 1 << 16)
-            if not chunk:
-                break
-            got += chunk
-        return got.decode().split("\r\n")[:-1]
-
     def ask(self, requests: Sequence[dict[str, Any]]) -> list[str]:
         """Send all of them at once; everything that comes until all are answered."""
         numbered = [{**each, "id": number} for number, each in enumerate(requests)]
@@ -93,13 +83,23 @@ class Conversation:
         return self.lines_until(last.search)
 
     def step(self, requests: Sequence[dict[str, Any]]) -> list[str]:
-        """Send one after the other, with time for what each leaves to be done."""
+        """Send one after the other; each job goes on first until it waits for somebody."""
         said: list[str] = []
-        for number, each in enumerate(requests):
-            said += [f"> {each['execute']}", *self.ask([each])]
-            said += self.rest()
-            del number
+        for each in requests:
+            said += [f"> {each['execute']}", *self.ask([each]), *self._settled()]
         return said
+
+    def _settled(self) -> list[str]:
+        """What comes until no job is on the move."""
+        said: list[str] = []
+        while True:
+            self.send(b'{"execute": "query-jobs", "id": "settled"}\n')
+            *events, answer = self.lines_until(lambda line: '"settled"' in line)
+            said += events
+            jobs = json.loads(answer)["return"]
+            if not any(job["status"] in _MOVING for job in jobs):
+                return said
+            time.sleep(0.01)
 
     def negotiate(self, **arguments: Any) -> None:
         [answer] = self.ask([request("qmp_capabilities", **arguments)])

@@ -347,6 +347,104 @@ def test_what_qmp_saved_is_in_the_files(disks: Both, qemu_img: str):
             subprocess.run([qemu_img, "check", "-q", name], cwd=folder, check=True)
 
 
+CHAIN = (
+    "-M none -drive if=none,id=d,file=top.qcow2,node-name=top "
+    "-blockdev driver=qcow2,node-name=t,file.driver=file,file.filename=other.qcow2"
+).split()
+ASK = [request("query-jobs"), request("query-block-jobs")]
+JOBS = {
+    "mirror": [
+        request("drive-mirror", device="d", target="m", sync="full", job_id="j", format="qcow2"),
+        *ASK,
+        request("block-job-set-speed", device="j", speed=1000),
+        request("block-job-complete", device="j"),
+        *ASK,
+        request("drive-mirror", device="d", target="m2", sync="top", job_id="1"),
+        request("drive-mirror", device="d", target="m2", sync="incremental", job_id="k"),
+        request("drive-mirror", device="zz", target="m2", sync="top"),
+        request("drive-mirror", device="d", target="m2", sync="top", granularity=3),
+        request(
+            "drive-mirror",
+            device="d",
+            target="m3",
+            sync="full",
+            auto_dismiss=False,
+            auto_finalize=False,
+        ),
+        request("job-complete", id="d"),
+        request("job-finalize", id="d"),
+        *ASK,
+        request("job-dismiss", id="d"),
+    ],
+    "cancel": [
+        request("drive-mirror", device="d", target="m", sync="full"),
+        request("block-job-cancel", device="d"),
+        request("drive-mirror", device="d", target="m2", sync="full"),
+        request("block-job-cancel", device="d", force=True),
+        request("drive-mirror", device="d", target="m2", sync="full"),
+        request("job-cancel", id="d"),
+    ],
+    "backup": [
+        request("drive-backup", device="d", target="b", sync="full"),
+        request("drive-backup", device="d", target="b2", sync="top", job_id="x"),
+        request(
+            "blockdev-backup", device="d", target="t", sync="full", job_id="y", auto_finalize=False
+        ),
+        *ASK,
+        request("job-finalize", id="y"),
+        request("blockdev-backup", device="d", target="zz", sync="full"),
+        request("drive-backup", device="d", target="b3", sync="incremental"),
+        request("drive-backup", device="d", target="no/such/folder", sync="full"),
+    ],
+    "commit the top": [
+        request("block-commit", device="d", job_id="c"),
+        *ASK,
+        request("job-complete", id="c"),
+        request("query-named-block-nodes", flat=True),
+    ],
+    "commit the middle": [
+        request("block-commit", device="d", job_id="c", top="middle.qcow2"),
+        request("query-block"),
+        request("block-commit", device="d", top="nope"),
+        request("block-commit", device="d", base="nope"),
+        request("block-commit", device="d", base_node="nope"),
+        request("block-commit", device="d", top_node="top", base_node="top"),
+        request("block-commit", device="d", top_node="top", top="top.qcow2"),
+        request("block-commit", device="zz"),
+    ],
+    "stream": [
+        request("block-stream", device="d", job_id="s", base="base.qcow2"),
+        request("query-block"),
+        request("block-stream", device="d", base="nope"),
+        request("block-stream", device="zz"),
+        request("block-stream", device="d", base="base.qcow2", base_node="x"),
+        request("block-stream", device="d"),
+        request("query-block"),
+    ],
+    "mirror to a node": [
+        request("blockdev-mirror", device="d", target="t", sync="full", job_id="m"),
+        *ASK,
+        request("block-job-complete", device="m"),
+        request("query-block"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_jobs_on_disks_tell_what_they_do(disks: Both, qemu_img: str, name: str):
+    below = "base.qcow2"
+    for overlay in ("middle.qcow2", "top.qcow2"):
+        command = [qemu_img, "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", below, overlay]
+        for folder in disks.folders():
+            subprocess.run(command, cwd=folder, check=True)
+        below = overlay
+    programs = disks(*CHAIN)
+    for each in programs:
+        each.ask([hmp(f'qemu-io d "write {at}k 64k"') for at in (0, 256)])
+    theirs, ours = (normal(each.step(JOBS[name])) for each in programs)
+    assert ours == theirs
+
+
 def test_the_end_is_told(both: Both, tmp_path: Path):
     for each in both():
         each.send(b'{"execute": "quit"}\n')
