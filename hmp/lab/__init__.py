@@ -13,6 +13,7 @@ from hmp.lab.explain import complete_explain, explain
 from hmp.lab.lesson import complete_lesson, lesson
 from hmp.lab.map import map_
 from hmp.lab.run import run
+from hmp.lab.screen import screen
 from hmp.lab.trace import trace
 from hmp.lab.tree import tree
 from hmp.lab.vmstate import vmstate
@@ -80,6 +81,13 @@ LAB = (
         params="",
         help="say what stands behind the last error: what was looked for, and what to try",
         run=why,
+    ),
+    Command(
+        name="%screen",
+        args_type="",
+        params="",
+        help="show the text that is on the guest's screen",
+        run=screen,
     ),
     Command(
         name="%run",
