@@ -179,6 +179,8 @@ def listen(wires: Sequence[Wire], patience: float) -> list[bytes]:
     while ready := select.select([*by_fd], [], [], patience)[0]:
         for fd in ready:
             heard[by_fd[fd]] += wires[by_fd[fd]].read(lambda got: bool(got))
+            if heard[by_fd[fd]].endswith(b"<EOF>"):
+                del by_fd[fd]
     return heard
 
 
