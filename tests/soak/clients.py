@@ -205,7 +205,7 @@ def _command(kind: str, number: int) -> bytes:
     if kind != "qmp":
         return f"{line}\n".encode()
     return (
-        '{"execute": "human-monitor-command", "arguments": {"command-line": "%s"}}' % line
+        f'{{"execute": "human-monitor-command", "arguments": {{"command-line": "{line}"}}}}'
     ).encode()
 
 
