@@ -34,6 +34,7 @@ class Graph:
     Attributes:
         backends: what uses the nodes from outside, oldest first.
         opens_inactive: what is opened is left to others until `activate`.
+        open_json: opens an image whose name is a tree as JSON, read-only; None: nobody can.
         draw: gives the two digits at the end of a name, which are random.
     """
 
@@ -45,6 +46,7 @@ class Graph:
         self.nodes: dict[str, BlockNode] = {}
         self.backends: list[Backend] = []
         self.opens_inactive = False
+        self.open_json: Callable[[str, str | None, CacheMode], BlockNode] | None = None
         self.draw: Callable[[], int] = _draw
         self._named = 0
 
@@ -133,6 +135,8 @@ class Graph:
             is_literal: the name is a file's, without a protocol before it.
             depth: how many overlays stand above this image.
         """
+        if not is_literal and filename.startswith("json:") and self.open_json is not None:
+            return self.open_json(filename, driver, cache)
         if is_literal:
             file: BlockNode = self.open_file(
                 filename, read_only=read_only, cache=cache, locking=locking
@@ -343,6 +347,13 @@ class Graph:
     def parents_of(self, node: BlockNode) -> list[BlockNode]:
         """The nodes that stand right over one, newest first."""
         return [other for other in list(self.nodes.values())[::-1] if node in other.children]
+
+    def let_go(self, node: BlockNode) -> None:
+        """As `remove_unused`, of a node whose last writes don't matter or were told to fail."""
+        try:
+            self.remove_unused(node)
+        except QemuError:
+            return  # it is closed all the same
 
     def migration_blockers(self) -> list[str]:
         """Why nodes keep the machine from being saved, the newest first."""

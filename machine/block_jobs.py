@@ -5,9 +5,9 @@ from __future__ import annotations
 from blockdev.backend import Backend
 from blockdev.block_job import REPORT
 from blockdev.chain import backing_of, chain, find_in_chain
-from blockdev.copying import length_of
 from blockdev.errors import QemuError
 from blockdev.filter import skip_implicit
+from blockdev.status import length_of
 from machine.block_lookup import check_op, device_name, find_node, find_root
 
 TYPE_CHECKING = False
@@ -61,11 +61,8 @@ class JobOptions:
 
 
 def _job_id(machine: Machine, node: BlockNode, options: JobOptions) -> str:
-    id = device_name(machine, node) if options.id is None else options.id
-    if not id and options.id is None:
-        raise QemuError("An explicit job ID is required")
-    machine.jobs.check_id(id)
-    return id
+    """What the user calls the job, or the drive's id; "" for a node, which no job may be called."""
+    return device_name(machine, node) if options.id is None else options.id
 
 
 def start(machine: Machine, job: BlockJob) -> None:
@@ -166,6 +163,8 @@ def mirror(
         raise QemuError("Parameter 'granularity' expects a value in range [512B, 64MB]")
     if granularity & (granularity - 1):
         raise QemuError("Parameter 'granularity' expects a power of 2")
+    if sync not in (FULL, TOP, NONE):
+        raise QemuError(f"Sync mode '{sync}' not supported")
     check_op(machine, node, "mirror-source")
     check_op(machine, target, "mirror-target")
     id = _job_id(machine, node, options)
@@ -191,7 +190,7 @@ def mirror(
         base=base,
         speed=options.speed,
         granularity=granularity,
-        zero_target=sync == FULL and is_existing,
+        zero_target=sync == FULL and (is_existing or keeps_chain),
         backing_mode=LEAVE if keeps_chain else OPEN_CHAIN if is_existing else SOURCE_CHAIN,
         on_source_error=options.on_error,
         on_target_error=options.on_target_error,
@@ -221,6 +220,7 @@ def drive_backup(
     mode: str = ABSOLUTE_PATHS,
     compress: bool = False,
     options: JobOptions | None = None,
+    bitmap: str | None = None,
 ) -> BlockJob:
     """Begin to copy a disk, as it is now, to a file; see `drive_mirror`.
 
@@ -245,7 +245,15 @@ def drive_backup(
     target_node = open_target(machine, target, driver, source.cache, None, no_backing=sync == NONE)
     target_node.detect_zeroes = "unmap"
     try:
-        return backup(machine, node, target_node, sync=sync, compress=compress, options=options)
+        return backup(
+            machine,
+            node,
+            target_node,
+            sync=sync,
+            compress=compress,
+            options=options,
+            bitmap=bitmap,
+        )
     except QemuError:
         machine.graph.remove_unused(target_node)
         raise
@@ -259,10 +267,18 @@ def backup(
     sync: str,
     compress: bool,
     options: JobOptions,
+    bitmap: str | None = None,
 ) -> BlockJob:
     """Begin to copy a disk, as it is now, to a node."""
     from blockdev.backup import BackupJob
 
+    if sync not in (FULL, TOP, NONE):
+        # No disk has a bitmap that somebody gave a name.
+        raise QemuError(
+            f"must provide a valid bitmap name for '{sync}' sync mode"
+            if bitmap is None
+            else f"Bitmap '{bitmap}' could not be found"
+        )
     if target is node:
         raise QemuError("Source and target cannot be the same")
     id = _job_id(machine, node, options)
@@ -402,6 +418,7 @@ def block_commit(
     else:
         if backing_name:
             raise QemuError("'backing-file' specified, but 'top' is the active layer")
+        machine.jobs.check_id(id)
         if base.read_only:
             base.reopen(read_only=False)
         job = ActiveCommitJob(

@@ -63,6 +63,11 @@ class Chardev:
         return self._is_claimed
 
     @property
+    def has_frontend(self) -> bool:
+        """Whether somebody uses it now."""
+        return self._is_attached
+
+    @property
     def is_stdio(self) -> bool:
         """Whether what is written comes out at the program's own standard output."""
         return False

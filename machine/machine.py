@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from machine.chardev import Chardev
     from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
+    from machine.descriptors import DescriptorSets
     from machine.devices.isa import IsaDevices
     from machine.devices.loader import Rom
     from machine.devices.qdev import Plugs
@@ -132,6 +133,7 @@ class Machine:
         self._lineage: Lineage | None = None
         self._saved_state: SavedState | None = None
         self._blockers: Blockers | None = None
+        self._descriptor_sets: DescriptorSets | None = None
         self._migration: Migration | None = None
         self._incoming: Incoming | None = None
         self._jobs: Jobs | None = None
@@ -252,6 +254,15 @@ class Machine:
             beside = self.graph.migration_blockers
             self._blockers = Blockers(only_migratable=only_migratable, beside=beside)
         return self._blockers
+
+    @property
+    def descriptor_sets(self) -> DescriptorSets:
+        """Descriptors that clients passed for all to use."""
+        if self._descriptor_sets is None:
+            from machine.descriptors import DescriptorSets
+
+            self._descriptor_sets = DescriptorSets()
+        return self._descriptor_sets
 
     @property
     def migration(self) -> Migration:

@@ -1,17 +1,14 @@
-"""savevm, loadvm, delvm and the list: first a plan that touches nothing, then its execution.
+"""savevm, loadvm and delvm: first a plan that touches nothing, then its execution.
 
 What is decided about disks is decided here; a plan can be shown to somebody as it is.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import time
 
 from blockdev.errors import QemuError
-from blockdev.snapshot import Snapshot, find_by_id_and_name, find_by_name, find_to_go_to
-from machine.block_lookup import find_root
+from blockdev.snapshot import Snapshot, find_by_name, find_to_go_to
 from machine.runstate import RunState
 from machine.steps import (
     DELETE,
@@ -104,10 +101,11 @@ def _state_disk_of(found: list[Disk], name: str | None) -> Disk:
             return disk
     if name is not None:
         raise QemuError(f"vmstate block device '{name}' does not exist")
-    raise _no_state_disk()
+    raise no_state_disk()
 
 
-def _no_state_disk() -> QemuError:
+def no_state_disk() -> QemuError:
+    """What is said where no disk can take the machine's state."""
     return QemuError("no block device can store vmstate for snapshot")
 
 
@@ -225,7 +223,7 @@ def _save_stopped(
         for disk in plan.disks:
             holds_state = disk is plan.state_disk
             snapshot = Snapshot(
-                name=_cut(tag),
+                name=kept_tag(tag),
                 date_sec=seconds,
                 date_nsec=nanoseconds,
                 vm_clock_nsec=machine.clock.now_ns(),
@@ -253,7 +251,8 @@ def _roll_back(machine: Machine, made: list[tuple[Disk, Snapshot]]) -> None:
         pass  # the first failure is the one to be told of
 
 
-def _cut(tag: str) -> str:
+def kept_tag(tag: str) -> str:
+    """As much of a tag as is kept."""
     return tag.encode("utf-8", "surrogateescape")[:_MAX_TAG].decode("utf-8", "surrogateescape")
 
 
@@ -409,104 +408,3 @@ def _delete(machine: Machine, snapshots: list[tuple[Disk, Snapshot]], step: str)
         except QemuError as error:
             text = f"Could not delete snapshot '{snapshot.name}' on '{disk.shown}': {error}"
             raise QemuError(text, error.errno_value) from error
-
-
-# --- listing
-
-
-class Listing:
-    """What ``info snapshots`` shows.
-
-    Attributes:
-        on_all: snapshots that every disk has, in the order of the state's disk.
-        partial: for each disk with others, its device id and those others.
-    """
-
-    __slots__ = ("on_all", "partial")
-
-    def __init__(self, on_all: list[Snapshot], partial: list[tuple[str, list[Snapshot]]]) -> None:
-        self.on_all = on_all
-        self.partial = partial
-
-
-def list_snapshots(machine: Machine) -> Listing:
-    """All snapshots of all disks that have any.
-
-    Raises:
-        QemuError: no disk can hold machine state.
-    """
-    first = state_disk(machine)
-    if first is None:
-        raise _no_state_disk()
-    # A disk that can't have a snapshot counts as one that hasn't.
-    common = set.intersection(
-        *({snapshot.name for snapshot in disk.node.snapshots()} for disk in disks(machine))
-    )
-    on_all = [snapshot for snapshot in first.node.snapshots() if snapshot.name in common]
-    partial = []
-    for device, node in machine.drives.shown_nodes():
-        rest = [snapshot for snapshot in node.snapshots() if snapshot.name not in common]
-        if node.is_inserted and node.has_snapshots and rest:
-            partial.append((device, rest))
-    return Listing(on_all, partial)
-
-
-# --- snapshots of one disk
-
-
-def create_on_device(machine: Machine, device: str, name: str) -> None:
-    """Make a snapshot of one disk, without machine state.
-
-    Raises:
-        QemuError: no such disk, it can't have this snapshot, or it couldn't be written.
-    """
-    node = find_root(machine, device)
-    if node.read_only:
-        raise QemuError(f"Device '{device}' is read only")
-    if not node.has_snapshots:
-        raise QemuError(
-            f"Block format '{node.driver}' used by device '{device}' "
-            "does not support internal snapshots"
-        )
-    if not name:
-        raise QemuError("Name is empty")
-    if find_by_name(node.snapshots(), name) is not None:
-        raise QemuError(f"Snapshot with name '{name}' already exists on device '{device}'")
-    seconds, nanoseconds = divmod(machine.wall_clock_ns(), 1_000_000_000)
-    snapshot = Snapshot(
-        name=_cut(name),
-        date_sec=seconds,
-        date_nsec=nanoseconds,
-        vm_clock_nsec=machine.clock.now_ns(),
-    )
-    machine.settle()
-    try:
-        node.snapshot_create(snapshot, None)
-    except QemuError as error:
-        reason = os.strerror(error.errno_value)
-        text = f"Failed to create snapshot '{name}' on device '{device}': {reason}"
-        raise QemuError(text, error.errno_value) from error
-
-
-def delete_on_device(machine: Machine, device: str, name: str | None, id: str | None) -> Snapshot:
-    """Delete a snapshot of one disk, and return which it was.
-
-    Raises:
-        QemuError: no such disk or snapshot, or it couldn't be deleted.
-    """
-    node = find_root(machine, device)
-    if node.driver != "qcow2" and not node.has_snapshots:
-        reason = os.strerror(errno.ENOTSUP)
-        raise QemuError(f"Failed to get a snapshot list: {reason}", errno.ENOTSUP)
-    snapshot = find_by_id_and_name(node.snapshots(), id, name)
-    if snapshot is None:
-        raise QemuError(
-            f"Snapshot with id '{'null' if id is None else id}' "
-            f"and name '{'null' if name is None else name}' does not exist on device '{device}'"
-        )
-    if node.read_only:
-        reason = os.strerror(errno.EPERM)
-        text = f"Failed to remove snapshot from snapshot list: {reason}"
-        raise QemuError(text, errno.EPERM)
-    node.snapshot_delete(snapshot.id, snapshot.name)
-    return snapshot

@@ -91,14 +91,13 @@ def _check_trace_event(monitor: Monitor, name: str, vcpu: int | None) -> None:
 
 
 def gdbserver(monitor: Monitor, *, device: str | None) -> None:
-    if device == "none":
+    if not monitor.machine.cpus:
+        monitor.print_line("gdbstub: meaningless to attach gdb to a machine without any CPU.")
+        monitor.print_line(f"Could not open gdbserver on device '{device or 'tcp::1234'}'")
+    elif device == "none":
         monitor.print_line("Disabled gdbserver")
-        return
-    if monitor.machine.cpus:
+    else:
         unavailable(monitor)
-        return
-    monitor.print_line("gdbstub: meaningless to attach gdb to a machine without any CPU.")
-    monitor.print_line(f"Could not open gdbserver on device '{device or 'tcp::1234'}'")
 
 
 def sync_profile(monitor: Monitor, *, op: str | None) -> None:

@@ -86,13 +86,11 @@ def migrate_incoming(monitor: Monitor, *, uri: str) -> None:
 
 
 def migrate_recover(monitor: Monitor, *, uri: str) -> None:
-    """Only postcopy can be paused, and nothing here gets there."""
-    raise QemuError("Migrate recover can only be run when postcopy is paused.")
+    monitor.machine.migration.recover()
 
 
 def migrate_pause(monitor: Monitor) -> None:
-    """See `migrate_recover`."""
-    raise QemuError("migrate-pause is currently only supported during postcopy-active state")
+    monitor.machine.migration.pause()
 
 
 def migrate_start_postcopy(monitor: Monitor) -> None:

@@ -55,12 +55,13 @@ def _print_lines(monitor: Monitor, lines: Sequence[str]) -> None:
 
 def qom_list(monitor: Monitor, *, path: str | None) -> None:
     """The properties at a path; without one, where the tree begins."""
-    from machine.qom.tree import list_properties
+    from machine.qom.tree import properties
 
     if path is None:
         monitor.print_line("/")
     else:
-        _print_lines(monitor, list_properties(monitor.machine, path))
+        for name, kind in properties(monitor.machine, path):
+            monitor.print_line(f"{name} ({kind})")
 
 
 def qom_get(monitor: Monitor, *, path: str, property: str) -> None:

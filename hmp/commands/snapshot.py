@@ -45,7 +45,7 @@ def snapshot_blkdev(
 
 
 def snapshot_blkdev_internal(monitor: Monitor, *, device: str, name: str) -> None:
-    from machine.snapshot import create_on_device
+    from machine.device_snapshot import create_on_device
 
     create_on_device(monitor.machine, device, name)
 
@@ -53,14 +53,14 @@ def snapshot_blkdev_internal(monitor: Monitor, *, device: str, name: str) -> Non
 def snapshot_delete_blkdev_internal(
     monitor: Monitor, *, device: str, name: str, id: str | None
 ) -> None:
-    from machine.snapshot import delete_on_device
+    from machine.device_snapshot import delete_on_device
 
     delete_on_device(monitor.machine, device, name, id)
 
 
 def info_snapshots(monitor: Monitor) -> None:
     from hmp.block_info import SNAPSHOT_HEADING, snapshot_row
-    from machine.snapshot import list_snapshots
+    from machine.snapshot_list import list_snapshots
 
     try:
         listing = list_snapshots(monitor.machine)

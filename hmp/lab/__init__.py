@@ -9,7 +9,7 @@ from hmp.command import Command
 from hmp.commands import COMMANDS
 from hmp.commands.snapshot import complete_snapshot
 from hmp.lab.diff import complete_two, diff
-from hmp.lab.explain import explain
+from hmp.lab.explain import complete_explain, explain
 from hmp.lab.lesson import complete_lesson, lesson
 from hmp.lab.map import map_
 from hmp.lab.run import run
@@ -35,6 +35,7 @@ LAB = (
         params="command",
         help="say what savevm, loadvm or delvm would do now, without doing it",
         run=explain,
+        complete=complete_explain,
     ),
     Command(
         name="%trace",

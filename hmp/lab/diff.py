@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NOW = "now"
 _MOST_PAGES = 4  # that are shown
+_MOST_FIELDS = 40  # likewise
 _MOST_RANGES = 12  # of a disk, likewise
 _LONGEST_VALUE = 60  # characters
 _ROW = 16  # bytes
@@ -93,8 +94,10 @@ def _state_lines(machine: Machine, names: tuple[str, str]) -> Iterator[str]:
         yield f"    and {len(differing) - _MOST_PAGES} more"
     fields = list(differing_values(values_a, values_b))
     yield f"devices: {counted(len(fields), 'field')} differ{'s' * (len(fields) == 1)}"
-    for name, in_a, in_b in fields:
+    for name, in_a, in_b in fields[:_MOST_FIELDS]:
         yield f"    {name}: {_value(in_a)} -> {_value(in_b)}"
+    if len(fields) > _MOST_FIELDS:
+        yield f"    and {len(fields) - _MOST_FIELDS} more"
 
 
 def _state(machine: Machine, name: str) -> tuple[Pages, Mapping[str, NamedValue]]:

@@ -55,7 +55,7 @@ _RULES["%explain"] = _STEPS
 _RULES["%lesson"] = (
     re.compile(r"(?P<number> +\d+)(?P<plain>  .*)"),
     re.compile(r"(?P<name>  [a-f]\))(?P<plain> .*)"),
-    re.compile(r"(?P<label>Disks: .*)|(?P<good>Predict, )(?P<plain2>.*)"),
+    re.compile(r"(?P<label>Disks until .*)|(?P<good>Predict, )(?P<plain2>.*)"),
 )
 _RULES["%diff"] = (
     re.compile(r"(?P<heading>(?:memory|memory, devices|devices|disk [^:]*+): .*)"),

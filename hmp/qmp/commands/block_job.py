@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockdev.errors import QemuError
+from blockdev.errors import DeviceNotFound, QemuError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -180,12 +180,14 @@ def block_commit(
     from machine.block_lookup import find_image, find_node
 
     machine = session.machine
+    if machine.drives.backend(device) is None and machine.graph.find(device) is None:
+        raise DeviceNotFound(device)
     active = find_node(machine, device, device)
     block_jobs.block_commit(
         machine,
         device,
-        top=find_image(active, top_node, top, "top"),
-        base=find_image(active, base_node, base, "base"),
+        top=find_image(machine, active, top_node, top, "top"),
+        base=find_image(machine, active, base_node, base, "base"),
         backing_name=backing_file,
         options=_options(others),
     )
@@ -255,6 +257,7 @@ def drive_backup(
     format: str | None = None,
     mode: str = "absolute-paths",
     compress: bool = False,
+    bitmap: str | None = None,
     **others: Any,
 ) -> None:
     from machine import block_jobs
@@ -268,6 +271,7 @@ def drive_backup(
         mode=mode,
         compress=compress,
         options=_options(others),
+        bitmap=bitmap,
     )
 
 
@@ -278,6 +282,7 @@ def blockdev_backup(
     target: str,
     sync: str,
     compress: bool = False,
+    bitmap: str | None = None,
     **others: Any,
 ) -> None:
     from machine import block_jobs
@@ -291,6 +296,7 @@ def blockdev_backup(
         sync=sync,
         compress=compress,
         options=_options(others),
+        bitmap=bitmap,
     )
 
 

@@ -38,7 +38,7 @@ def snapshot_delete(
 
 
 def blockdev_snapshot_internal_sync(session: QmpSession, *, device: str, name: str) -> None:
-    from machine.snapshot import create_on_device
+    from machine.device_snapshot import create_on_device
 
     create_on_device(session.machine, device, name)
 
@@ -47,7 +47,7 @@ def blockdev_snapshot_delete_internal_sync(
     session: QmpSession, *, device: str, name: str | None = None, id: str | None = None
 ) -> dict[str, Any]:
     from hmp.qmp.block_values import snapshot_value
-    from machine.snapshot import delete_on_device
+    from machine.device_snapshot import delete_on_device
 
     if name is None and id is None:
         raise QemuError("Name or id must be provided")
