@@ -347,6 +347,23 @@ def test_what_qmp_saved_is_in_the_files(disks: Both, qemu_img: str):
             subprocess.run([qemu_img, "check", "-q", name], cwd=folder, check=True)
 
 
+def test_a_migration_tells_how_far_it_is(both: Both):
+    events = {"capability": "events", "state": True}
+    requests = [
+        request(CAPABILITIES, capabilities=[events]),
+        request("migrate", uri="exec:cat > state"),
+    ]
+    told = []
+    for each in both(*SMALL):
+        said = each.ask(requests)
+        while '"completed"' not in said[-1]:
+            said += each.lines_until(lambda line: line)
+        each.ask([request("query-status")])
+        told.append(normal(said))
+    assert told[1] == told[0]
+    assert len(told[0]) == 8
+
+
 CHAIN = (
     "-M none -drive if=none,id=d,file=top.qcow2,node-name=top "
     "-blockdev driver=qcow2,node-name=t,file.driver=file,file.filename=other.qcow2"
