@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from blockdev.block_job import REPORT, BlockJob
 from blockdev.chain import insert_filter, remove_filter
-from blockdev.copying import PIECE, is_zero, length_of, read_piece
+from blockdev.copying import PIECE, is_zero, read_piece
 from blockdev.dirty_bitmap import DirtyBitmap
 from blockdev.errors import QemuError
 from blockdev.filter import FilterNode
 from blockdev.jobs import PAUSED, RUNNING
+from blockdev.status import length_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from blockdev.status import length_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,12 +11,6 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20  # bytes: what a job does between two looks at everything else
 CHUNK = 512 << 10  # bytes that a stream or commit counts at a time, as QEMU's
-_SECTOR = 512
-
-
-def length_of(node: BlockNode) -> int:
-    """Bytes of a node as jobs count them: whole sectors."""
-    return -(-node.size // _SECTOR) * _SECTOR
 
 
 class ReadError(QemuError):

@@ -91,7 +91,9 @@ def create_image(
 
         create_qcow2(file, size, backing=backing, backing_format=backing_format)
     else:
-        _create_raw(file, size)
+        from blockdev.raw_create import create_raw
+
+        create_raw(file, size)
 
 
 def _say_vmdk(
@@ -103,17 +105,6 @@ def _say_vmdk(
         f"backing_fmt={backing_format} compat6=off hwversion=undefined"
     )
     raise QemuError("backing_file must be a vmdk image", errno.EINVAL)
-
-
-def _create_raw(name: str, size: int) -> None:
-    from blockdev.file import ByteFile, make_file
-
-    make_file(name)
-    file = ByteFile(name, read_only=False)
-    try:
-        file.truncate(size)
-    finally:
-        file.close()
 
 
 def _escaped(text: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from blockdev.backend import Backend
 from blockdev.block_job import REPORT
 from blockdev.chain import backing_of, chain, find_in_chain
-from blockdev.copying import length_of
 from blockdev.errors import QemuError
 from blockdev.filter import skip_implicit
+from blockdev.status import length_of
 from machine.block_lookup import check_op, device_name, find_node, find_root
 
 TYPE_CHECKING = False
@@ -82,11 +82,8 @@ def options_of(values: Mapping[str, Any], *, is_held: bool = False) -> JobOption
 
 
 def _job_id(machine: Machine, node: BlockNode, options: JobOptions) -> str:
-    id = device_name(machine, node) if options.id is None else options.id
-    if not id and options.id is None:
-        raise QemuError("An explicit job ID is required")
-    machine.jobs.check_id(id)
-    return id
+    """What the user calls the job, or the drive's id; "" for a node, which no job may be called."""
+    return device_name(machine, node) if options.id is None else options.id
 
 
 def start(machine: Machine, job: BlockJob) -> None:
@@ -443,6 +440,7 @@ def block_commit(
     else:
         if backing_name:
             raise QemuError("'backing-file' specified, but 'top' is the active layer")
+        machine.jobs.check_id(id)
         if base.read_only:
             base.reopen(read_only=False)
         job = ActiveCommitJob(

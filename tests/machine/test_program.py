@@ -16,12 +16,13 @@ from machine.chardev import RingBuffer
 from machine.clock import VirtualClock
 from machine.cpu.notes import Notes
 from machine.cpu.scripted import BLOCK_SIZE
+from machine.device_snapshot import create_on_device
 from machine.display.text_screen import lines, picture
 from machine.machine import Machine
 from machine.migration.savevm import write_state
 from machine.net import NetClient
 from machine.runstate import RunState
-from machine.snapshot import create_on_device, load, plan_load, plan_save, save
+from machine.snapshot import load, plan_load, plan_save, save
 
 MIB = 1 << 20
 SECOND = 1_000_000_000
