@@ -66,6 +66,9 @@ RUNNING = [
     hmp("help stop"),
     hmp("stop"),
     hmp("system_reset"),
+    hmp("getfd x"),
+    hmp("savevm x"),
+    hmp("info history"),
     request("human-monitor-command", command_line="info cpus", cpu_index=0),
     request("query-stats", target="vm"),
 ]
@@ -362,6 +365,11 @@ def test_a_migration_tells_how_far_it_is(both: Both):
         told.append(normal(said))
     assert told[1] == told[0]
     assert len(told[0]) == 8
+
+
+def test_people_migrate_detached_over_qmp(both: Both):
+    theirs, ours = (each.ask([hmp("migrate exec:cat>state")]) for each in both(*SMALL))
+    assert ours[:1] == theirs[:1]
 
 
 CHAIN = (
