@@ -202,26 +202,30 @@ def mirror(
         if backend.node is not None:
             backend.remove()
 
-    job = MirrorJob(
-        machine.jobs,
-        machine.graph,
-        id,
-        node,
-        target,
-        base=base,
-        speed=options.speed,
-        granularity=granularity,
-        zero_target=sync == FULL and (is_existing or keeps_chain),
-        backing_mode=LEAVE if keeps_chain else OPEN_CHAIN if is_existing else SOURCE_CHAIN,
-        on_source_error=options.on_error,
-        on_target_error=options.on_target_error,
-        replaces=replaced,
-        filter_name=options.filter_name,
-        open_backing=lambda: machine.graph.open_backing(target),
-        finished=finished,
-        auto_finalize=options.auto_finalize,
-        auto_dismiss=options.auto_dismiss,
-    )
+    try:
+        job = MirrorJob(
+            machine.jobs,
+            machine.graph,
+            id,
+            node,
+            target,
+            base=base,
+            speed=options.speed,
+            granularity=granularity,
+            zero_target=sync == FULL and (is_existing or keeps_chain),
+            backing_mode=LEAVE if keeps_chain else OPEN_CHAIN if is_existing else SOURCE_CHAIN,
+            on_source_error=options.on_error,
+            on_target_error=options.on_target_error,
+            replaces=replaced,
+            filter_name=options.filter_name,
+            open_backing=lambda: machine.graph.open_backing(target),
+            finished=finished,
+            auto_finalize=options.auto_finalize,
+            auto_dismiss=options.auto_dismiss,
+        )
+    except QemuError:
+        backend.remove()
+        raise
     # The copy is a disk of its own meanwhile: a snapshot of the machine has it too.
     backends.append(backend)
     start(machine, job)
