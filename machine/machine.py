@@ -414,7 +414,8 @@ class Machine:
             QemuError: a file can't be written; what waits is tried again the next time.
         """
         for node in self.graph.nodes.values():
-            node.write_back()
+            if not node.is_exclusive:  # a copy that is being made is nobody's disk yet
+                node.write_back()
 
     def close(self) -> None:
         """Close all drives, and what else has files and sockets.
