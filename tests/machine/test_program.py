@@ -322,7 +322,7 @@ def tell(pc: Pc, story: list[tuple[int, tuple[str, ...]]], pieces: int = 1) -> N
             pc.press(*keys)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(story=STORIES, pieces=st.integers(2, 5))
 def test_the_same_keys_at_the_same_times_give_the_same_machine(
     story: list[tuple[int, tuple[str, ...]]], pieces: int
@@ -350,7 +350,7 @@ def test_two_runs_with_disks_are_the_same(qemu_img: str, tmp_path: Path) -> None
     assert states[0] == states[1]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(before=STORIES, after=STORIES)
 def test_what_follows_a_loadvm_is_what_followed_the_savevm(
     qemu_img: str,
