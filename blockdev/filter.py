@@ -80,6 +80,10 @@ class FilterNode(BlockNode):
     def has_snapshots(self) -> bool:
         return self.file.has_snapshots
 
+    @property
+    def holds_vmstate(self) -> bool:
+        return self.file.holds_vmstate
+
     def snapshots(self) -> Sequence[Snapshot]:
         return self.file.snapshots()
 

@@ -356,6 +356,11 @@ class BlockNode:
         """Whether the format keeps snapshots and may be written."""
         return False
 
+    @property
+    def holds_vmstate(self) -> bool:
+        """Whether there is a place for machine state too; only where there are snapshots."""
+        return False
+
     def snapshots(self) -> Sequence[Snapshot]:
         """The snapshots in the order of the table."""
         return ()

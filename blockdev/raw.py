@@ -190,6 +190,10 @@ class RawNode(BlockNode):
     def has_snapshots(self) -> bool:
         return not self.read_only and self.file.has_snapshots
 
+    @property
+    def holds_vmstate(self) -> bool:
+        return not self.read_only and self.file.holds_vmstate
+
     def snapshots(self) -> Sequence[Snapshot]:
         return self.file.snapshots()
 

@@ -9,6 +9,7 @@ import time
 import tomllib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,16 @@ class Program:
         shown = self.session("info chardev").splitlines()
         self.filenames = dict(line.split(": filename=") for line in shown)
 
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            assert self.session.quit() == 0
+        else:
+            self.session.process.kill()
+            self.session.wait()
+
     def filename(self, transport: Transport, number: int, index: int) -> str:
         """Of the monitor of the index-th option after the first."""
         if transport.name == "mux":
@@ -88,14 +99,13 @@ def is_as_long(length: int, got: bytes) -> bool:
 @pytest.mark.parametrize("transport", TRANSPORTS, ids=lambda each: each.name)
 def test_the_recorded_line_editor_holds(transport: Transport, hmp: str, tmp_path: Path) -> None:
     options = [transport.prepare(tmp_path, number) for number in range(len(PLAIN))]
-    program = Program(hmp, tmp_path, [word for each in options for word in each])
-    wires = [
-        transport.connect(tmp_path, number, program.filename(transport, number, number))
-        for number in range(len(PLAIN))
-    ]
-    for wire, situation in zip(wires, PLAIN, strict=True):
-        play(wire, situation, transport.prefix)
-    assert program.session.quit() == 0
+    with Program(hmp, tmp_path, [word for each in options for word in each]) as program:
+        wires = [
+            transport.connect(tmp_path, number, program.filename(transport, number, number))
+            for number in range(len(PLAIN))
+        ]
+        for wire, situation in zip(wires, PLAIN, strict=True):
+            play(wire, situation, transport.prefix)
     for wire in wires:
         wire.close()
 
@@ -130,14 +140,17 @@ def test_it_holds_on_all_of_them_at_once(situation: Situation, hmp: str, tmp_pat
         (tmp_path / name).touch()
     options = [each.prepare(tmp_path, 0) for each in TRANSPORTS]
     words = [word for each in options for word in each]
-    program = Program(hmp, tmp_path, [*words, *situation.get("args", [])])
-    numbered = [each.name for each in TRANSPORTS if each.name != "mux"]
-    for transport in TRANSPORTS:
-        index = numbered.index(transport.name) if transport.name in numbered else 0
-        wire = transport.connect(tmp_path, 0, program.filename(transport, 0, index))
-        play(wire, situation, transport.prefix)
-        wire.close()
-    assert program.session.quit() == 0
+    with Program(hmp, tmp_path, [*words, *situation.get("args", [])]) as program:
+        for transport in TRANSPORTS:
+            wire = transport.connect(tmp_path, 0, program.filename(transport, 0, index(transport)))
+            play(wire, situation, transport.prefix)
+            wire.close()
+
+
+def index(transport: Transport) -> int:
+    """Of its option, where each has one ``-monitor``; the multiplexer's has another name."""
+    plain = [each for each in TRANSPORTS if each.name != "mux"]
+    return plain.index(transport) if transport in plain else 0
 
 
 QUIET = 0.25  # seconds of silence after which an answer has come
@@ -166,6 +179,8 @@ def listen(wires: Sequence[Wire], patience: float) -> list[bytes]:
     while ready := select.select([*by_fd], [], [], patience)[0]:
         for fd in ready:
             heard[by_fd[fd]] += wires[by_fd[fd]].read(lambda got: bool(got))
+            if heard[by_fd[fd]].endswith(b"<EOF>"):
+                del by_fd[fd]
     return heard
 
 
@@ -173,33 +188,30 @@ def test_a_client_gets_the_bytes_that_the_real_one_gets(
     hmp: str, qemu: str, tmp_path: Path
 ) -> None:
     """All of them at once, in both programs."""
-    programs, wires, callers = [], [], []
-    for path in (hmp, qemu):
-        folder = tmp_path / Path(path).name
-        folder.mkdir()
-        options = [word for each in TRANSPORTS for word in each.prepare(folder, 0)]
-        program = Program(path, folder, options)
-        programs.append(program)
-        plain = [each for each in TRANSPORTS if each.name != "mux"]
-        for each in TRANSPORTS:
-            index = plain.index(each) if each in plain else 0
-            callers.append(partial(each.connect, folder, 0, program.filename(each, 0, index)))
-    wires = [call() for call in callers]
-    conversations = [[answer] for answer in listen(wires, RETURN)]
-    for step in SCRIPT:
-        for number, wire in enumerate(wires):
-            if step != NEXT:
-                wire.send(step)
-            else:
-                wire.close()
-                if TRANSPORTS[number % len(TRANSPORTS)].name == "pty":
-                    time.sleep(QUIET)  # it must be seen to go
-                wires[number] = callers[number]()
-        answers = listen(wires, RETURN if step == NEXT else QUIET)
-        for conversation, answer in zip(conversations, answers, strict=True):
-            conversation.append(answer)
-    for program in programs:
-        assert program.session.quit() == 0
+    with ExitStack() as stack:
+        callers = []
+        for path in (hmp, qemu):
+            folder = tmp_path / Path(path).name
+            folder.mkdir()
+            options = [word for each in TRANSPORTS for word in each.prepare(folder, 0)]
+            program = stack.enter_context(Program(path, folder, options))
+            for each in TRANSPORTS:
+                place = program.filename(each, 0, index(each))
+                callers.append(partial(each.connect, folder, 0, place))
+        wires = [call() for call in callers]
+        conversations = [[answer] for answer in listen(wires, RETURN)]
+        for step in SCRIPT:
+            for number, wire in enumerate(wires):
+                if step != NEXT:
+                    wire.send(step)
+                else:
+                    wire.close()
+                    if TRANSPORTS[number % len(TRANSPORTS)].name == "pty":
+                        time.sleep(QUIET)  # it must be seen to go
+                    wires[number] = callers[number]()
+            answers = listen(wires, RETURN if step == NEXT else QUIET)
+            for conversation, answer in zip(conversations, answers, strict=True):
+                conversation.append(answer)
     for wire in wires:
         wire.close()
     said = [[readable(answer) for answer in conversation] for conversation in conversations]

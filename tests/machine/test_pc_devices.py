@@ -156,7 +156,6 @@ def test_the_monitor_says_the_same_of_a_fresh_pc(
         "screendump a.ppm port 2",
         "screendump nosuch/a.ppm",
         "screendump .",
-        "screendump full",
     ]
     options = f"-M {board_name} -S -device isa-serial,id=port,chardev=c -chardev null,id=c".split()
     answers = []
