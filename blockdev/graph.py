@@ -133,6 +133,19 @@ class Graph:
             is_literal: the name is a file's, without a protocol before it.
             depth: how many overlays stand above this image.
         """
+        if filename.startswith("json:") and not is_literal:
+            from blockdev.json_name import open_tree
+
+            return open_tree(
+                self,
+                filename,
+                driver=driver,
+                read_only=read_only,
+                cache=cache,
+                node_name=node_name,
+                locking=locking,
+                depth=depth,
+            )
         if is_literal:
             file: BlockNode = self.open_file(
                 filename, read_only=read_only, cache=cache, locking=locking
