@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import engine, lab, shell
+from bench import engine, images, lab, shell
 from bench.pairs import Amount, Figure, Result, Session, compare, process_seconds, start_seconds
 
 OURS = str(Path(__file__).resolve().parent.parent / ".venv" / "bin" / "hmp")
@@ -119,6 +119,7 @@ PARTS: dict[str, Callable[[int, str], Iterator[Result | Figure | Amount]]] = {
     "many": lambda runs, folder: engine.many(folder, runs),
     "guest": lambda runs, folder: engine.guest(folder, runs),
     "shell": rich_shell,
+    "images": lambda runs, folder: images.image_programs(folder, runs),
     "map": lambda runs, folder: lab.map_(folder, runs),
     "diff": lambda runs, folder: lab.diff(folder, runs),
 }
@@ -126,6 +127,7 @@ GROUPS = {
     "machine": ["start", "state"],
     "engine": ["metadata", "many", "guest"],
     "shell": ["shell"],
+    "tools": ["images"],
     "lab": ["map", "diff"],
 }
 

@@ -59,6 +59,8 @@ class _Comparison:
     def __init__(self, first: BlockNode, second: BlockNode, names: tuple[str, str]) -> None:
         self._nodes = first, second
         self._names = names
+        # Read into again and again: new memory takes longer to come by than to fill.
+        self._buffers = bytearray(_AT_ONCE), bytearray(_AT_ONCE)
 
     def step(self, offset: int, sizes: tuple[int, int], *, strict: bool) -> int:
         """Compare one piece; its length."""
@@ -95,9 +97,13 @@ class _Comparison:
             raise QemuError(text, error.errno_value) from error
         return found.flags, found.length
 
-    def _read(self, which: int, offset: int, length: int) -> bytes:
+    def _read(self, which: int, offset: int, length: int) -> bytes | bytearray:
+        buffer = self._buffers[which]
         try:
-            return self._nodes[which].read(offset, length)
+            if length < len(buffer):
+                return self._nodes[which].read(offset, length)
+            self._nodes[which].read_into(offset, memoryview(buffer))
+            return buffer
         except QemuError as error:
             reason = os.strerror(error.errno_value) if error.errno_value else str(error)
             text = f"Error while reading offset {offset} of {self._names[which]}: {reason}"
@@ -116,7 +122,7 @@ class _Comparison:
             raise Difference(f"Content mismatch at offset {offset + first}!")
 
 
-def first_data(data: bytes) -> int | None:
+def first_data(data: bytes | bytearray) -> int | None:
     """Where the first sector begins that isn't all zeros; None if there is none."""
     zeros = len(data) - len(data.lstrip(b"\0"))
     return None if zeros == len(data) else zeros // SECTOR * SECTOR

@@ -73,6 +73,8 @@ class Conversion:
         self._alignment = 1 << max(least_zeros // SECTOR, 1).bit_length() - 1  # sectors
         self._known = (_DATA, 0)  # kind, and up to where it holds
         self._which = 0
+        # New memory takes longer to come by than to fill.
+        self._buffer = bytearray(0 if compresses else _AT_ONCE)
 
     def run(self) -> Iterator[float]:
         """Copy; yields how much of what is to be copied is done, per cent.
@@ -151,6 +153,18 @@ class Conversion:
             kind = _BACKING
         return start + length, kind
 
+    def _read_whole(self, start: int) -> bytearray | bytes:
+        """As `_read` for as much as is read at once, into memory that is used again."""
+        source = self._sources[self._which]
+        first = self._ends[self._which] - length_of(source)
+        if start < first or start + _AT_ONCE > self._ends[self._which]:
+            return self._read(start, _AT_ONCE)
+        try:
+            source.read_into(start - first, memoryview(self._buffer))
+        except QemuError:
+            return self._read(start, _AT_ONCE)
+        return self._buffer
+
     def _read(self, start: int, length: int) -> bytes:
         parts: list[bytes] = []
         which = self._which
@@ -179,13 +193,15 @@ class Conversion:
             is_copied = self._is_copied(kind)
             yield end - start if is_copied else 0
             if kind == _DATA:
-                self._write(start, self._read(start, end - start))
+                is_whole = end - start == _AT_ONCE
+                data = self._read_whole(start) if is_whole else self._read(start, end - start)
+                self._write(start, data)
             elif kind == _ZEROS and is_copied:
                 self._write(start, bytes(end - start))
             elif kind == _ZEROS:
                 self._zero(start, end - start)
 
-    def _write(self, start: int, data: bytes) -> None:
+    def _write(self, start: int, data: bytes | bytearray) -> None:
         view = memoryview(data)
         if not self._least_zeros:
             self._put(start, view)
@@ -246,7 +262,7 @@ class SparseParts:
         least: sectors of zeros in a row that are worth a part.
     """
 
-    def __init__(self, data: bytes, first: int, alignment: int, least: int) -> None:
+    def __init__(self, data: bytes | bytearray, first: int, alignment: int, least: int) -> None:
         self._data = data
         self._first = first
         self._alignment = alignment
@@ -302,7 +318,7 @@ class SparseParts:
         return min(end, len(zero)), not is_zero
 
 
-def is_zeros(data: bytes) -> bool:
+def is_zeros(data: bytes | bytearray) -> bool:
     """Whether all bytes are zeros."""
     return data == (_NOTHING if len(data) == _AT_ONCE else bytes(len(data)))
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from blockdev.file import Buffer
     from blockdev.snapshot import Snapshot
+    from blockdev.status import BlockStatus
 
 
 class FilterNode(BlockNode):
@@ -64,6 +65,13 @@ class FilterNode(BlockNode):
 
     def truncate(self, size: int) -> None:
         self.file.truncate(size)
+
+    def own_status(
+        self, offset: int, size: int, *, wants_zeros: bool, in_slices: bool
+    ) -> BlockStatus:
+        from blockdev.status import OFFSET_VALID, RAW, BlockStatus
+
+        return BlockStatus(RAW | OFFSET_VALID, size, offset, self.file)
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return self.file.allocation(offset, size)

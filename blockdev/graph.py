@@ -34,6 +34,7 @@ class Graph:
     Attributes:
         backends: what uses the nodes from outside, oldest first.
         opens_inactive: what is opened is left to others until `activate`.
+        open_json: opens an image whose name is a tree as JSON, read-only; None: what there is for it.
         draw: gives the two digits at the end of a name, which are random.
     """
 
@@ -45,6 +46,7 @@ class Graph:
         self.nodes: dict[str, BlockNode] = {}
         self.backends: list[Backend] = []
         self.opens_inactive = False
+        self.open_json: Callable[[str, str | None, CacheMode], BlockNode] | None = None
         self.draw: Callable[[], int] = _draw
         self._named = 0
 
@@ -133,7 +135,9 @@ class Graph:
             is_literal: the name is a file's, without a protocol before it.
             depth: how many overlays stand above this image.
         """
-        if filename.startswith("json:") and not is_literal:
+        if not is_literal and filename.startswith("json:"):
+            if self.open_json is not None:
+                return self.open_json(filename, driver, cache)
             from blockdev.json_name import open_tree
 
             return open_tree(

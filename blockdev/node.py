@@ -313,7 +313,7 @@ class BlockNode:
         Args:
             mode: ``metadata``: only in the format; ``falloc``: on the host; ``full``: with zeros.
         """
-        text = f"Unsupported preallocation mode '{mode}'"
+        text = f"Unsupported preallocation mode: {mode}"
         raise QemuError(text, errno.ENOTSUP)
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
@@ -324,11 +324,13 @@ class BlockNode:
         """
         raise QemuError("Operation not supported", errno.ENOTSUP)
 
-    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+    def own_status(
+        self, offset: int, size: int, *, wants_zeros: bool, in_slices: bool
+    ) -> BlockStatus:
         """What this driver alone knows of some bytes, all inside the node; see `blockdev.status`.
 
         Args:
-            wants_zeros: holes are to be found.
+            wants_zeros, in_slices: as for `blockdev.status.status`.
         """
         from blockdev.status import ALLOCATED, DATA, BlockStatus
 

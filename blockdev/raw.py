@@ -53,7 +53,9 @@ class FileNode(BlockNode):
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return True, size
 
-    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+    def own_status(
+        self, offset: int, size: int, *, wants_zeros: bool, in_slices: bool
+    ) -> BlockStatus:
         from blockdev.status import DATA, OFFSET_VALID, ZERO, BlockStatus
 
         is_data = True
@@ -171,7 +173,9 @@ class RawNode(BlockNode):
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return self.file.allocation(offset, size)
 
-    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+    def own_status(
+        self, offset: int, size: int, *, wants_zeros: bool, in_slices: bool
+    ) -> BlockStatus:
         from blockdev.status import OFFSET_VALID, RAW, BlockStatus
 
         return BlockStatus(RAW | OFFSET_VALID, size, offset, self.file)

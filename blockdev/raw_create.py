@@ -30,7 +30,7 @@ def create_raw(name: str, size: int, *, preallocation: str = "off") -> None:
     file = ByteFile(name, read_only=False)
     try:
         if preallocation == "metadata":
-            text = f"Unsupported preallocation mode '{preallocation}'"
+            text = f"Unsupported preallocation mode: {preallocation}"
             raise QemuError(text, errno.ENOTSUP)
         if preallocation != "falloc":
             _lengthen(file, size)

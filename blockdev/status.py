@@ -47,17 +47,26 @@ def length_of(node: BlockNode) -> int:
     return -(-node.size // SECTOR) * SECTOR
 
 
-def status(node: BlockNode, offset: int, size: int, *, wants_zeros: bool = True) -> BlockStatus:
+def status(
+    node: BlockNode,
+    offset: int,
+    size: int,
+    *,
+    wants_zeros: bool = True,
+    in_slices: bool = True,
+) -> BlockStatus:
     """What a node says of its own bytes, without a look at its backing file's.
 
     Args:
         wants_zeros: holes of the file are to be found too, which takes longer.
+        in_slices: no answer reaches farther than QEMU's would, which looks at a part of a table
+            at a time; it shows where somebody does something for each answer.
     """
     total = length_of(node)
     if offset >= total:
         return BlockStatus(EOF, 0)
     size = min(size, total - offset)
-    found = node.own_status(offset, size, wants_zeros=wants_zeros)
+    found = node.own_status(offset, size, wants_zeros=wants_zeros, in_slices=in_slices)
     found.length = min(found.length, size)
     flags = found.flags
     if flags & RAW and found.file is not None:

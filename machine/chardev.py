@@ -58,9 +58,19 @@ class Chardev:
         raise NotImplementedError
 
     @property
+    def backend(self) -> str:
+        """QEMU's name of this kind of device."""
+        return self.filename.partition(":")[0]
+
+    @property
     def is_busy(self) -> bool:
         """Whether it has a user already."""
         return self._is_claimed
+
+    @property
+    def has_frontend(self) -> bool:
+        """Whether somebody uses it now."""
+        return self._is_attached
 
     @property
     def is_stdio(self) -> bool:
@@ -254,6 +264,10 @@ def open_chardev(
         from machine.chardev_socket import open_socket_device
 
         device = open_socket_device(options, loop, report)
+    elif kind == "udp":
+        from machine.chardev_udp import open_udp_device
+
+        device = open_udp_device(options, loop)
     else:
         from machine.chardev_stream import open_stream_device
 

@@ -170,6 +170,7 @@ class Multiplexer(Chardev):
         self._start_ns: int | None = None  # when the first stamped line began
         self._is_at_line_start = False
         self._base.attach(self._base_opened, self._take, self._base_closed)
+        self._base.pause()
         loop.call_soon(self._begin)
 
     @property
@@ -204,6 +205,7 @@ class Multiplexer(Chardev):
         self._come()
         for place in self._places:
             place.come()
+        self.go_on()
 
     def _base_opened(self) -> None:
         if self.is_open:
@@ -266,7 +268,7 @@ class Multiplexer(Chardev):
 
     def go_on(self) -> None:
         """Give out what was typed, as far as it is taken; leave the rest with who sent it."""
-        if self._is_distributing:
+        if self._is_distributing or not self.is_open:
             return
         self._is_distributing = True
         try:

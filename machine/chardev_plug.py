@@ -39,9 +39,7 @@ def add_chardev(
 
 def remove_chardev(machine: Machine, label: str) -> None:
     """Raises: QemuError: there is none of this name, or somebody uses it."""
-    device = machine.find_chardev(label)
-    if device is None:
-        raise QemuError(f"Chardev '{label}' not found")
+    device = find_chardev(machine, label)
     if device.is_busy:
         raise QemuError(f"Chardev '{label}' is busy")
     machine.chardevs.remove(device)
@@ -83,6 +81,14 @@ def change_chardev(
     assert swap is not None
     old.close()
     swap(new)
+
+
+def find_chardev(machine: Machine, label: str) -> Chardev:
+    """Raises: QemuError: there is none of this name."""
+    device = machine.find_chardev(label)
+    if device is None:
+        raise QemuError(f"Chardev '{label}' not found")
+    return device
 
 
 def find_ring_buffer(machine: Machine, label: str) -> RingBuffer:

@@ -66,12 +66,14 @@ class Drives:
         default_interface: the interface of a drive that names none.
 
     Attributes:
+        are_aside: the machine's own are out of sight; see `machine.drives_aside`.
         throttle_groups: the ``throttle-group`` objects, by id.
     """
 
     def __init__(self, graph: Graph, *, default_interface: str) -> None:
         self._graph = graph
         self._default_interface = default_interface
+        self.are_aside = False
         self.drives: list[Drive] = []
         self.backends: list[Backend] = graph.backends
         self.throttle_groups: dict[str, Throttle] = {}

@@ -13,13 +13,16 @@ from blockdev.qcow2.create import (
 )
 from blockdev.qcow2.entries import COMPRESSED, OFFSET_MASK, ZERO
 from blockdev.qcow2.extensions import EXTENSION_BACKING_FORMAT, EXTENSION_FEATURE_NAMES
-from blockdev.qcow2.header import DIRTY, LAZY_REFCOUNTS
+from blockdev.qcow2.header import COMPRESSION_TYPE, DIRTY, LAZY_REFCOUNTS
 from blockdev.qcow2.header_write import extensions_of, write_header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from blockdev.qcow2.image import Image
     from blockdev.qcow2.lookup import Lookup
+    from blockdev.qcow2.tables import L2Table
 
 _VERSION_2_ORDER = 4  # log2 of a count's bits in version 2
 
@@ -114,18 +117,26 @@ def _downgrade(image: Image) -> None:
     if header.refcount_order != _VERSION_2_ORDER:
         raise QemuError("compat=0.10 requires refcount_bits=16", errno.ENOTSUP)
     features = header.incompatible_features & ~DIRTY
+    snapshots = metadata.snapshot_table.entries
+    lookups: list[Lookup] = [metadata.active]
+    for snapshot in snapshots:
+        if snapshot.disk_size != image.size or snapshot.vm_state_size >> 32:
+            raise QemuError("Internal snapshots prevent downgrade of image", errno.ENOTSUP)
+        lookups.append(metadata.mapping(metadata.snapshot_table.read_l1(snapshot)))
+    if not any(map(_has_compressed, lookups)):
+        features &= ~COMPRESSION_TYPE  # which nothing was done with so far
     if features:
         text = f"Cannot downgrade an image with incompatible features {features:#x} set"
         raise QemuError(text, errno.ENOTSUP)
-    for snapshot in metadata.snapshot_table.entries:
-        l1 = metadata.snapshot_table.read_l1(snapshot)
-        if snapshot.disk_size != image.size or _has_zeros(metadata.mapping(l1)):
-            raise QemuError("Internal snapshots prevent downgrade of image", errno.ENOTSUP)
-    _expand_zeros(image)
+    for stored in image.bitmaps.listed():
+        image.bitmap_store.remove(stored.name)
+    if image.bitmaps.are_listed:
+        image.bitmap_store.store()
+    _expand_zeros(image, lookups)
     image.flush()
     extensions = [item for item in extensions_of(metadata) if item[0] == EXTENSION_BACKING_FORMAT]
-    header = header.replace(version=2, header_length=VERSION_2_BYTES)
-    header = header.replace(compatible_features=0, autoclear_features=0)
+    header = image.header.replace(version=2, header_length=VERSION_2_BYTES)
+    header = header.replace(incompatible_features=0, compatible_features=0, autoclear_features=0)
     write_header(metadata, header, extensions, _backing(image))
 
 
@@ -133,32 +144,54 @@ def _backing(image: Image) -> bytes:
     return image.backing_name.encode("utf-8", "surrogateescape")
 
 
-def _has_zeros(lookup: Lookup) -> bool:
-    """Whether an entry says that its cluster is zeros, which version 2 can't."""
+def _tables(lookup: Lookup) -> Iterator[L2Table]:
     for index in range(len(lookup.l1)):
         table = lookup.l2_table(index)
-        if table is not None and any(
-            entry & ZERO and not entry & COMPRESSED for entry in table.words
+        if table is not None:
+            yield table
+
+
+def _has_compressed(lookup: Lookup) -> bool:
+    return any(entry & COMPRESSED for table in _tables(lookup) for entry in table.words)
+
+
+def _expand_zeros(image: Image, lookups: Sequence[Lookup]) -> None:
+    """See that no entry says that its cluster is zeros, which version 2 can't.
+
+    Without a backing file nothing mapped will do, and tables are changed for all that share them.
+    """
+    if image.backing_name:
+        _write_zeros(image)
+        if any(
+            entry & ZERO for lookup in lookups[1:] for t in _tables(lookup) for entry in t.words
         ):
-            return True
-    return False
+            raise QemuError("Internal snapshots prevent downgrade of image", errno.ENOTSUP)
+        return
+    uses: dict[int, int] = {}
+    tables: dict[int, L2Table] = {}
+    for lookup in lookups:
+        for table in _tables(lookup):
+            uses[table.host_offset] = uses.get(table.host_offset, 0) + 1
+            tables[table.host_offset] = table
+    allocator, bits = image.metadata.allocator, image.metadata.cluster_bits
+    for offset, table in tables.items():
+        for index, entry in enumerate(table.words):
+            if entry & ZERO and not entry & COMPRESSED:
+                table.set(index, [0])
+                if entry & OFFSET_MASK:
+                    for _ in range(uses[offset]):
+                        allocator.free_later(((entry & OFFSET_MASK) >> bits, 1))
 
 
-def _expand_zeros(image: Image) -> None:
-    """Write the zeros that entries of the active disk stand for, or let them go."""
+def _write_zeros(image: Image) -> None:
+    """Write the zeros that entries of the active disk stand for."""
     active, size = image.metadata.active, image.cluster_size
     per_table = 1 << image.layout.l2_bits
     for l1_index in range(len(active.l1)):
-        table = active.l2_table(l1_index)
-        if table is None:
-            continue
         for index in range(per_table):
+            table = active.l2_table(l1_index)
+            if table is None:
+                break
             entry = table.words[index]
-            if not entry & ZERO or entry & COMPRESSED:
-                continue
-            offset = (l1_index * per_table + index) * size
-            if not entry & OFFSET_MASK and image.backing is None:
-                active.unmap(offset, 1, as_zeros=False)
-            else:
-                active.write(offset, [bytes(size)])
-            table = active.l2_table(l1_index) or table
+            if entry & ZERO and not entry & COMPRESSED:
+                active.write((l1_index * per_table + index) * size, [bytes(size)])

@@ -108,7 +108,7 @@ def _number(name: str, text: str) -> int:
 
 
 def _size(name: str, text: str) -> int:
-    body = text.lstrip()
+    body = text.lstrip().removeprefix("+")
     unit = _UNITS.get(body[-1:].lower())
     is_hexadecimal = body[:2].lower() == "0x"
     if unit is None or (is_hexadecimal and body[-1:].lower() in "be"):

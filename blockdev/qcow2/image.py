@@ -204,10 +204,12 @@ class Image(BlockNode):
         """Whether this image itself has the byte at `offset`, and for how many that holds."""
         return self.metadata.active.run(offset, size)
 
-    def own_status(self, offset: int, size: int, *, wants_zeros: bool) -> BlockStatus:
+    def own_status(
+        self, offset: int, size: int, *, wants_zeros: bool, in_slices: bool
+    ) -> BlockStatus:
         from blockdev.qcow2.status import own_status
 
-        return own_status(self, offset, size)
+        return own_status(self, offset, size, in_slices=in_slices)
 
     @property
     def is_preallocated(self) -> bool:

@@ -8,6 +8,7 @@ Source: qcow2 specification, "Reference counting".
 from __future__ import annotations
 
 import errno
+import sys
 from array import array
 
 from blockdev.errors import QemuError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from blockdev.node import BlockNode
 
 _BULK = 16  # from so many counts on, one addition of a large number is quicker
+_IS_LITTLE = sys.byteorder == "little"
 
 
 class Refcounts:
@@ -212,7 +214,7 @@ class Refcounts:
             block = self._block(index)
             if block is not None:
                 part = block[: end - index * self._block_entries]
-                used += len(part) - part.count(0)
+                used += len(part) - _zeros(part)
         return used
 
     def last_used(self, end: int) -> int:
@@ -319,3 +321,13 @@ class Refcounts:
         if replaced is not None:
             self.add(*replaced, -1)
         self._table.write_changes()
+
+
+def _zeros(counts: array[int]) -> int:
+    """How many of some counts are 0."""
+    width = counts.itemsize
+    data = counts.tobytes()
+    lowest, others = (0, range(1, width)) if _IS_LITTLE else (width - 1, range(width - 1))
+    if any(data[place::width].strip(b"\0") for place in others):
+        return counts.count(0)
+    return data[lowest::width].count(0)

@@ -34,6 +34,7 @@ _MAX_TABLE_BYTES = 8 << 20
 _SNAPSHOTS_OFFSET = 60  # in the header: count and offset, 12 bytes
 _MENDED = ("is incomplete", "Preallocated cluster is not properly aligned; L2 entry corrupted.")
 _MOST_ROUNDS = 4
+_NEEDS_REBUILD = "ERROR need to rebuild refcount structures"
 
 
 def repair(file: BlockNode, *, leaks: bool, errors: bool) -> CheckResult:
@@ -78,6 +79,7 @@ class _Repair:
         self._errors = errors
         self._leaks_fixed = self._corruptions_fixed = 0
         self._is_rebuilt = False
+        self._left: list[int] = []  # clusters that the old refcount structures were in
         self._fixed_slips = Slips(0)
         self._survey = Survey(file)
         self._order = self._survey.refcount_order if order is None else order
@@ -99,6 +101,9 @@ class _Repair:
         self._file.flush()
 
     def run(self) -> CheckResult:
+        if not self._errors and (self._survey.broken_refcounts or self._needs_blocks()):
+            lines = [*self._found.findings(with_slips=False), _NEEDS_REBUILD]
+            raise QemuError("\n".join(lines), errno.EIO)
         if self._errors and self._survey.misplaced:
             self._fix_misplaced()
         self._fix_counts()
@@ -126,6 +131,8 @@ class _Repair:
             yield line
         if self._is_rebuilt:
             yield "Rebuilding refcount structure"
+            for cluster in self._left:
+                yield f"Repairing cluster {cluster} refcount=1 reference=0"
         else:
             for cluster, refcount, references in self._before.counts():
                 if self._leaks if refcount > references else self._errors:
@@ -146,12 +153,14 @@ class _Repair:
         # A file that grows may reach what was past its end, so one round need not be enough.
         for _ in range(_MOST_ROUNDS):
             low = self._found.low_count
-            if self._errors and (self._survey.broken_refcounts or self._needs_blocks()):
-                before = self._found.corruption_count
+            needs_rebuild = self._survey.broken_refcounts or self._needs_blocks()
+            if self._errors and needs_rebuild:
+                before, leaks = self._found.corruption_count, self._found.leak_count
                 self._rebuild()
                 self._is_rebuilt = True
                 self._look_again()
                 self._corruptions_fixed += max(0, before - self._found.corruption_count)
+                self._leaks_fixed += max(0, leaks - self._found.leak_count)
             elif self._errors and low:
                 self._change_counts(raise_them=True)
                 self._corruptions_fixed += low
@@ -168,10 +177,11 @@ class _Repair:
         return self._survey.cluster_size * 8 >> self._order
 
     def _needs_blocks(self) -> bool:
-        """Whether a count is too low where there is no block to bring it up in."""
-        indexes = {index for index, _ in self._survey.blocks}
-        per_block = self._counts_per_block
-        return any(c // per_block not in indexes for c, _, _ in self._found.counts(leaks=False))
+        """Whether a cluster in use isn't counted at all, for want of a block or in one.
+
+        As for QEMU, the counts as a whole can't be trusted then.
+        """
+        return any(refcount == 0 for _, refcount, _ in self._found.counts(leaks=False))
 
     def _change_counts(self, *, raise_them: bool) -> None:
         """Bring the counts that are too low up, or those too high down."""
@@ -200,6 +210,9 @@ class _Repair:
         for first, count in survey.refcount_runs:
             for cluster in range(first, first + count):
                 counts.set(cluster, counts.get(cluster) - 1)
+                if not counts.get(cluster):
+                    self._left.append(cluster)
+        self._left.sort()
         place, indexes, table_clusters = self._plan(counts, taken)
         wanted = table_clusters + len(indexes)
         counts.extend(place + wanted)
@@ -243,7 +256,7 @@ class _Repair:
             indexes = sorted(used | set(own))
             table_clusters = -(-8 * (indexes[-1] + 1) // size)
             if table_clusters * size > _MAX_TABLE_BYTES:
-                raise QemuError("ERROR need to rebuild refcount structures")
+                raise QemuError(_NEEDS_REBUILD, errno.EIO)
             if table_clusters + len(indexes) <= wanted:
                 return place, indexes, table_clusters
             wanted = table_clusters + len(indexes)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-
 from blockdev.qcow2.entries import COMPRESSED as COMPRESSED_ENTRY
 from blockdev.qcow2.entries import OFFSET_MASK
 from blockdev.qcow2.entries import ZERO as ZERO_ENTRY
@@ -15,7 +13,10 @@ if TYPE_CHECKING:
     from blockdev.qcow2.image import Image
     from blockdev.qcow2.lookup import Lookup
 
-_SLICE_BYTES = 4096  # of a table that QEMU looks at together, so no answer goes past its end
+# QEMU looks at so much of a table together, and asks about so many bytes at once, so that no
+# answer goes farther.
+_SLICE_BYTES = 65536
+_MOST = (1 << 31) - 1
 
 # What an entry says: the flags, of bytes with a place in the file and of others.
 _BELOW, _BELOW_PLACED = 0, OFFSET_VALID
@@ -24,9 +25,13 @@ _PLACED = DATA | OFFSET_VALID
 _PACKED = DATA | COMPRESSED
 
 
-def own_status(image: Image, offset: int, size: int) -> BlockStatus:
-    """What the image itself has at an offset."""
-    flags, length, host = _run(image.metadata.active, offset, size)
+def own_status(image: Image, offset: int, size: int, *, in_slices: bool) -> BlockStatus:
+    """What the image itself has at an offset.
+
+    Args:
+        in_slices: as for `blockdev.status.status`.
+    """
+    flags, length, host = _run(image.metadata.active, offset, size, in_slices=in_slices)
     if flags == _PLACED and image.is_preallocated:
         flags |= RECURSE
     return BlockStatus(flags, length, host, image.file)
@@ -40,22 +45,30 @@ def looks_preallocated(image: Image) -> bool:
     return image.metadata.refcounts.used_clusters(clusters) >= threshold
 
 
-def _run(lookup: Lookup, offset: int, size: int) -> tuple[int, int, int]:
+def _run(lookup: Lookup, offset: int, size: int, *, in_slices: bool) -> tuple[int, int, int]:
     """Flags, for how many bytes they hold, and the host offset of the first."""
     layout = lookup.clusters.layout
     bits, cluster_size, words_each = layout.cluster_bits, layout.cluster_size, layout.words
     l1_index, l2_index = divmod(offset >> bits, 1 << layout.l2_bits)
     in_cluster = offset & (cluster_size - 1)
-    slice_entries = min(_SLICE_BYTES, cluster_size) // (8 * words_each)
+    slice_bytes = cluster_size
+    if in_slices:
+        slice_bytes = min(_SLICE_BYTES, cluster_size)
+        size = min(size, _MOST)
+    slice_entries = slice_bytes // (8 * words_each)
     left = slice_entries - l2_index % slice_entries
     reach = (left << bits) - in_cluster
     size = min(size, reach)
     table = lookup.l2_table(l1_index)
     if table is None:
         return _BELOW, size, 0
-    words = table.words
     if words_each > 1:
         return _subcluster_run(lookup, l1_index, l2_index, in_cluster, size)
+    first, mapped = table.run(lookup.clusters.columns)
+    if l2_index < mapped:  # the table is one run
+        length = min(size, (mapped - l2_index << bits) - in_cluster)
+        return _PLACED, length, (first + l2_index << bits) + in_cluster
+    words = table.words
     entry = words[l2_index]
     if entry & COMPRESSED_ENTRY:
         return _PACKED, min(size, cluster_size - in_cluster), 0
@@ -67,24 +80,13 @@ def _run(lookup: Lookup, offset: int, size: int) -> tuple[int, int, int]:
         flags = _PLACED if host else _BELOW
     step = cluster_size if host else 0
     mask = COMPRESSED_ENTRY | ZERO_ENTRY | OFFSET_MASK
-    count = _equal(words, l2_index, wanted, entry, step)
-    expected = (entry & mask) + step * (count - 1)
+    count, expected = 1, entry & mask
     while count < wanted:
         expected += step
         if words[l2_index + count] & mask != expected:
             break
         count += 1
     return flags, min(size, (count << bits) - in_cluster), host + in_cluster
-
-
-def _equal(words: array[int], index: int, wanted: int, entry: int, step: int) -> int:
-    """How many entries are surely as they should be: all, or just the first."""
-    last = entry + step * (wanted - 1)
-    if wanted < 8 or words[index + wanted - 1] != last:
-        return 1
-    part = words[index : index + wanted]
-    expected = array("Q", range(entry, last + 1, step)) if step else array("Q", [entry]) * wanted
-    return wanted if part == expected else 1
 
 
 def _subcluster_run(

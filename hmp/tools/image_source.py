@@ -55,6 +55,7 @@ class ImageSource:
 
     def __init__(self, program: Program) -> None:
         self.graph = Graph(program.say, warn=lambda text: program.complain(f"{text}\n"))
+        self.graph.open_json = self._open_json
 
     def open(
         self,
@@ -107,6 +108,18 @@ class ImageSource:
         except QemuError as error:
             text = f"Could not open '{name}': {error}"
             raise QemuError(text, error.errno_value) from error
+
+    def open_backing(self, name: str, format: str | None) -> BlockNode:
+        """Open what an image names, or shall name, as its backing file.
+
+        Raises:
+            QemuError: it can't be opened; the reason alone.
+        """
+        return self.graph.open_image(name, driver=format, read_only=True, cache=CacheMode())
+
+    def _open_json(self, name: str, format: str | None, cache: CacheMode) -> BlockNode:
+        opener = _Opener(self.graph, read_only=True, cache=cache, locking=True, with_backing=True)
+        return opener.by_json(name.removeprefix("json:"), format)
 
     def close(self, node: BlockNode | None = None) -> None:
         """Close an image with what only it uses; None: all of them.

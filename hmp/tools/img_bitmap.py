@@ -24,7 +24,7 @@ _LONG = {**{name: name for name in _ACTIONS}, "merge": "merge:", "granularity": 
 
 def run(program: Program, words: Sequence[str]) -> int:
     arguments = ImgWords(
-        program, words, "hb:f:F:g:U", {**_LONG, "source-file": "b:", "source-format": "F:"}
+        program, words, "hb:f:F:g:", {**_LONG, "source-file": "b:", "source-format": "F:"}
     )
     actions: list[tuple[str, str]] = []
     source_name = source_format = None

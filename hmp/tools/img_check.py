@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from blockdev.node import BlockNode
     from blockdev.qcow2.check import CheckResult
-    from blockdev.raw import FileNode
     from hmp.tools.program import Program
 
 _NO_CHECKS = 63  # status for formats without checks
@@ -52,9 +52,12 @@ def run(program: Program, words: Sequence[str]) -> int:
     try:
         result = _checked(program, arguments, file, repairs, as_json=as_json)
     except QemuError as error:
-        for line in str(error).splitlines()[:-1]:
-            program.complain(f"{line}\n")
-        program.say(str(error).splitlines()[-1])
+        *lines, last = str(error).splitlines()
+        _complain(program, lines)
+        if lines or last.startswith("ERROR need"):
+            program.complain(f"{last}\n")
+        else:
+            program.say(last)
         program.say(f"Check failed: {os.strerror(error.errno_value or errno.EIO)}")
         raise SilentFailure from error
     if as_json:
@@ -70,13 +73,12 @@ def run(program: Program, words: Sequence[str]) -> int:
 
 def _open(
     source: ImageSource, arguments: ImgWords, name: str, *, read_only: bool
-) -> FileNode | None:
+) -> BlockNode | None:
     """The file of a qcow2 image that may be as damaged as its header bears; None: not qcow2.
 
     Raises:
         QemuError: it can't be opened, with the name before the reason.
     """
-    from blockdev.naming import local_file
     from blockdev.node import CacheMode
     from blockdev.qcow2.extensions import backing_format, read_backing_name
     from blockdev.qcow2.header import read_header
@@ -85,13 +87,13 @@ def _open(
     if arguments.by_options or name.startswith("json:") or not name:
         node = arguments.open(source, name, read_only=read_only)
         file = node.file
-        return file if node.driver == "qcow2" and isinstance(file, FileNode) else None
+        return file if node.driver == "qcow2" else None
     graph = source.graph
     try:
         if arguments.force_share and not read_only:
             raise QemuError("force-share=on can only be used with read-only images")
-        file = graph.open_file(
-            local_file(name),
+        file = graph.open_protocol(
+            name,
             read_only=read_only,
             cache=CacheMode(),
             locking=not arguments.force_share,
@@ -101,7 +103,8 @@ def _open(
             graph.open_format(format, file, read_only=read_only, cache=CacheMode())
             return None
         uses = {CONSISTENT_READ} if read_only else {CONSISTENT_READ, WRITE, RESIZE}
-        file.bytes.set_permissions(uses, {WRITE, RESIZE})
+        if isinstance(file, FileNode):
+            file.bytes.set_permissions(uses, {WRITE, RESIZE})
         header = read_header(file.read(0, 1 << 16), read_only=True)
         first_cluster = file.read(0, 1 << header.cluster_bits)
         backing = read_backing_name(first_cluster, header)
@@ -113,7 +116,7 @@ def _open(
 
 
 def _checked(
-    program: Program, arguments: ImgWords, file: FileNode, repairs: str, *, as_json: bool
+    program: Program, arguments: ImgWords, file: BlockNode, repairs: str, *, as_json: bool
 ) -> CheckResult:
     """Check, repair first if asked to; findings go to standard error as they are met."""
     from blockdev.qcow2.check import check

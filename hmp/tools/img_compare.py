@@ -8,7 +8,7 @@ from blockdev.status import length_of
 from hmp.tools.getopt import UsageError
 from hmp.tools.image_source import ImageSource, cache_mode
 from hmp.tools.img_words import ImgWords
-from hmp.tools.progress import Progress
+from hmp.tools.progress import Progress, single
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run(program: Program, words: Sequence[str]) -> int:
             if length is None:
                 arguments.tell("Warning: Image size mismatch!\n")
             else:
-                progress.add(length / total * 100)
+                progress.add(single(length / total) * 100)
         arguments.tell("Images are identical.\n")
         result = 0
     except Difference as difference:

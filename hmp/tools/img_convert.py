@@ -6,7 +6,7 @@ from blockdev.errors import QemuError
 from blockdev.status import length_of
 from hmp.tools.image_options import ImageOptions, asks_for_help, can_create, joined
 from hmp.tools.image_source import ImageSource, cache_mode
-from hmp.tools.img_create import make_image, set_backing, show_help
+from hmp.tools.img_create import check_protocol, make_image, set_backing, show_help
 from hmp.tools.img_words import ImgWords, SilentFailure, read_size
 from hmp.tools.progress import Progress
 
@@ -22,7 +22,6 @@ _MOST_ZEROS = 16 << 20
 _SECTOR = 512
 _MOST_COROUTINES = 16
 _LONG = {
-    "source-image-opts": "image-opts",
     "target-image-opts": "target-image-opts",
     "salvage": "salvage",
     "target-is-zero": "target-is-zero",
@@ -187,6 +186,7 @@ def _target(
         assert format is not None
         if not can_create(format):
             raise QemuError(f"Unknown file format '{format}'")
+        check_protocol(name)
         options = ImageOptions(format)
         options.read(request.options)
         options.set("size", str(sum(map(length_of, nodes))))

@@ -35,7 +35,8 @@ def run(program: Program, words: Sequence[str]) -> int:
             lists.append(value)
         else:
             looks_at_backing = False
-    format, options = arguments.format or "raw", joined(lists)
+    format = "raw" if arguments.format is None else arguments.format
+    options = joined(lists)
     operands = arguments.operands
     name = operands.pop(0) if operands else None
     if options and asks_for_help(options):
@@ -50,7 +51,7 @@ def run(program: Program, words: Sequence[str]) -> int:
     if operands:
         raise UsageError(f"Unexpected argument: {operands[0]}")
     try:
-        wanted = _options(format, options, size, backing, backing_format)
+        wanted = _options(format, options, size, backing, backing_format, name)
         _look_at_backing(program, name, wanted, looks_at_backing=looks_at_backing)
         arguments.tell(f"Formatting '{name}', fmt={format} {wanted.shown()}\n")
         program.flush()
@@ -78,11 +79,30 @@ def show_help(program: Program, format: str, *, with_file: bool) -> None:
     program.write(creation_help(format, with_file=with_file))
 
 
+def check_protocol(name: str) -> None:
+    """See that a new image's name asks for nothing that nobody ever heard of.
+
+    Raises:
+        QemuError: it does.
+    """
+    try:
+        local_file(name)
+    except QemuError as error:
+        if error.errno_value == errno.ENOENT or name.startswith("json:"):
+            raise QemuError(f"Unknown protocol '{protocol_of(name)}'", errno.ENOENT) from error
+
+
 def _options(
-    format: str, text: str, size: int | None, backing: str | None, backing_format: str | None
+    format: str,
+    text: str,
+    size: int | None,
+    backing: str | None,
+    backing_format: str | None,
+    name: str,
 ) -> ImageOptions:
     if not can_create(format):
         raise QemuError(f"Unknown file format '{format}'")
+    check_protocol(name)
     options = ImageOptions(format)
     options.read(text)
     if size is not None:
@@ -141,13 +161,12 @@ def _without_format(hint: str) -> QemuError:
 
 def _probed(program: Program, name: str, format: str | None) -> tuple[str, int]:
     """The driver and size of a backing file."""
-    from blockdev.node import CacheMode
     from blockdev.status import length_of
     from hmp.tools.image_source import ImageSource
 
     source = ImageSource(program)
     try:
-        node = source.graph.open_image(name, driver=format, read_only=True, cache=CacheMode())
+        node = source.open_backing(name, format)
     except QemuError as error:
         raise QemuError(f"{error}\nCould not open backing image.", error.errno_value) from error
     found = node.driver, length_of(node)

@@ -90,7 +90,7 @@ def _piece_at(node: BlockNode, offset: int, end: int) -> _Piece:
     layer: BlockNode | None = node
     length = end - offset
     while layer is not None:
-        found = status(layer, offset, length)
+        found = status(layer, offset, length, in_slices=False)
         length = found.length
         if found.flags & (ZERO | DATA):
             piece.flags, piece.offset = found.flags, found.offset

@@ -40,6 +40,7 @@ def run(program: Program, words: Sequence[str]) -> int:
             is_unsafe = True
         else:
             shows_progress = True
+    arguments.force_share = False  # taken, and of no use with an image that is written
     name = arguments.one_operand()
     if not is_unsafe and backing is None:
         raise UsageError("Must specify backing file (-b) or use unsafe mode (-u)")

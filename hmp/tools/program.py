@@ -9,7 +9,10 @@ from blockdev.errors import QemuError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
+else:
+    import _signal as signal  # the same without enumerations, which take long to import
 
 _MOST_WAITING = 1 << 16  # letters of output
 
@@ -67,10 +70,9 @@ def run_program(run: Callable[[Program], int], *, failure: int = 1) -> int:
         run: the program itself; its own status is the one unless it fails.
         failure: the status where its last words can't be written.
     """
-    # Like any tool, it ends silently when nobody reads on.
-    import signal
-
     from hmp.frontend.descriptors import fill_gaps
+
+    # Like any tool, it ends silently when nobody reads on.
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     fill_gaps()

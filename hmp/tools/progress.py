@@ -39,7 +39,7 @@ class Progress:
         if not self._is_shown:
             return
         if share:
-            current = single(self._current + single(single(percent) * single(share / 100)))
+            current = single(self._current + single(single(single(percent) / 100) * share))
         else:
             current = single(percent)
         self._current = current = min(current, 100.0)

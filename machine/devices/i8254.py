@@ -23,7 +23,8 @@ _FIRST = "channels[0]"
 
 
 def _clocks(ns: int) -> int:
-    return ns * FREQUENCY // _NANOSECONDS
+    """How many clocks have passed; the k-th has at `_time_of(k)`, which is rounded down."""
+    return ((ns + 1) * FREQUENCY - 1) // _NANOSECONDS
 
 
 def _time_of(clocks: int) -> int:
@@ -83,9 +84,7 @@ class PitChannel:
             after = self.count + 1
         else:
             return None
-        at = self.count_load_time + _time_of(after)
-        # Rounding may put it just before the clock at which it is seen.
-        return at if at > now_ns else now_ns + 1
+        return self.count_load_time + _time_of(after)
 
     def counted(self, now_ns: int) -> int:
         """What the guest reads as its count."""
@@ -132,6 +131,14 @@ class I8254:
         """When the tick's line changes next, in guest time."""
         channel = self.channels[0]
         return None if channel.irq_disabled else channel.next_transition_time or None
+
+    @property
+    def next_tick_ns(self) -> int | None:
+        """When the tick's line is raised next, in guest time."""
+        due_ns = self.next_transition_ns
+        if due_ns is not None and not self.channels[0].output(due_ns):
+            due_ns = self.channels[0].transition_after(due_ns)
+        return due_ns
 
     def run_until(self, now_ns: int) -> None:
         """Let the tick's line follow the time, change by change."""
@@ -219,6 +226,12 @@ class I8254:
         return count >> 8 & 0xFF if state in (_HIGH, _HIGH_OF_BOTH) else count & 0xFF
 
 
+def _mend_count(channel: PitChannel, version_id: int) -> None:
+    """A count that no counter can have; QEMU doesn't refuse it either."""
+    if not 0 < channel.count <= _FULL_COUNT:
+        channel.count = _FULL_COUNT
+
+
 _CHANNEL = VMStateDescription(
     name="pit channel",
     version_id=2,
@@ -236,6 +249,7 @@ _CHANNEL = VMStateDescription(
         Int64("count_load_time"),
         Int64("next_transition_time"),
     ),
+    post_load=_mend_count,
 )
 I8254_STATE = VMStateDescription(
     name="i8254",

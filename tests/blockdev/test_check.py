@@ -627,7 +627,7 @@ def test_lost_refcounts_are_written_anew(
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda g: "-".join(map(str, g)))
-def test_counts_are_changed_where_they_stand(
+def test_counts_are_written_anew_where_a_cluster_in_use_has_none(
     geometry: tuple[str, int, int, str],
     fill: Callable[..., Path],
     node: Callable[[Path], FileNode],
@@ -635,14 +635,14 @@ def test_counts_are_changed_where_they_stand(
 ) -> None:
     path = fill(geometry)
     image = Bytes(path)
-    image.put(image.block, 0)  # some too low
+    image.put(image.block, 0)  # some are 0
     image.data[image.block + 15] ^= 2  # and one too high, where it isn't one bit wide
     image.save()
     assert check(node(path)).exit_status == 2
     result = repair(node(path), leaks=True, errors=True)
     assert result.is_clean
-    assert "Rebuilding refcount structure" not in result.repairs
-    assert Bytes(path).block == image.block
+    assert "Rebuilding refcount structure" in list(result.repairs)
+    assert Bytes(path).block != image.block
     assert verdict(path)[0] == 0
 
 
@@ -656,6 +656,21 @@ def test_leaks_alone_are_repaired_without_leave_for_errors(
     image.save(max(len(image.data), 41 * image.size))
     result = repair(node(path), leaks=True, errors=False)
     assert result.is_clean
+    assert Bytes(path).block == image.block
+
+
+def test_leaks_are_not_repaired_where_all_counts_must_be_written_anew(
+    fill: Callable[..., Path], node: Callable[[Path], FileNode], qemu_img: str
+) -> None:
+    path = fill(snapshots=0)
+    image = Bytes(path)
+    image.put(image.block, 0, 2)
+    image.save()
+    command = [qemu_img, "check", "-r", "leaks", str(path)]
+    real = subprocess.run(command, capture_output=True, text=True, check=False)
+    with pytest.raises(QemuError) as caught:
+        repair(node(path), leaks=True, errors=False)
+    assert real.stderr.startswith(f"{caught.value}\n")
 
 
 def test_without_leave_for_errors_they_stay(

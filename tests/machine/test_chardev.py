@@ -14,9 +14,10 @@ import pytest
 from blockdev.errors import QemuError
 from machine.chardev import Chardev, open_chardev
 from machine.chardev_options import parse_chardev, parse_legacy
-from machine.chardev_socket import SocketDevice, TelnetInput
+from machine.chardev_socket import SocketDevice
 from machine.chardev_stream import PtyDevice, StdioDevice
 from machine.loop import MainLoop
+from machine.telnet import TelnetInput
 
 PATIENCE_S = 5
 
@@ -328,6 +329,7 @@ def test_a_device_can_be_the_one_who_calls(user: User) -> None:
 
 def test_a_lost_connection_is_made_again_when_that_is_asked_for(user: User) -> None:
     device = user.make("unix:s,reconnect=1")
+    user.settle()
     assert user.reported == [
         "Unable to connect character device c0: Failed to connect to 's': No such file or directory"
     ]

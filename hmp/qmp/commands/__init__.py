@@ -5,7 +5,12 @@ from __future__ import annotations
 from hmp.qmp.commands import (
     block,
     block_job,
+    chardev,
+    device,
     information,
+    memory,
+    migration,
+    network,
     run,
     snapshot,
 )
@@ -17,7 +22,12 @@ if TYPE_CHECKING:
 HANDLERS: dict[str, Handler] = {
     **block.HANDLERS,
     **block_job.HANDLERS,
+    **chardev.HANDLERS,
+    **device.HANDLERS,
     **information.HANDLERS,
+    **memory.HANDLERS,
+    **migration.HANDLERS,
+    **network.HANDLERS,
     **run.HANDLERS,
     **snapshot.HANDLERS,
 }
