@@ -34,7 +34,7 @@ class Graph:
     Attributes:
         backends: what uses the nodes from outside, oldest first.
         opens_inactive: what is opened is left to others until `activate`.
-        open_json: opens an image whose name is a tree as JSON, read-only; None: what there is for it.
+        open_json: opens an image whose name is a tree as JSON, read-only; None: the usual way.
         draw: gives the two digits at the end of a name, which are random.
     """
 
