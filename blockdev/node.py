@@ -206,6 +206,9 @@ class BlockNode:
             raise
         if read_only and self.file is not None:
             self.file.reopen(read_only=True)
+        if not self.monitor_owned:
+            # What -drive says of it isn't among the options that QEMU opens it with again.
+            self.detect_zeroes = "off"
 
     def reload(self) -> None:
         """Read anew what the image says of itself, after `reopen`."""
