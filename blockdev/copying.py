@@ -45,6 +45,13 @@ def copy_piece(source: BlockNode, target: BlockNode, offset: int, size: int) -> 
         target.write(offset, [data])
 
 
+_ZEROS = bytes(PIECE)
+
+
 def is_zero(data: bytes) -> bool:
     """Whether all bytes are zeros."""
-    return data.count(0) == len(data)
+    # Most data tells at once that it isn't; the rest is compared at the speed of memory.
+    if data[:1] != b"\0":
+        return not data
+    zeros = _ZEROS if len(data) == PIECE else bytes(len(data))
+    return data == zeros

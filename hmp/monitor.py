@@ -44,6 +44,7 @@ class Monitor:
         receive_descriptor: gives a descriptor that came with what was typed last; the front end
             knows where.
         descriptors: those that the user gave names, which are this monitor's only.
+        can_wait: whether a command may make its user wait for a long time; not so over QMP.
         failure: the last command that failed; None for none.
         has_failed: whether the last line could not be carried out.
         running: the command being run, and before it the one whose topic it is.
@@ -65,6 +66,7 @@ class Monitor:
         self.aside = write
         self.receive_descriptor: Callable[[], int | None] = _receive_nothing
         self.descriptors = NamedDescriptors()
+        self.can_wait = True
         self.failure: Failure | None = None
         self.has_failed = False
         self.running: tuple[Command, ...] = ()

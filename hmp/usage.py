@@ -12,7 +12,8 @@ The options are QEMU's own. Without any, hmp starts a small machine with a fresh
   -device OPTIONS       a device: virtio-blk-pci, ide-hd, ide-cd, scsi-hd, floppy, loader
   -device hmp-guest,pages-rate=N,disk=ID,disk-rate=N
                         a guest that writes N pages of RAM and N bytes of a drive a second, 0
-                        for as fast as it can; base=, size= and disk-size= narrow down where
+                        for as fast as it can; base=, size= and disk-size= narrow down where;
+                        on a PC it counts seconds on the screen and the disk, and takes keys
   -netdev, -nic, -object, -chardev, -serial, -global, -rtc, -name, -uuid, -smp, ...
                         as QEMU has them; what isn't simulated is refused in a sentence
   -snapshot             write to temporary files instead of the disks

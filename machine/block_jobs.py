@@ -12,6 +12,9 @@ from machine.block_lookup import check_op, device_name, find_node, find_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from blockdev.block_job import BlockJob
     from blockdev.node import BlockNode, CacheMode
     from machine.machine import Machine
@@ -28,6 +31,7 @@ class JobOptions:
         speed: bytes a second; 0 for no limit.
         on_error, on_target_error: what becomes of a fault of the disk, or of the target.
         filter_name: what the node is called that a job puts over the disk.
+        is_held: the job doesn't begin before somebody calls its `start`.
     """
 
     __slots__ = (
@@ -35,6 +39,7 @@ class JobOptions:
         "auto_finalize",
         "filter_name",
         "id",
+        "is_held",
         "on_error",
         "on_target_error",
         "speed",
@@ -50,14 +55,30 @@ class JobOptions:
         filter_name: str | None = None,
         auto_finalize: bool = True,
         auto_dismiss: bool = True,
+        is_held: bool = False,
     ) -> None:
         self.id = id
+        self.is_held = is_held
         self.speed = speed
         self.on_error = on_error
         self.on_target_error = on_target_error
         self.filter_name = filter_name
         self.auto_finalize = auto_finalize
         self.auto_dismiss = auto_dismiss
+
+
+def options_of(values: Mapping[str, Any], *, is_held: bool = False) -> JobOptions:
+    """What all jobs may be given, of the arguments of one by QMP's names."""
+    return JobOptions(
+        values.get("job-id"),
+        speed=values.get("speed", 0),
+        on_error=values.get("on-source-error", values.get("on-error", REPORT)),
+        on_target_error=values.get("on-target-error", REPORT),
+        filter_name=values.get("filter-node-name"),
+        auto_finalize=values.get("auto-finalize", True),
+        auto_dismiss=values.get("auto-dismiss", True),
+        is_held=is_held,
+    )
 
 
 def _job_id(machine: Machine, node: BlockNode, options: JobOptions) -> str:
@@ -181,26 +202,30 @@ def mirror(
         if backend.node is not None:
             backend.remove()
 
-    job = MirrorJob(
-        machine.jobs,
-        machine.graph,
-        id,
-        node,
-        target,
-        base=base,
-        speed=options.speed,
-        granularity=granularity,
-        zero_target=sync == FULL and (is_existing or keeps_chain),
-        backing_mode=LEAVE if keeps_chain else OPEN_CHAIN if is_existing else SOURCE_CHAIN,
-        on_source_error=options.on_error,
-        on_target_error=options.on_target_error,
-        replaces=replaced,
-        filter_name=options.filter_name,
-        open_backing=lambda: machine.graph.open_backing(target),
-        finished=finished,
-        auto_finalize=options.auto_finalize,
-        auto_dismiss=options.auto_dismiss,
-    )
+    try:
+        job = MirrorJob(
+            machine.jobs,
+            machine.graph,
+            id,
+            node,
+            target,
+            base=base,
+            speed=options.speed,
+            granularity=granularity,
+            zero_target=sync == FULL and (is_existing or keeps_chain),
+            backing_mode=LEAVE if keeps_chain else OPEN_CHAIN if is_existing else SOURCE_CHAIN,
+            on_source_error=options.on_error,
+            on_target_error=options.on_target_error,
+            replaces=replaced,
+            filter_name=options.filter_name,
+            open_backing=lambda: machine.graph.open_backing(target),
+            finished=finished,
+            auto_finalize=options.auto_finalize,
+            auto_dismiss=options.auto_dismiss,
+        )
+    except QemuError:
+        backend.remove()
+        raise
     # The copy is a disk of its own meanwhile: a snapshot of the machine has it too.
     backends.append(backend)
     start(machine, job)
@@ -304,7 +329,8 @@ def backup(
         auto_finalize=options.auto_finalize,
         auto_dismiss=options.auto_dismiss,
     )
-    start(machine, job)
+    if not options.is_held:
+        start(machine, job)
     return job
 
 

@@ -60,6 +60,11 @@ class Chardev:
         raise NotImplementedError
 
     @property
+    def backend(self) -> str:
+        """QEMU's name of this kind of device."""
+        return self.filename.partition(":")[0]
+
+    @property
     def is_busy(self) -> bool:
         """Whether it has a user already."""
         return self._is_claimed

@@ -89,6 +89,10 @@ class SocketDevice(Chardev):
             loop.call_soon(self._connect_again)
 
     @property
+    def backend(self) -> str:
+        return "socket"
+
+    @property
     def filename(self) -> str:
         server = ",server=on" if self._listener else ""
         if self._client is None:

@@ -327,8 +327,11 @@ class Machine:
 
     def status_text(self) -> str:
         """What follows ``VM status: ``."""
-        mode = " (single step mode)" if self.is_single_stepping else ""
-        return self.runstate.status + mode
+        status = self.runstate.status
+        if not self.is_single_stepping:
+            return status
+        state, _, reason = status.partition(" ")
+        return " ".join([state, "(single step mode)", *filter(None, [reason])])
 
     def set_runstate(self, state: RunState) -> None:
         """Change the run state; guest time passes only in `RunState.RUNNING`."""
@@ -411,7 +414,8 @@ class Machine:
             QemuError: a file can't be written; what waits is tried again the next time.
         """
         for node in self.graph.nodes.values():
-            node.write_back()
+            if not node.is_exclusive:  # a copy that is being made is nobody's disk yet
+                node.write_back()
 
     def close(self) -> None:
         """Close all drives, and what else has files and sockets.

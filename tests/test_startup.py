@@ -39,6 +39,7 @@ def test_the_plain_front_end_starts_with_little_of_the_standard_library() -> Non
     loaded = done.stderr.decode().split()
     assert "hmp.monitor" in loaded
     assert not set(HEAVY) & set(loaded)
+    assert not [name for name in loaded if name.startswith("hmp.qmp")]
 
 
 def test_it_runs_from_a_checkout_with_nothing_installed(tmp_path: Path) -> None:

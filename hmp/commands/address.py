@@ -106,6 +106,20 @@ def _info_paging(monitor: Monitor) -> None:
     monitor.print_line("No CPU available" if monitor.current_cpu is None else "PG disabled")
 
 
+def info_mtree(
+    monitor: Monitor, *, flatview: bool, dispatch_tree: bool, owner: bool, disabled: bool
+) -> None:
+    """No region is ever disabled; how accesses are dispatched is not QEMU's way."""
+    from machine.mtree import describe
+
+    lines = describe(monitor.machine, is_flat=flatview, has_owners=owner)
+    if lines is None:
+        unavailable(monitor)
+    else:
+        for line in lines:
+            monitor.print_line(line)
+
+
 def info_ramblock(monitor: Monitor) -> None:
     monitor.print_line(
         f"{'Block Name':>24} {'PSize':>8}  {'Offset':>18} {'Used':>18} {'Total':>18}"
@@ -228,7 +242,7 @@ INFO = (
             "dispatch tree, valid with -f only);-o: dump region owners/parents;-D: "
             "dump disabled regions"
         ),
-        run=unavailable,
+        run=info_mtree,
     ),
     Command(
         name="ramblock",

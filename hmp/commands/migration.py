@@ -45,6 +45,10 @@ def migrate(
     job = migration.start(uri, monitor.take_descriptor, block=blk, incremental=inc, resume=resume)
     if detach:
         return
+    if not monitor.can_wait:
+        text = "terminal does not allow synchronous migration, continuing detached"
+        monitor.print_line(text)
+        return
     if job is not None:
         try:
             yield from _finished(monitor, job)

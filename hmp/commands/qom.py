@@ -76,6 +76,22 @@ def qom_set(monitor: Monitor, *, json: bool, path: str, property: str, value: st
     set_property(monitor.machine, path, property, value, is_json=json)
 
 
+def info_qom_tree(monitor: Monitor, *, path: str | None) -> None:
+    """The tree of all objects, or of those under a path."""
+    from machine.qom.composition import compose
+
+    tree = compose(monitor.machine)
+    if tree is None:
+        unavailable(monitor)
+        return
+    part = tree.find("/machine" if path is None else path)
+    if part is None:
+        monitor.print_line(f"Path '{path}' could not be resolved.")
+        return
+    for line in part.lines():
+        monitor.print_line(line)
+
+
 def info_iothreads(monitor: Monitor) -> None:
     print_description(monitor, "iothreads")
 
@@ -125,7 +141,7 @@ INFO = (
         args_type="path:s?",
         params="[path]",
         help="show QOM composition tree",
-        run=unavailable,
+        run=info_qom_tree,
     ),
     Command(
         name="iothreads",

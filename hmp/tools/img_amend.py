@@ -62,7 +62,11 @@ def run(program: Program, words: Sequence[str]) -> int:
         from blockdev.qcow2.image import Image
 
         assert isinstance(node, Image)
-        _amend(node, options)
+        try:
+            _amend(node, options)
+        except QemuError:
+            progress.add(100, 0)
+            raise
         source.close()
     except QemuError as error:
         program.say(str(error))

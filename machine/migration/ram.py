@@ -60,6 +60,7 @@ class RamState(LiveState):
         is_running: whether the guest may be writing; what is sent is counted by that.
         now_ns: the host's clock.
         compression: how hard pages are compressed, and that they may come so; None for not.
+        begin_pass: told the number of each pass over the memory, from 1 on.
 
     Attributes:
         statistics: of the saving under way, or the last one.
@@ -71,11 +72,13 @@ class RamState(LiveState):
         is_running: Callable[[], bool] = lambda: False,
         now_ns: Callable[[], int] = time.monotonic_ns,
         compression: Callable[[], int | None] = lambda: None,
+        begin_pass: Callable[[int], object] = lambda number: None,
     ) -> None:
         self._memory = memory
         self._is_running = is_running
         self._now_ns = now_ns
         self._compression = compression
+        self._begin_pass = begin_pass
         self.statistics = RamStatistics()
         # Saving: the maps of pages that are to be sent, and where the pass has come to.
         self._blocks: list[RamBlock] = []
@@ -95,7 +98,7 @@ class RamState(LiveState):
 
     def save_setup(self, file: QEMUFileWriter) -> None:
         self.statistics = RamStatistics()
-        self.statistics.dirty_sync_count = 1
+        self._count_pass()
         self._blocks = self._memory.migration_blocks()
         self._logs = [DirtyLog(block) for block in self._blocks]
         self._unsent = [bytearray(b"\1") * block.pages for block in self._blocks]
@@ -110,12 +113,16 @@ class RamState(LiveState):
             file.put_be64(block.size)
         file.put_be64(EOS)
 
+    def _count_pass(self) -> None:
+        self.statistics.dirty_sync_count += 1
+        self._begin_pass(self.statistics.dirty_sync_count)
+
     def save_pending(self) -> int:
         return self._unsent_pages << PAGE_BITS
 
     def sync(self) -> None:
         statistics = self.statistics
-        statistics.dirty_sync_count += 1
+        self._count_pass()
         for log, unsent in zip(self._logs, self._unsent, strict=True):
             self._written_pages += log.move_into(unsent)
         self._unsent_pages = sum([unsent.count(1) for unsent in self._unsent])

@@ -52,6 +52,7 @@ class SavedState:
             machine.memory,
             lambda: machine.is_running,
             compression=lambda: machine.migration.compression,
+            begin_pass=lambda number: machine.events.emit("MIGRATION_PASS", **{"pass": number}),
         )
         self.registry.register(TIMER, TimerState(machine.clock), section_id=_TIMER_SECTION)
         self.block = BlockState(

@@ -25,7 +25,9 @@ def properties(machine: Machine, path: str) -> list[tuple[str, str]]:
         QemuError: nothing is there, or nothing that is simulated.
     """
     containers = _containers(machine)
-    if path in ("/", ""):
+    if not path:
+        raise QemuError("Path '' is ambiguous")
+    if path == "/":
         shown = {**dict.fromkeys(containers, "container"), "machine": _machine_type(machine)}
         order = [name for name in ("objects", "machine", "chardevs") if name in shown]
         return [_TYPE, *((name, f"child<{shown[name]}>") for name in order)]
@@ -69,11 +71,18 @@ def set_property(machine: Machine, path: str, name: str, text: str, *, is_json: 
         try:
             value = json.loads(text)
         except ValueError as error:
-            raise QemuError("JSON parse error, invalid keyword") from error
+            raise _json_error(text) from error
         set_value(machine, path, name, value)
     else:
         found, member = _property(machine, path, name)
         found.set(name, _from_text(member.type, name, text))
+
+
+def _json_error(text: str) -> QemuError:
+    """What QEMU says of text that isn't JSON: of a word that JSON hasn't got, which."""
+    rest = text.lstrip()
+    word = rest[: len(rest) - len(rest.lstrip("abcdefghijklmnopqrstuvwxyz"))]
+    return QemuError("JSON parse error, invalid keyword" + (f" '{word}'" if word else ""))
 
 
 def set_value(machine: Machine, path: str, name: str, value: Any) -> None:
@@ -131,7 +140,7 @@ def _machine_type(machine: Machine) -> str:
 def _containers(machine: Machine) -> dict[str, Mapping[str, str]]:
     """The containers at the root, and what is in them: types by name."""
     found: dict[str, Mapping[str, str]] = {
-        "chardevs": {each.label: f"chardev-{each.filename}" for each in machine.chardevs}
+        "chardevs": {each.label: f"chardev-{each.backend}" for each in machine.chardevs}
     }
     objects = {each.id: each.type.name for each in machine.objects}
     if machine.ram_size:

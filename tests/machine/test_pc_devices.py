@@ -156,11 +156,14 @@ def test_the_monitor_says_the_same_of_a_fresh_pc(
         "screendump a.ppm port 2",
         "screendump nosuch/a.ppm",
         "screendump .",
-        "screendump /dev/full",
     ]
     options = f"-M {board_name} -S -device isa-serial,id=port,chardev=c -chardev null,id=c".split()
     answers = []
     for program in (hmp, qemu):
+        # Both take away the file that they can't write; the device itself must stay.
+        full = tmp_path / "full"
+        full.unlink(missing_ok=True)
+        full.symlink_to("/dev/full")
         session = Session([program, *QEMU_OPTIONS, *options], tmp_path)
         answers.append([(line, session(line)) for line in lines])
         assert session.quit() == 0

@@ -1,6 +1,8 @@
 """What a VGA shows, beside what a real one shows of the same memory and registers."""
 
 import random
+import resource
+import signal
 import time
 import zlib
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blockdev.errors import QemuError
 from machine.devices.vga import VGA_STATE, WINDOW_BASE, Vga
 from machine.display.font import GLYPH_HEIGHT, glyphs
 from machine.display.picture import Picture
@@ -200,6 +203,24 @@ def test_pictures_can_be_read_by_others(tmp_path: Path) -> None:
     assert list(chunks) == [b"IHDR", b"IDAT", b"IEND"]
     assert chunks[b"IHDR"] == bytes([0, 0, 0, 5, 0, 0, 0, 3, 8, 2, 0, 0, 0])
     assert zlib.decompress(chunks[b"IDAT"]) == b"".join(b"\0" + row for row in rows)
+
+
+def test_a_picture_that_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
+    """On a file system of its own kind of fullness: a limit on the size of files."""
+    shown = Picture(640, [bytes(1920)] * 480)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(QemuError, match="Unable to write to file: File too large"):
+            shown.save(str(tmp_path / "a.ppm"), "ppm")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(QemuError, match="No space left on device"):
+        shown.save("/dev/full", "png")
+    assert Path("/dev/full").is_char_device()
 
 
 def test_the_font_has_a_letter_for_each_that_is_printable() -> None:

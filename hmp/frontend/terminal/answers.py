@@ -59,7 +59,7 @@ _RULES["%lesson"] = (
 )
 _RULES["%diff"] = (
     re.compile(r"(?P<heading>(?:memory|memory, devices|devices|disk [^:]*+): .*)"),
-    re.compile(r"(?P<label>      \S++ ++)(?P<plain>[0-9a-f]{8,16}:.*)"),
+    re.compile(r"(?P<stopped> {6}- .*)|(?P<good> {6}\+ .*)"),
     re.compile(r"(?P<name> {4}[^\s:]++)(?P<plain>(?:: | {2}).*)|(?P<label> {4}.*)"),
 )
 _RULES["%tree"] = (

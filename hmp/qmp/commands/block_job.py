@@ -125,18 +125,9 @@ def block_job_set_speed(session: QmpSession, *, device: str, speed: int) -> None
 
 def _options(values: dict[str, Any]) -> JobOptions:
     """What all jobs may be given, of the arguments of one."""
-    from machine.block_jobs import JobOptions
+    from machine.block_jobs import options_of
 
-    on_error = values.get("on_source_error", values.get("on_error", "report"))
-    return JobOptions(
-        values.get("job_id"),
-        speed=values.get("speed", 0),
-        on_error=on_error,
-        on_target_error=values.get("on_target_error", "report"),
-        filter_name=values.get("filter_node_name"),
-        auto_finalize=values.get("auto_finalize", True),
-        auto_dismiss=values.get("auto_dismiss", True),
-    )
+    return options_of({key.replace("_", "-"): value for key, value in values.items()})
 
 
 def block_stream(
@@ -300,6 +291,18 @@ def blockdev_backup(
     )
 
 
+def transaction(
+    session: QmpSession,
+    *,
+    actions: list[dict[str, Any]],
+    properties: dict[str, Any] | None = None,
+) -> None:
+    from machine.transaction import INDIVIDUAL, run
+
+    mode = (properties or {}).get("completion-mode", INDIVIDUAL)
+    run(session.machine, [(each["type"], each["data"]) for each in actions], mode)
+
+
 HANDLERS: dict[str, Handler] = {
     "block-commit": block_commit,
     "block-job-cancel": block_job_cancel,
@@ -322,4 +325,5 @@ HANDLERS: dict[str, Handler] = {
     "job-resume": job_resume,
     "query-block-jobs": query_block_jobs,
     "query-jobs": query_jobs,
+    "transaction": transaction,
 }

@@ -104,6 +104,7 @@ def human_monitor_command(
 
     output: list[str] = []
     monitor = Monitor(session.machine, output.append)
+    monitor.can_wait = False
     monitor.receive_descriptor = session.receive_descriptor
     if cpu_index is not None and not monitor.select_cpu(cpu_index):
         raise QemuError("Parameter 'cpu-index' expects a CPU number")

@@ -66,6 +66,9 @@ RUNNING = [
     hmp("help stop"),
     hmp("stop"),
     hmp("system_reset"),
+    hmp("getfd x"),
+    hmp("savevm x"),
+    hmp("info history"),
     request("human-monitor-command", command_line="info cpus", cpu_index=0),
     request("query-stats", target="vm"),
 ]
@@ -345,6 +348,28 @@ def test_what_qmp_saved_is_in_the_files(disks: Both, qemu_img: str):
             )
             assert b" a " in listing.stdout
             subprocess.run([qemu_img, "check", "-q", name], cwd=folder, check=True)
+
+
+def test_a_migration_tells_how_far_it_is(both: Both):
+    events = {"capability": "events", "state": True}
+    requests = [
+        request(CAPABILITIES, capabilities=[events]),
+        request("migrate", uri="exec:cat > state"),
+    ]
+    told = []
+    for each in both(*SMALL):
+        said = each.ask(requests)
+        while '"completed"' not in said[-1]:
+            said += each.lines_until(lambda line: line)
+        each.ask([request("query-status")])
+        told.append(normal(said))
+    assert told[1] == told[0]
+    assert len(told[0]) == 8
+
+
+def test_people_migrate_detached_over_qmp(both: Both):
+    theirs, ours = (each.ask([hmp("migrate exec:cat>state")]) for each in both(*SMALL))
+    assert ours[:1] == theirs[:1]
 
 
 CHAIN = (
