@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from machine.loop import MainLoop
 
 
+_BARE = ("null", "vc", "testdev", "msmouse", "wctablet", "qemu-vdagent")  # nobody is ever there
+_RING_BUFFERS = ("ringbuf", "memory")
+
+
 def _nothing(*_: object) -> None:
     """For a device that no one uses yet."""
 
@@ -239,6 +243,30 @@ def open_file(path: str, flags: int, verb: str = "open") -> int:
         raise QemuError(text, error.errno or 0) from error
 
 
+def check_chardev(options: ChardevOptions) -> None:
+    """Look at the options before anything is opened.
+
+    Raises:
+        QemuError: one is missing, or two don't go together.
+    """
+    kind = options.backend
+    if kind == "socket":
+        from machine.chardev_socket import check_socket_options
+
+        check_socket_options(options)
+    elif kind == "udp":
+        from machine.chardev_udp import check_udp_options
+
+        check_udp_options(options)
+    elif kind == "mux":
+        if "chardev" not in options.values:
+            raise QemuError("chardev: mux: no chardev given")
+    elif kind not in (*_BARE, *_RING_BUFFERS):
+        from machine.chardev_stream import check_stream_options
+
+        check_stream_options(options)
+
+
 def open_chardev(
     options: ChardevOptions,
     loop: MainLoop,
@@ -261,9 +289,9 @@ def open_chardev(
     """
     kind, label = options.backend, options.label
     device: Chardev
-    if kind in ("null", "vc", "testdev", "msmouse", "wctablet", "qemu-vdagent"):
+    if kind in _BARE:
         device = NullDevice(loop, label, kind)
-    elif kind in ("ringbuf", "memory"):
+    elif kind in _RING_BUFFERS:
         device = RingBuffer(loop, label, options.size("size", 65536), kind)
     elif kind == "socket":
         from machine.chardev_socket import open_socket_device

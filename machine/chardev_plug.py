@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from machine.chardev import Chardev, RingBuffer, open_chardev
+from machine.chardev import Chardev, RingBuffer, check_chardev, open_chardev
 from machine.chardev_options import ChardevOptions
 
 TYPE_CHECKING = False
@@ -58,6 +58,8 @@ def change_chardev(
         QemuError: there is none, its user can't go over, or the other can't be opened; then the
             first stays, if it has a user.
     """
+    check_chardev(options)
+    options.mux = False  # only a new device can be put behind a multiplexer
     label = options.label
     old = machine.find_chardev(label)
     if old is None:
@@ -107,9 +109,8 @@ def _open(
     """The device, behind the one below it where it is multiplexed."""
     label = options.label
     if options.backend == "mux":
-        name = options.values.get("chardev")
-        if name is None:
-            raise QemuError("chardev: mux: no chardev given")
+        check_chardev(options)
+        name = options.values["chardev"]
         base = machine.find_chardev(name)
         if base is None:
             raise QemuError(f"mux: base chardev {name} not found")

@@ -331,7 +331,7 @@ def open_socket_device(
     options: ChardevOptions, loop: MainLoop, report: Callable[[str], object]
 ) -> SocketDevice:
     """Make the device; see `machine.chardev.open_chardev`."""
-    _check(options)
+    check_socket_options(options)
     server = options.flag("server")
     reconnect = options.number("reconnect")
     address = _address(options)
@@ -351,7 +351,7 @@ def open_socket_device(
     return device
 
 
-def _check(options: ChardevOptions) -> None:
+def check_socket_options(options: ChardevOptions) -> None:
     """Raises: QemuError: options that don't go together, or can't be had here."""
     values = options.values
     server = options.flag("server")
@@ -371,21 +371,21 @@ def _check(options: ChardevOptions) -> None:
         raise QemuError(f"No TLS credentials with id '{values['tls-creds']}'")
     if "tls-authz" in values:
         raise QemuError("'tls_authz' option requires 'tls_creds' option")
+    if "host" in values and not values.get("port"):
+        raise QemuError("chardev: socket: no port given")
 
 
 def _address(options: ChardevOptions) -> UnixAddress | InetAddress | int:
     values = options.values
-    path, host, port = (values.get(name) for name in ("path", "host", "port"))
+    path, host = values.get("path"), values.get("host")
     if path is not None:
         return UnixAddress(
             path=path, abstract=options.flag("abstract"), tight=options.flag("tight", True)
         )
     if host is not None:
-        if not port:
-            raise QemuError("chardev: socket: no port given")
         return InetAddress(
             host=host,
-            port=port,
+            port=values["port"],
             to=options.number("to"),
             ipv4=options.flag("ipv4") if "ipv4" in values else None,
             ipv6=options.flag("ipv6") if "ipv6" in values else None,

@@ -307,6 +307,17 @@ class PtyDevice(Chardev):
         self._look()
 
 
+def check_stream_options(options: ChardevOptions) -> None:
+    """Raises: QemuError: there is no such kind, or it needs a path."""
+    kind = options.backend
+    if kind in ("stdio", "pty"):
+        return
+    if kind not in _MISSING:
+        raise QemuError(f"'{kind}' is not a valid char driver name")
+    if "path" not in options.values:
+        raise QemuError(f"chardev: {_MISSING[kind]} given")
+
+
 def open_stream_device(
     options: ChardevOptions, loop: MainLoop, tell: Callable[[str], object]
 ) -> Chardev:
@@ -318,11 +329,8 @@ def open_stream_device(
         device = PtyDevice(loop, label)
         tell(f"char device redirected to {device.path} (label {label})")
         return device
-    if kind not in _MISSING:
-        raise QemuError(f"'{kind}' is not a valid char driver name")
-    path = options.values.get("path")
-    if path is None:
-        raise QemuError(f"chardev: {_MISSING[kind]} given")
+    check_stream_options(options)
+    path = options.values["path"]
     if kind == "file":
         append = os.O_APPEND if options.flag("append") else os.O_TRUNC
         fd = open_file(path, os.O_WRONLY | os.O_CREAT | append)

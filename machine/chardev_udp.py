@@ -76,11 +76,16 @@ class UdpDevice(Chardev):
             self._receive(data)
 
 
+def check_udp_options(options: ChardevOptions) -> None:
+    """Raises: QemuError: there is no place to send to."""
+    if not options.values.get("port"):
+        raise QemuError("chardev: udp: remote port not specified")
+
+
 def open_udp_device(options: ChardevOptions, loop: MainLoop) -> UdpDevice:
     """Make the device; see `machine.chardev.open_chardev`."""
+    check_udp_options(options)
     values = options.values
-    if not values.get("port"):
-        raise QemuError("chardev: udp: remote port not specified")
     there = InetAddress(
         host=values.get("host") or "localhost",
         port=values["port"],

@@ -113,10 +113,15 @@ def _options(monitor: Monitor, text: str, label: str | None = None) -> ChardevOp
                 monitor.print_line(line)
             raise QemuError("Parsing chardev args failed")
     try:
-        return parse_chardev(text, monitor.machine.report, label)
+        options = parse_chardev(text, monitor.machine.report, label)
     except ChardevSyntaxError as error:
         monitor.print_line(str(error))
         raise QemuError("Parsing chardev args failed") from error
+    values = options.values
+    if options.backend == "socket" and not {"path", "host"} & set(values):
+        # Here a socket that is given has the name that `getfd` gave it.
+        values["fd"] = str(monitor.take_descriptor(values.get("fd", "")))
+    return options
 
 
 COMMANDS = (
