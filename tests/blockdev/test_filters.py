@@ -1,5 +1,6 @@
 """Nodes that do something besides: copy on read, injected errors; and formats from elsewhere."""
 
+import json
 import subprocess
 
 import pytest
@@ -124,3 +125,46 @@ def test_rubbish_is_none_of_these(graph, tmp_path, driver, content):
         assert not graph.nodes
     else:
         assert node.size >= 0
+
+
+def test_a_name_may_be_a_whole_tree(graph, make_image, open_image):
+    base, top = make_image("base", "1M"), make_image("top", "1M")
+    node = open_image(base)
+    node.write(0, [b"base"])
+    graph.remove(node)
+    tree = {
+        "driver": "qcow2",
+        "file": {"driver": "file", "filename": str(top)},
+        "backing": {"driver": "qcow2", "file.filename": str(base)},
+    }
+    node = graph.open_image(
+        "json:" + json.dumps(tree), driver=None, read_only=False, cache=CacheMode()
+    )
+    assert node.read(0, 4) == b"base"
+    assert node.backing.read_only
+    again = Graph(print)
+    name = node.filename
+    graph.close()
+    node = again.open_image(name, driver="qcow2", read_only=True, cache=CacheMode())
+    assert node.read(0, 4) == b"base"
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("{", "Could not parse the JSON options"),
+        ("[]", "Invalid JSON object given"),
+        ("{}", "Must specify either driver or file"),
+        ('{"driver":"nosuch"}', "Unknown driver 'nosuch'"),
+        ('{"driver":"raw"}', 'A block device must be specified for "file"'),
+        ('{"driver":"raw","file":"x"}', "Cannot find device='x' nor node-name='x'"),
+        ('{"driver":"file","filename":7}', "requires a file name"),
+        ('{"driver":"raw","file":' * 500 + "7" + "}" * 500, "nested too deeply"),
+        ("[" * 100_000, "Could not parse the JSON options"),
+    ],
+)
+def test_a_tree_that_cannot_be_is_refused(graph, text, refusal):
+    with pytest.raises(QemuError, match=refusal):
+        graph.open_image("json:" + text, driver=None, read_only=True, cache=CacheMode())
+    assert not graph.nodes
