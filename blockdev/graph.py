@@ -110,6 +110,12 @@ class Graph:
             self.make_newest(child)
             node.filename = tree_name(node)
             return node
+        if protocol in ("nbd", "nbd+tcp", "nbd+unix"):
+            from blockdev.nbd import open_nbd
+
+            return open_nbd(
+                self, None, filename, read_only=read_only, cache=cache, may_be_read_only=True
+            )
         return self.open_file(
             local_file(filename), read_only=read_only, cache=cache, locking=locking
         )
@@ -159,6 +165,8 @@ class Graph:
         try:
             if driver is None:
                 driver = self.probe(file, read_only=read_only)
+            if file.read_only and not read_only and driver != "raw":
+                raise QemuError("Block node is read-only", errno.EACCES)
             return self.open_format(
                 driver,
                 file,

@@ -172,7 +172,7 @@ class BlockNode:
 
     @property
     def allocated_bytes(self) -> int:
-        """Bytes taken on the host's file system."""
+        """Bytes taken on the host's file system; -1 where nobody knows."""
         return self.file.allocated_bytes if self.file else 0
 
     def claim(self, *, attached: bool) -> None:
@@ -306,6 +306,13 @@ class BlockNode:
     def truncate(self, size: int) -> None:
         """Give the node another size; bytes that come read as zeros."""
         raise QemuError("Image format driver does not support resize", errno.ENOTSUP)
+
+    def check_room(self, end: int) -> None:
+        """To be called before the bytes up to `end` are given a use, past the end perhaps.
+
+        Raises:
+            QemuError: the node has a fixed size, so that they could never be written.
+        """
 
     def preallocate(self, offset: int, size: int, mode: str) -> None:
         """Take room for bytes that were just added to the end.

@@ -32,8 +32,6 @@ class Chardev:
         is_open: somebody is there.
         swap: goes over to another device; None where the user can't.
         receive_break: tells the user that the line was held low.
-        focus_lost, focus_gained: tell the user that what is typed goes to another user of a
-            device that several share, or comes here again.
     """
 
     def __init__(self, loop: MainLoop, label: str) -> None:
@@ -45,8 +43,8 @@ class Chardev:
         self._closed: Callable[[], object] = _nothing
         self.swap: Callable[[Chardev], object] | None = None
         self.receive_break: Callable[[], object] = _nothing
-        self.focus_lost: Callable[[], object] = _nothing
-        self.focus_gained: Callable[[], object] = _nothing
+        self._focus_lost: Callable[[], object] = _nothing
+        self._focus_gained: Callable[[], object] = _nothing
         self._is_claimed = False
         self._is_attached = False
         self._is_paused = False
@@ -107,10 +105,17 @@ class Chardev:
             opened()
         self._watch_input()
 
+    def watch_focus(self, lost: Callable[[], object], gained: Callable[[], object]) -> None:
+        """Be told when what is typed goes to another user of the device, and comes here again.
+
+        For one that several share; to be called before `attach`, which takes the focus.
+        """
+        self._focus_lost, self._focus_gained = lost, gained
+
     def detach(self) -> None:
         """Leave the device without a user."""
         self._opened = self._receive = self._closed = self.receive_break = _nothing
-        self.focus_lost = self.focus_gained = _nothing
+        self._focus_lost = self._focus_gained = _nothing
         self.swap = None
         self._is_claimed = self._is_attached = False
         self._watch_input()

@@ -107,6 +107,12 @@ class MultiplexerPlace(Chardev):
 
     # -- what the multiplexer calls
 
+    def lose_focus(self) -> None:
+        self._focus_lost()
+
+    def gain_focus(self) -> None:
+        self._focus_gained()
+
     def come(self) -> None:
         self._come()
 
@@ -245,8 +251,8 @@ class Multiplexer(Chardev):
         """From now on, give what is typed to this user."""
         before, self._focus = self._focus, place
         if before is not None:
-            before.focus_lost()
-        place.focus_gained()
+            before.lose_focus()
+        place.gain_focus()
 
     def leave(self, place: MultiplexerPlace) -> None:
         """A user is gone."""

@@ -40,7 +40,7 @@ class SocketDevice(Chardev):
         label: its name.
         address: where to listen, or whom to call; or the number of a socket that was given.
         server: to listen.
-        protocol: ``unix``, ``tcp``, ``telnet`` or ``fd``.
+        telnet: to speak telnet, which may be over any kind of socket.
         nodelay: to send small packets at once.
         reconnect_ns: how long to wait before a lost connection is made again; None for never.
         report: takes the words for a connection that failed later.
@@ -53,14 +53,13 @@ class SocketDevice(Chardev):
         address: UnixAddress | InetAddress | int,
         *,
         server: bool,
-        protocol: str,
+        telnet: bool = False,
         nodelay: bool = False,
         reconnect_ns: int | None = None,
         report: Callable[[str], object],
     ) -> None:
         super().__init__(loop, label)
         self._address = address
-        self._protocol = protocol
         self._nodelay = nodelay
         self._reconnect_ns = reconnect_ns
         self._report = report
@@ -69,7 +68,7 @@ class SocketDevice(Chardev):
         self._attempt_fd = -1  # watched for the attempt
         self._is_closed = False
         self._has_complained = False  # of a connection that can't be made
-        self._telnet = TelnetInput() if protocol == "telnet" else None
+        self._telnet = TelnetInput() if telnet else None
         self._listener: Socket | None = None
         self._client: Socket | None = None
         self._output: OutputQueue | None = None
@@ -97,7 +96,7 @@ class SocketDevice(Chardev):
     def filename(self) -> str:
         server = ",server=on" if self._listener else ""
         if self._client is None:
-            return f"disconnected:{self._protocol}:{self._place()}{server}"
+            return f"disconnected:{self._kind}:{self._place()}{server}"
         if family_of(self._client) == "unix":
             # The caller's end of a connection has no name.
             place = self._client.getsockname() if isinstance(self._address, int) else self._place()
@@ -107,8 +106,13 @@ class SocketDevice(Chardev):
             there = _inet_name(self._client.getpeername())
         except OSError:  # gone, but not noticed yet
             there = ":"
-        protocol = "tcp" if self._protocol == "fd" else self._protocol
-        return f"{protocol}:{here}{server} <-> {there}"
+        return f"{'telnet' if self._telnet else 'tcp'}:{here}{server} <-> {there}"
+
+    @property
+    def _kind(self) -> str:
+        if isinstance(self._address, InetAddress):
+            return "telnet" if self._telnet else "tcp"
+        return "fd" if isinstance(self._address, int) else "unix"
 
     def wait_for_client(self) -> None:
         """Wait until the first client is there."""
@@ -134,9 +138,13 @@ class SocketDevice(Chardev):
             listener, self._listener = self._listener, None
             self._loop.remove_reader(listener.fileno())
             self._is_accepting = False
+            address = self._address
+            if isinstance(address, int) and family_of(listener) == "unix":
+                name = listener.getsockname()
+                address = UnixAddress(path=name, abstract=not isinstance(name, str))
             listener.close()
-            if isinstance(self._address, UnixAddress):
-                self._address.unlink()
+            if isinstance(address, UnixAddress):
+                address.unlink()
 
     # -- clients come
 
@@ -327,15 +335,12 @@ def open_socket_device(
     server = options.flag("server")
     reconnect = options.number("reconnect")
     address = _address(options)
-    protocol = "telnet" if options.flag("telnet") else "tcp"
-    if not isinstance(address, InetAddress):
-        protocol = "fd" if isinstance(address, int) else "unix"
     device = SocketDevice(
         loop,
         options.label,
         address,
         server=server,
-        protocol=protocol,
+        telnet=options.flag("telnet"),
         nodelay=options.flag("nodelay") or not options.flag("delay", True),
         reconnect_ns=reconnect * 10**9 if reconnect and reconnect > 0 else None,
         report=report,

@@ -13,3 +13,4 @@ def test_two_hundred_clients_leave_nothing_behind_and_lose_nothing(
     assert storm.faults == []
     assert storm.counts["commands"] > 200
     assert storm.counts["saves"] > 2
+    assert storm.counts["jobs"] > 0

@@ -134,6 +134,17 @@ def test_lines_carry_the_time_when_that_is_asked_for(hmp: str, tmp_path: Path) -
     assert out.endswith(b"quit\x1b[K\r\n")
 
 
+def test_a_line_with_faults_passes_the_focus_on(hmp: str, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        argv = [hmp, *TWO.split(), "--fault", "split-prompt=10"]
+        _, wire = start(stack, argv, tmp_path)
+        greeting = wire.read(lambda got: got.endswith(b"(qemu) "))
+        wire.send(b"\x01c")
+        assert wire.read(lambda got: got.endswith(b"(qemu) ")) == b"\r\n" + greeting
+        wire.send(b"\x01c")
+        assert wire.read(lambda got: got.endswith(b"(qemu) ")) == b"\r\n(qemu) "
+
+
 def test_a_client_who_comes_greets_every_user_of_the_device(hmp: str, tmp_path: Path) -> None:
     args = "-chardev socket,id=a,path=s,server=on,wait=off,mux=on -mon a -mon a".split()
     process = subprocess.Popen([hmp, *NONE.split(), *args], cwd=tmp_path)

@@ -105,6 +105,8 @@ def image_value(node: BlockNode, *, is_flat: bool = False) -> dict[str, Any]:
         "actual-size": node.allocated_bytes,
         "dirty-flag": False,
     }
+    if node.allocated_bytes < 0:
+        del value["actual-size"]
     if node.driver == "raw" and node.file is not None and node.file.file is not None:
         # A raw node hands on what the format under it says of itself.
         below = image_value(node.file, is_flat=True)

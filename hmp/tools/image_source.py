@@ -24,6 +24,7 @@ _CACHE_MODES = {  # direct, no flush, writes through
     "unsafe": (False, True, False),
     "writethrough": (False, False, True),
 }
+_FORMATS = ("raw", "qcow2")
 _COMMON = frozenset(
     "driver node-name read-only auto-read-only discard detect-zeroes force-share cache.direct "
     "cache.no-flush cache.writeback".split()
@@ -44,6 +45,16 @@ def cache_mode(name: str) -> tuple[CacheMode, bool] | None:
         return None
     direct, no_flush, writes_through = found
     return CacheMode(direct=direct, no_flush=no_flush), writes_through
+
+
+def check_format(format: str | None) -> None:
+    """See that there is such a driver, before any file is looked at; None is any.
+
+    Raises:
+        QemuError: there isn't.
+    """
+    if format is not None and format not in _FORMATS:
+        raise QemuError(f"Unknown driver '{format}'", errno.ENOENT)
 
 
 class ImageSource:
@@ -82,6 +93,7 @@ class ImageSource:
         if by_options and format is not None:
             raise QemuError("--image-opts and --format are mutually exclusive")
         try:
+            check_format(format)
             if force_share and not read_only:
                 text = "force-share=on can only be used with read-only images"
                 raise QemuError(text, errno.EINVAL)
@@ -115,6 +127,7 @@ class ImageSource:
         Raises:
             QemuError: it can't be opened; the reason alone.
         """
+        check_format(format)
         return self.graph.open_image(name, driver=format, read_only=True, cache=CacheMode())
 
     def _open_json(self, name: str, format: str | None, cache: CacheMode) -> BlockNode:

@@ -35,7 +35,7 @@ def run(program: Program, words: Sequence[str]) -> int:
         elif option == "F":
             source_format = value
         elif option == "g":
-            granularity = read_size(program, "granularity", value, least=1)
+            granularity = read_size(program, "granularity", value)
         else:
             actions.append((option, value))
     if not actions:

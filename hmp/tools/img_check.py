@@ -8,7 +8,7 @@ import os
 from blockdev.errors import QemuError
 from blockdev.file import CONSISTENT_READ, RESIZE, WRITE
 from hmp.tools.getopt import UsageError
-from hmp.tools.image_source import ImageSource, cache_mode
+from hmp.tools.image_source import ImageSource, cache_mode, check_format
 from hmp.tools.img_words import ImgWords, SilentFailure
 from hmp.tools.json_text import json_text
 
@@ -90,6 +90,7 @@ def _open(
         return file if node.driver == "qcow2" else None
     graph = source.graph
     try:
+        check_format(arguments.format)
         if arguments.force_share and not read_only:
             raise QemuError("force-share=on can only be used with read-only images")
         file = graph.open_protocol(

@@ -35,9 +35,11 @@ def run(program: Program, words: Sequence[str]) -> int:
     if len(arguments.operands) != 2:
         raise UsageError("Expecting two image file names")
     first_name, second_name = arguments.operands
+    progress = Progress(program, is_shown=shows_progress and not arguments.is_quiet, least=2)
     mode = cache_mode(cache)
     if mode is None:
         program.say(f"Invalid source cache option: {cache}")
+        progress.end()
         return _NOT_OPENED
     source = ImageSource(program)
     try:
@@ -51,8 +53,8 @@ def run(program: Program, words: Sequence[str]) -> int:
         )
     except QemuError as error:
         program.say(str(error))
+        progress.end()
         return _NOT_OPENED
-    progress = Progress(program, is_shown=shows_progress and not arguments.is_quiet, least=2)
     progress.add(0)
     total = max(length_of(first), length_of(second))
     try:

@@ -126,7 +126,7 @@ def set_backing(options: ImageOptions, backing: str | None, backing_format: str 
         options.set("backing_file", backing)
     if backing_format is not None:
         if not options.knows("backing_fmt"):
-            text = f"Backing format not supported for file format '{options.format}'"
+            text = f"Backing file format not supported for file format '{options.format}'"
             raise QemuError(text)
         options.set("backing_fmt", backing_format)
 

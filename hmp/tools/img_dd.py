@@ -29,7 +29,8 @@ class _Request:
         self.block = 512
         self.count: int | None = None
         self.skip = 0
-        self.input = self.output = ""
+        self.input: str | None = None
+        self.output: str | None = None
         for operand in operands:
             name, equals, value = operand.partition("=")
             if name == "bs" and equals:
@@ -52,7 +53,7 @@ def run(program: Program, words: Sequence[str]) -> int:
     for _, value in arguments:
         format = value
     request = _Request(program, arguments.operands)
-    if not (request.input and request.output):
+    if request.input is None or request.output is None:
         raise QemuError("Must specify both input and output files")
     source = ImageSource(program)
     node = arguments.open(source, request.input)
@@ -67,7 +68,7 @@ def run(program: Program, words: Sequence[str]) -> int:
     try:
         make_image(request.output, options)
     except QemuError as error:
-        text = f"{request.output}: error while creating output image of type '{format}': {error}"
+        text = f"{request.output}: error while creating output image: {error}"
         raise QemuError(text, error.errno_value) from error
     target = source.open(request.output, format=format, read_only=False)
     if start > size:

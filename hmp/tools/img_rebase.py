@@ -62,12 +62,14 @@ def run(program: Program, words: Sequence[str]) -> int:
         if not is_unsafe:
             assert backing is not None
             _pull_up(source, node, backing, backing_format, source_mode[0], progress)
-        _change(node, backing or "", backing_format)
+        try:
+            _change(node, backing or "", backing_format)
+        finally:
+            progress.add(100, 0)
     except QemuError as error:
         program.say(str(error))
         progress.end()
         raise SilentFailure from error
-    progress.add(100, 0)
     source.close()
     progress.end()
     return 0

@@ -7,6 +7,7 @@ import os
 import time
 
 from blockdev.errors import QemuError
+from blockdev.qcow2.image import Image
 from blockdev.snapshot import Snapshot, find_by_name
 from hmp.block_info import snapshot_list
 from hmp.tools.getopt import UsageError
@@ -72,6 +73,8 @@ def _apply(source: ImageSource, node: BlockNode, name: str) -> None:
                 # As with QEMU, which opens such an image again, and warns again.
                 source.graph.probe(node.file, read_only=False)
             raise QemuError("Block driver does not support snapshots", errno.ENOTSUP)
+        if isinstance(node, Image) and node.bitmaps.listed():
+            raise QemuError("Device has active dirty bitmaps", errno.EINVAL)
         node.snapshot_goto(name)
     except QemuError as error:
         raise QemuError(f"Could not apply snapshot '{name}': {error}") from error

@@ -111,7 +111,7 @@ class I8254:
     """
 
     def __init__(self, now_ns: Callable[[], int], set_tick: Callable[[bool], object]) -> None:
-        self._now_ns = now_ns
+        self.now_ns = now_ns
         self._set_tick = set_tick
         self.channels = [PitChannel(number) for number in range(3)]
         # The stream has some of the first one's registers twice, under such names.
@@ -120,7 +120,7 @@ class I8254:
 
     def reset(self) -> None:
         """The state after power-on."""
-        now_ns = self._now_ns()
+        now_ns = self.now_ns()
         for channel in self.channels:
             channel.reset(now_ns)
         for channel in self.channels[1:]:
@@ -151,7 +151,7 @@ class I8254:
 
     def write(self, port: int, value: int) -> None:
         """What the guest writes to a port."""
-        now_ns = self._now_ns()
+        now_ns = self.now_ns()
         if port == CONTROL:
             self._control(value, now_ns)
             return
@@ -219,7 +219,7 @@ class I8254:
             state = channel.count_latched
             channel.count_latched = _HIGH_OF_BOTH if state == _LOW_HIGH else 0
         else:
-            count = channel.counted(self._now_ns())
+            count = channel.counted(self.now_ns())
             state = channel.read_state
             if state in (_LOW_HIGH, _HIGH_OF_BOTH):
                 channel.read_state = _HIGH_OF_BOTH if state == _LOW_HIGH else _LOW_HIGH
@@ -230,6 +230,13 @@ def _mend_count(channel: PitChannel, version_id: int) -> None:
     """A count that no counter can have; QEMU doesn't refuse it either."""
     if not 0 < channel.count <= _FULL_COUNT:
         channel.count = _FULL_COUNT
+
+
+def _mend_transition(timer: I8254, version_id: int) -> None:
+    """A tick that was due long ago is none: nobody waits for all that lie between."""
+    channel, now_ns = timer.channels[0], timer.now_ns()
+    if channel.next_transition_time and now_ns - channel.next_transition_time > _NANOSECONDS:
+        channel.next_transition_time = channel.transition_after(now_ns) or 0
 
 
 _CHANNEL = VMStateDescription(
@@ -260,4 +267,5 @@ I8254_STATE = VMStateDescription(
         Struct("channels", _CHANNEL, count=3),
         Int64(f"{_FIRST}.next_transition_time"),
     ),
+    post_load=_mend_transition,
 )

@@ -28,7 +28,7 @@ writes = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(writes, writes, st.integers(0, 3))
 def test_they_are_those_of_a_comparison_byte_by_byte(
     before: list[tuple[int, bytes]], after: list[tuple[int, bytes]], full_chunks: int
@@ -90,7 +90,7 @@ spans = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(spans)
 def test_later_runs_lie_over_earlier_ones(runs: list[tuple[int, int, int]]) -> None:
     saved = SavedPages(BytesSource(b""))

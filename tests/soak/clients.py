@@ -41,7 +41,7 @@ class Storm:
 
     def __init__(self, program: str, folder: Path, seed: int = 0) -> None:
         self.faults: list[str] = []
-        self.counts = {"clients": 0, "commands": 0, "saves": 0}
+        self.counts = {"clients": 0, "commands": 0, "saves": 0, "jobs": 0}
         self._folder = folder
         self._seed = seed
         self._lock = threading.Lock()
@@ -95,11 +95,19 @@ class Storm:
     # -- the machine meanwhile
 
     def _save(self) -> None:
-        for line in ("savevm a", "loadvm a", "delvm a"):
-            if answer := self._session(line):
+        for line in ("savevm a", "loadvm a", "delvm a", *self._job()):
+            answer = self._session(line)
+            if answer and not answer.startswith("Formatting "):
                 self.faults.append(f"{line}: {answer}")
         self.counts["saves"] += 1
         self._collect()
+
+    def _job(self) -> list[str]:
+        """A backup that goes on meanwhile; the next when it is done."""
+        if self._session("info block-jobs") != "No active jobs\n":
+            return []
+        self.counts["jobs"] += 1
+        return [f"drive_backup -f d0 backup{self.counts['jobs'] % 2}.qcow2 qcow2"]
 
     def _collect(self) -> None:
         while text := self._session("ringbuf_read ring 32768").removesuffix("\n"):
@@ -151,7 +159,10 @@ class Storm:
 
     def _be_client(self, choose: random.Random, deadline: float) -> None:
         kind = choose.choice(("unix",) * 6 + ("tcp", "qmp", "qmp"))
-        with self._connect(kind, choose, deadline) as client:
+        client = self._connect(kind, choose, deadline)
+        if client is None:
+            return
+        with client:
             numbers = self._numbers(choose.choice((0, 1, 1, 2, 5)))
             data = b"".join(_command(kind, number) for number in numbers)
             if kind == "qmp" and data:
@@ -178,17 +189,21 @@ class Storm:
             elif leave == "half":
                 _end(client)
 
-    def _connect(self, kind: str, choose: random.Random, deadline: float) -> socket.socket:
+    def _connect(self, kind: str, choose: random.Random, deadline: float) -> socket.socket | None:
         if kind == "tcp":
             # A host whose queue is full may forget a client that believes to be connected; one
             # that was greeted is.
-            while True:
-                client = socket.create_connection(("127.0.0.1", choose.choice(self._ports)))
-                client.settimeout(1.0)
+            while time.monotonic() < deadline:
+                place = ("127.0.0.1", choose.choice(self._ports))
+                try:
+                    client = socket.create_connection(place, timeout=1.0)
+                except TimeoutError:
+                    continue
                 if _read(client, 1):
                     client.settimeout(None)
                     return client
                 client.close()
+            return None
         name = f"q{choose.randrange(QMP_COUNT)}" if kind == "qmp" else f"m{choose.randrange(10)}"
         client = socket.socket(socket.AF_UNIX)
         client.connect(str(self._folder / name))

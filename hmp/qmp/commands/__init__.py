@@ -7,12 +7,14 @@ from hmp.qmp.commands import (
     block_job,
     chardev,
     device,
+    display,
     information,
     memory,
     migration,
     network,
     run,
     snapshot,
+    text,
 )
 
 TYPE_CHECKING = False
@@ -24,10 +26,12 @@ HANDLERS: dict[str, Handler] = {
     **block_job.HANDLERS,
     **chardev.HANDLERS,
     **device.HANDLERS,
+    **display.HANDLERS,
     **information.HANDLERS,
     **memory.HANDLERS,
     **migration.HANDLERS,
     **network.HANDLERS,
     **run.HANDLERS,
     **snapshot.HANDLERS,
+    **text.HANDLERS,
 }

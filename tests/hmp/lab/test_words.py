@@ -19,9 +19,7 @@ LINES = st.builds(
 )
 
 
-@settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LINES)
 def test_whatever_is_typed_is_answered_in_words(lab: Lab, line: str) -> None:
     if not lab.machine.drives.backends[0].medium().snapshots():

@@ -94,8 +94,9 @@ class Conversation:
         said: list[str] = []
         while True:
             self.send(b'{"execute": "query-jobs", "id": "settled"}\n')
-            *events, answer = self.lines_until(lambda line: '"settled"' in line)
-            said += events
+            lines = self.lines_until(lambda line: '"settled"' in line)
+            [answer] = [line for line in lines if '"settled"' in line]
+            said += [line for line in lines if line is not answer]
             jobs = json.loads(answer)["return"]
             if not any(job["status"] in _MOVING for job in jobs):
                 return said

@@ -27,7 +27,7 @@ def read(*packets: bytes) -> list[object]:
     return [str(value) if isinstance(value, QemuError) else value for value in found]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(VALUES.map(lambda value: {"a": value}), st.integers(1, 7))
 def test_what_is_written_reads_as_it_was_wherever_it_is_cut(value, size):
     text = to_json(value).encode()
@@ -35,7 +35,7 @@ def test_what_is_written_reads_as_it_was_wherever_it_is_cut(value, size):
     assert read(*(text[at : at + size] for at in range(0, len(text), size))) == [value]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(VALUES.map(lambda value: [value]))
 def test_many_lines_say_the_same_as_one(value):
     assert json.loads(to_json(value, is_pretty=True)) == value

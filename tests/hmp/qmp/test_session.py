@@ -184,6 +184,20 @@ def test_a_disk_that_cannot_be_written_back_is_told(client, machine, monkeypatch
     assert reply["error"] == {"class": "GenericError", "desc": "the disk is full"}
 
 
+def test_arguments_may_be_many_and_deep(client):
+    many = {f"a{number}": 1 for number in range(20_000)}
+    client.send({"execute": "query-name", "arguments": many, "id": 1})
+    nested: dict = {"driver": "raw", "node-name": "n"}
+    for _ in range(500):
+        nested = {"driver": "raw", "file": nested}
+    client.send({"execute": "blockdev-add", "arguments": nested, "id": 2})
+    client.turn(2)
+    first, second = client.messages()
+    assert first["error"]["desc"].endswith(" is unexpected")
+    assert second["error"]["class"] == "GenericError"
+    assert client.machine.exceptions == []
+
+
 # --- events
 
 
