@@ -15,12 +15,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import engine, images, lab, shell
+from bench import engine, images, lab, shell, transport
 from bench.pairs import Amount, Figure, Result, Session, compare, process_seconds, start_seconds
 
 OURS = str(Path(__file__).resolve().parent.parent / ".venv" / "bin" / "hmp")
 REAL = "qemu-system-x86_64"
 PLAIN = "-M none -nodefaults -display none -monitor stdio".split()
+PC = "-M pc -S -nodefaults -display none -monitor stdio".split()
 MIB = 1 << 20
 
 
@@ -31,6 +32,13 @@ def start_up(runs: int, folder: str) -> Iterator[Result]:
         lambda: start_seconds([REAL, *PLAIN], folder),
         runs=4 * runs,
         limit=2.0,
+    )
+    yield compare(
+        "the same of -M pc -S",
+        lambda: start_seconds([OURS, *PC], folder),
+        lambda: start_seconds([REAL, *PC], folder),
+        runs=4 * runs,
+        limit=1.5,
     )
     yield compare(
         "  of this: --version",
@@ -114,6 +122,7 @@ def rich_shell(runs: int, folder: str) -> Iterator[Result | Figure]:
 
 PARTS: dict[str, Callable[[int, str], Iterator[Result | Figure | Amount]]] = {
     "start": start_up,
+    "socket": lambda runs, folder: transport.round_trips(OURS, REAL, folder, runs),
     "state": machine_state,
     "metadata": lambda runs, folder: engine.metadata(folder, runs),
     "many": lambda runs, folder: engine.many(folder, runs),
@@ -124,7 +133,7 @@ PARTS: dict[str, Callable[[int, str], Iterator[Result | Figure | Amount]]] = {
     "diff": lambda runs, folder: lab.diff(folder, runs),
 }
 GROUPS = {
-    "machine": ["start", "state"],
+    "machine": ["start", "socket", "state"],
     "engine": ["metadata", "many", "guest"],
     "shell": ["shell"],
     "tools": ["images"],

@@ -12,6 +12,7 @@ from bench.pairs import Figure
 from blockdev.qcow2.create import create_image
 from hmp.lab import COMMANDS_WITH_LAB
 from hmp.monitor import Monitor
+from machine.assembly import build
 from machine.machine import Machine
 
 MIB = 1 << 20
@@ -24,7 +25,7 @@ class Lab:
     def __init__(self, disk: Path, megabytes: int) -> None:
         self.machine = Machine(ram_size=megabytes * MIB)
         self.machine.drives.add({"if": "none", "id": "disk", "file": str(disk)})
-        self.machine.build()
+        build(self.machine)
         self._said: list[str] = []
         self._monitor = Monitor(self.machine, self._said.append, COMMANDS_WITH_LAB)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from blockdev.block_job import REPORT, BlockJob
 from blockdev.chain import insert_filter, remove_filter
-from blockdev.copying import PIECE, is_zero, length_of, read_piece
+from blockdev.copying import PIECE, is_zero, read_piece
 from blockdev.dirty_bitmap import DirtyBitmap
 from blockdev.errors import QemuError
 from blockdev.filter import FilterNode
+from blockdev.jobs import PAUSED, RUNNING
+from blockdev.status import length_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,6 +138,12 @@ class BackupJob(BlockJob):
         else:
             self.filter.missing.mark(0, length_of(source))
         self.total = self.filter.missing.bytes_inside(length_of(source))
+
+    def start(self) -> None:
+        super().start()
+        # QEMU holds the disk, and so the job, until the job has its place over it; and tells.
+        self._follow(PAUSED)
+        self._follow(RUNNING)
 
     def _mark_own(self) -> None:
         offset, source = 0, self.source

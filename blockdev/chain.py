@@ -139,7 +139,7 @@ def remove_filter(graph: Graph, above: BlockNode) -> None:
     below = above.file
     assert below is not None, "a filter has a child"
     replace(graph, above, below)
-    graph.remove_unused(above)
+    graph.let_go(above)
 
 
 def refresh_names(graph: Graph) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from blockdev.status import length_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,12 +11,6 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20  # bytes: what a job does between two looks at everything else
 CHUNK = 512 << 10  # bytes that a stream or commit counts at a time, as QEMU's
-_SECTOR = 512
-
-
-def length_of(node: BlockNode) -> int:
-    """Bytes of a node as jobs count them: whole sectors."""
-    return -(-node.size // _SECTOR) * _SECTOR
 
 
 class ReadError(QemuError):
@@ -50,6 +45,13 @@ def copy_piece(source: BlockNode, target: BlockNode, offset: int, size: int) -> 
         target.write(offset, [data])
 
 
+_ZEROS = bytes(PIECE)
+
+
 def is_zero(data: bytes) -> bool:
     """Whether all bytes are zeros."""
-    return data.count(0) == len(data)
+    # Most data tells at once that it isn't; the rest is compared at the speed of memory.
+    if data[:1] != b"\0":
+        return not data
+    zeros = _ZEROS if len(data) == PIECE else bytes(len(data))
+    return data == zeros

@@ -66,6 +66,9 @@ class FilterNode(BlockNode):
     def truncate(self, size: int) -> None:
         self.file.truncate(size)
 
+    def check_room(self, end: int) -> None:
+        self.file.check_room(end)
+
     def own_status(
         self, offset: int, size: int, *, wants_zeros: bool, in_slices: bool
     ) -> BlockStatus:
@@ -79,6 +82,10 @@ class FilterNode(BlockNode):
     @property
     def has_snapshots(self) -> bool:
         return self.file.has_snapshots
+
+    @property
+    def holds_vmstate(self) -> bool:
+        return self.file.holds_vmstate
 
     def snapshots(self) -> Sequence[Snapshot]:
         return self.file.snapshots()

@@ -34,7 +34,7 @@ class Graph:
     Attributes:
         backends: what uses the nodes from outside, oldest first.
         opens_inactive: what is opened is left to others until `activate`.
-        open_json: opens an image whose name is a tree as JSON, read-only; None: nobody can.
+        open_json: opens an image whose name is a tree as JSON, read-only; None: the usual way.
         draw: gives the two digits at the end of a name, which are random.
     """
 
@@ -110,6 +110,12 @@ class Graph:
             self.make_newest(child)
             node.filename = tree_name(node)
             return node
+        if protocol in ("nbd", "nbd+tcp", "nbd+unix"):
+            from blockdev.nbd import open_nbd
+
+            return open_nbd(
+                self, None, filename, read_only=read_only, cache=cache, may_be_read_only=True
+            )
         return self.open_file(
             local_file(filename), read_only=read_only, cache=cache, locking=locking
         )
@@ -135,8 +141,21 @@ class Graph:
             is_literal: the name is a file's, without a protocol before it.
             depth: how many overlays stand above this image.
         """
-        if not is_literal and filename.startswith("json:") and self.open_json is not None:
-            return self.open_json(filename, driver, cache)
+        if not is_literal and filename.startswith("json:"):
+            if self.open_json is not None:
+                return self.open_json(filename, driver, cache)
+            from blockdev.json_name import open_tree
+
+            return open_tree(
+                self,
+                filename,
+                driver=driver,
+                read_only=read_only,
+                cache=cache,
+                node_name=node_name,
+                locking=locking,
+                depth=depth,
+            )
         if is_literal:
             file: BlockNode = self.open_file(
                 filename, read_only=read_only, cache=cache, locking=locking
@@ -146,6 +165,8 @@ class Graph:
         try:
             if driver is None:
                 driver = self.probe(file, read_only=read_only)
+            if file.read_only and not read_only and driver != "raw":
+                raise QemuError("Block node is read-only", errno.EACCES)
             return self.open_format(
                 driver,
                 file,
@@ -347,6 +368,13 @@ class Graph:
     def parents_of(self, node: BlockNode) -> list[BlockNode]:
         """The nodes that stand right over one, newest first."""
         return [other for other in list(self.nodes.values())[::-1] if node in other.children]
+
+    def let_go(self, node: BlockNode) -> None:
+        """As `remove_unused`, of a node whose last writes don't matter or were told to fail."""
+        try:
+            self.remove_unused(node)
+        except QemuError:
+            return  # it is closed all the same
 
     def migration_blockers(self) -> list[str]:
         """Why nodes keep the machine from being saved, the newest first."""

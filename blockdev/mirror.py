@@ -16,10 +16,11 @@ from blockdev.chain import (
     replace,
     set_backing,
 )
-from blockdev.copying import PIECE, copy_piece, length_of
+from blockdev.copying import PIECE, copy_piece
 from blockdev.dirty_bitmap import DirtyBitmap
 from blockdev.errors import QemuError
 from blockdev.filter import JobFilter
+from blockdev.status import length_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ class MirrorJob(BlockJob):
         self._finished()
         graph = self._graph
         for node in (self.target, self.source):
-            graph.remove_unused(node)
+            graph.let_go(node)
 
 
 class ActiveCommitJob(MirrorJob):

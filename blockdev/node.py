@@ -172,7 +172,7 @@ class BlockNode:
 
     @property
     def allocated_bytes(self) -> int:
-        """Bytes taken on the host's file system."""
+        """Bytes taken on the host's file system; -1 where nobody knows."""
         return self.file.allocated_bytes if self.file else 0
 
     def claim(self, *, attached: bool) -> None:
@@ -206,6 +206,9 @@ class BlockNode:
             raise
         if read_only and self.file is not None:
             self.file.reopen(read_only=True)
+        if not self.monitor_owned:
+            # What -drive says of it isn't among the options that QEMU opens it with again.
+            self.detect_zeroes = "off"
 
     def reload(self) -> None:
         """Read anew what the image says of itself, after `reopen`."""
@@ -304,6 +307,13 @@ class BlockNode:
         """Give the node another size; bytes that come read as zeros."""
         raise QemuError("Image format driver does not support resize", errno.ENOTSUP)
 
+    def check_room(self, end: int) -> None:
+        """To be called before the bytes up to `end` are given a use, past the end perhaps.
+
+        Raises:
+            QemuError: the node has a fixed size, so that they could never be written.
+        """
+
     def preallocate(self, offset: int, size: int, mode: str) -> None:
         """Take room for bytes that were just added to the end.
 
@@ -354,6 +364,11 @@ class BlockNode:
     @property
     def has_snapshots(self) -> bool:
         """Whether the format keeps snapshots and may be written."""
+        return False
+
+    @property
+    def holds_vmstate(self) -> bool:
+        """Whether there is a place for machine state too; only where there are snapshots."""
         return False
 
     def snapshots(self) -> Sequence[Snapshot]:

@@ -149,10 +149,13 @@ class RawNode(BlockNode):
         self.check_active()
         self.file.preallocate(offset, size, mode)
 
+    def check_room(self, end: int) -> None:
+        self.file.check_room(end)
+
     def truncate(self, size: int) -> None:
         self.check_active()
         self.file.truncate(size)
-        self._size = size
+        self._size = self.file.size
 
     def read(self, offset: int, size: int) -> bytes:
         return self.file.read(offset, size)
@@ -189,6 +192,10 @@ class RawNode(BlockNode):
     @property
     def has_snapshots(self) -> bool:
         return not self.read_only and self.file.has_snapshots
+
+    @property
+    def holds_vmstate(self) -> bool:
+        return not self.read_only and self.file.holds_vmstate
 
     def snapshots(self) -> Sequence[Snapshot]:
         return self.file.snapshots()

@@ -1,4 +1,4 @@
-"""The only place that opens sockets; `blockdev.address` has what they are named by.
+"""Opens sockets, with `blockdev.net_sockets` alone; `blockdev.address` has their names.
 
 The ``socket`` module is imported where a socket is made: it costs as much as the whole start of
 a program that needs none.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from blockdev.address import PORT_LIMIT, InetAddress, UnixAddress
+from blockdev.address import InetAddress, UnixAddress
 from blockdev.errors import QemuError
 
 TYPE_CHECKING = False
@@ -67,6 +67,68 @@ def connect(address: UnixAddress | InetAddress) -> Socket:
             return client
     assert failure is not None, "an address stands for one place at least"
     raise _worded(f"Failed to connect to '{address}'", failure) from failure
+
+
+def adopt(number: int, *, listens: bool) -> Socket:
+    """A socket that this process was given by its number; not blocking.
+
+    Args:
+        number: it is ours then.
+        listens: clients are to come to it.
+
+    Raises:
+        QemuError: it is none.
+    """
+    import socket
+
+    try:
+        given = socket.socket(fileno=number)
+    except OSError as error:
+        raise QemuError(f"File descriptor '{number}' is not a socket") from error
+    given.setblocking(False)
+    given.set_inheritable(False)
+    if listens:
+        try:
+            given.listen(_BACKLOG)
+        except OSError as error:
+            given.close()
+            raise _worded("Failed to listen on fd socket", error) from error
+    return given
+
+
+def connect_datagrams(there: InetAddress, here: InetAddress | None) -> Socket:
+    """A datagram socket, not blocking, that sends to one place and hears from nobody else.
+
+    Args:
+        here: where it receives; None for a port that nobody chose.
+
+    Raises:
+        QemuError: one of the places can't be had.
+    """
+    import socket
+
+    flags = socket.AI_V4MAPPED | socket.AI_ADDRCONFIG
+    family, place = _resolve(there, flags, datagrams=True)[0]
+    opened = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if here is not None:
+            own = _resolve(here, socket.AI_PASSIVE, datagrams=True, family=family)
+            opened.bind(own[0][1])
+        opened.connect(place)
+    except OSError as error:
+        opened.close()
+        raise _worded(f"Failed to connect to '{there}'", error) from error
+    except QemuError:
+        opened.close()
+        raise
+    opened.setblocking(False)
+    return opened
+
+
+def family_of(connection: Socket) -> str:
+    """``unix`` or ``tcp``."""
+    return "unix" if connection.family == _unix_family() else "tcp"
 
 
 class Connecting:
@@ -166,18 +228,23 @@ def _worded(what: str, error: OSError) -> QemuError:
     return QemuError(f"{what}: {os.strerror(number)}", number)
 
 
-def _resolve(address: InetAddress, flags: int) -> list[tuple[int, tuple[object, ...]]]:
+def _resolve(
+    address: InetAddress, flags: int, *, datagrams: bool = False, family: int = 0
+) -> list[tuple[int, tuple[object, ...]]]:
     """The families and addresses that a host and a port stand for; ``flags`` are getaddrinfo's.
+
+    ``family`` is the only one that counts, 0 for all that the address allows.
 
     Raises:
         QemuError: it stands for none.
     """
     import socket
 
-    family = socket.AF_UNSPEC
     if address.ipv4 is False and address.ipv6 is False:
         raise QemuError("Cannot disable IPv4 and IPv6 at same time", errno.EINVAL)
-    if address.ipv6 is False or (address.ipv4 and not address.ipv6):
+    if family:
+        pass
+    elif address.ipv6 is False or (address.ipv4 and not address.ipv6):
         family = socket.AF_INET
     elif address.ipv4 is False or (address.ipv6 and not address.ipv4):
         family = socket.AF_INET6
@@ -185,8 +252,9 @@ def _resolve(address: InetAddress, flags: int) -> list[tuple[int, tuple[object, 
         flags |= socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     # As bytes, so that Python's own opinion about names of computers is not asked.
     host = address.host.encode("utf-8", "surrogateescape") or None
+    kind = socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM
     try:
-        found = socket.getaddrinfo(host, address.port, family, socket.SOCK_STREAM, 0, flags)
+        found = socket.getaddrinfo(host, address.port, family, kind, 0, flags)
     except socket.gaierror as error:
         raise QemuError(f"address resolution failed for {address}: {error.strerror}") from error
     return [(entry[0], entry[4]) for entry in found]
@@ -214,12 +282,15 @@ def _listen_unix(address: UnixAddress) -> Socket:
         except OSError as error:
             raise _worded(f"Failed to unlink socket {address.path}", error) from error
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o077)  # whoever reaches a monitor can do all that we can
     try:
         listener.bind(name)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise _worded(f"Failed to bind socket to {address.path}", error) from error
+    finally:
+        os.umask(mask)
     listener.setblocking(False)
     return listener
 
@@ -259,117 +330,3 @@ def _listen_inet(address: InetAddress, *, everywhere: bool = False) -> list[Sock
     raise _worded(
         "Failed to find an available port" if taken else "Failed to bind socket", failure
     ) from failure
-
-
-# --- the sockets of ``-netdev socket``, which QEMU opens by other rules and words
-
-
-def parse_host_port(text: str) -> tuple[str, int]:
-    """``host:port`` of IPv4; the host as four numbers, empty for every address.
-
-    Raises:
-        QemuError: it is none, or the host can't be found.
-    """
-    import socket
-
-    host, colon, port = text.partition(":")
-    if not colon:
-        raise QemuError(f"host address '{text}' doesn't contain ':' separating host from port")
-    if not (port.isascii() and port[:1].isdigit()):
-        raise QemuError(f"port number '{port}' is invalid")
-    digits = port[: len(port) - len(port.lstrip("0123456789"))][:PORT_LIMIT]
-    try:
-        # As bytes, so that Python's own opinion about names of computers is not asked.
-        name = host.encode("utf-8", "surrogateescape")
-        found = socket.getaddrinfo(name, None, socket.AF_INET) if host else []
-    except OSError as error:
-        raise QemuError(f"can't resolve host address '{host}'") from error
-    return str(found[0][4][0]) if found else "0.0.0.0", int(digits) & 0xFFFF
-
-
-def is_multicast(host: str) -> bool:
-    """Whether four numbers name a group."""
-    return 224 <= int(host.split(".")[0]) <= 239
-
-
-def listen_plain(place: tuple[str, int]) -> Socket:
-    """A listening socket, not blocking.
-
-    Raises:
-        QemuError: the place is taken.
-    """
-    import socket
-
-    return _bound(place, socket.SOCK_STREAM)
-
-
-def connect_plain(place: tuple[str, int]) -> Socket | None:
-    """A socket that is being connected, not blocking: when it can be written, it is or never is.
-
-    Returns:
-        None when nobody is there, which is no error to QEMU.
-
-    Raises:
-        QemuError: it can't even begin.
-    """
-    import socket
-
-    client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    client.setblocking(False)
-    failure = client.connect_ex(place)
-    if failure in (0, errno.EINPROGRESS):
-        return client
-    client.close()
-    if failure == errno.ECONNREFUSED:
-        return None
-    raise QemuError(f"can't connect socket: {os.strerror(failure)}", failure)
-
-
-def open_datagram(place: tuple[str, int], *, group: str = "", interface: str = "") -> Socket:
-    """A datagram socket, not blocking.
-
-    Args:
-        place: where it receives.
-        group: what it joins; empty for none.
-        interface: an address of the interface for that; empty for any.
-
-    Raises:
-        QemuError: the place is taken, or the group can't be joined.
-    """
-    import socket
-
-    opened = _bound(place, socket.SOCK_DGRAM)
-    if group:
-        try:
-            near = socket.inet_aton(interface or "0.0.0.0")
-        except OSError as error:
-            opened.close()
-            text = f"localaddr '{interface}' is not a valid IPv4 address"
-            raise QemuError(text) from error
-        try:
-            membership = socket.inet_aton(group) + near
-            opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-            opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
-            if interface:
-                opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, near)
-        except OSError as error:
-            opened.close()
-            text = f"can't add socket to multicast group {group}"
-            raise _worded(text, error) from error
-    return opened
-
-
-def _bound(place: tuple[str, int], kind: int) -> Socket:
-    import socket
-
-    opened = socket.socket(socket.AF_INET, kind)
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(place)
-        if kind == socket.SOCK_STREAM:
-            opened.listen(0)
-    except OSError as error:
-        opened.close()
-        raise _worded(f"can't bind ip={place[0]} to socket", error) from error
-    opened.setblocking(False)
-    return opened

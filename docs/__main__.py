@@ -1,4 +1,4 @@
-"""`make docs`: the pictures of the screen, made by starting the program and typing."""
+"""`make docs`: pictures of the screen, and the tutorial's exchanges, made by typing them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from docs.svg import render
+from docs.transcripts import renewed
 from tests.hmp.frontend.terminal.emulator import Terminal
 
 HMP = Path(sys.executable).with_name("hmp")
 PICTURES = Path(__file__).with_name("pictures")
+TUTORIAL = Path(__file__).with_name("tutorial.md")
 COLUMNS = 80
 
 
@@ -61,12 +63,34 @@ def light(terminal: Terminal) -> None:
     terminal.settle()
 
 
+def map_(terminal: Terminal) -> None:
+    """Whose each cluster is: shared with a snapshot, written since, tables, machine state."""
+    terminal.run('qemu-io disk0 "write -q 0 3M"')
+    terminal.run("savevm base")
+    terminal.run('qemu-io disk0 "write -q 1M 1M"')
+    terminal.type("%map disk0\r")
+    terminal.wait_for("Deleting a snapshot would free")
+    terminal.settle()
+
+
+def lesson(terminal: Terminal) -> None:
+    """A lesson: goals are met one by one, and what was predicted is held against what came."""
+    terminal.run("%lesson 3 lesson3")
+    terminal.run("%lesson predict b")
+    terminal.run("savevm both")
+    terminal.run("eject disk0")
+    terminal.run("savevm alone")
+    terminal.settle()
+
+
 SCENES: dict[str, tuple[Callable[[Terminal], None], str, int, int]] = {
     # name: what is typed, theme, lines of the screen, MiB of memory that isn't empty
     "menu": (menu, "dark", 12, 0),
     "tables": (tables, "dark", 18, 0),
     "progress": (progress, "dark", 6, 1024),
     "light": (light, "light", 16, 0),
+    "map": (map_, "dark", 24, 0),
+    "lesson": (lesson, "dark", 37, 0),
 }
 
 
@@ -77,6 +101,14 @@ def main() -> None:
             screen, title = play(scene, theme, lines, megabytes, Path(folder))
         (PICTURES / f"{name}.svg").write_text(render(screen, theme=theme, title=title))
         print(f"docs/pictures/{name}.svg")
+    renew_tutorial()
+
+
+def renew_tutorial() -> None:
+    """Put what comes now into the tutorial."""
+    with tempfile.TemporaryDirectory() as folder:
+        TUTORIAL.write_text(renewed(TUTORIAL.read_text(), Path(folder)))
+    print("docs/tutorial.md")
 
 
 def play(

@@ -30,9 +30,12 @@ PROGRAM = _CALLED if _CALLED.startswith("qemu") else "hmp"
 _OPTIONS_OF_THE_FRONT_END = frozenset(
     "ui config yes lab c json record replay check deterministic fault".split()
 )
-_DEMONSTRATION = "-M none -m 16 -name demo -nodefaults".split()
-# Once a second the guest of the demonstration counts in a page of RAM and in a block of the disk.
-_TICKING_GUEST = "hmp-guest,size=8192,pages-rate=1,disk=disk0,disk-size=4096,disk-rate=4096"
+# A small PC whose date goes back with the machine, and whose serial port can be read from here.
+_DEMONSTRATION = (
+    "-M isapc -m 16 -name demo -nodefaults -vga std -rtc clock=vm "
+    "-chardev ringbuf,id=serial0,size=65536 -serial chardev:serial0"
+).split()
+_TICKING_GUEST = "hmp-guest,disk=disk0"
 
 
 def main() -> int:
@@ -57,15 +60,18 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     names = {option.name for option in options}
     if names & {"h", "help"}:
-        _tell(_USAGE)
+        from hmp.usage import USAGE
+
+        _tell(USAGE)
         return 0
     if "version" in names:
         _tell(f"QEMU emulator version 7.2.0 (hmp {__version__})")
         return 0
     if "ui-help" in names:
         from hmp.settings import describe_settings
+        from hmp.usage import UI_USAGE
 
-        _tell(_UI_USAGE.format(settings=describe_settings()))
+        _tell(UI_USAGE.format(settings=describe_settings()))
         return 0
     if "check" in names and "replay" not in names:
         return _grade(options)
@@ -275,51 +281,6 @@ def _write(descriptor: int, text: str) -> None:
     except OSError:
         pass  # nobody is there to read it
 
-
-_USAGE = """\
-usage: hmp [options] [disk_image]
-
-The options are QEMU's own. Without any, hmp starts a small machine with a fresh disk.
-
-  -M none|pc            the machine type
-  -m SIZE               its memory, in MiB unless a suffix says otherwise
-  -drive OPTIONS        a drive: file=, id=, if=, format=, media=, readonly=, cache=, snapshot=
-  -blockdev OPTIONS     a block node: driver=, node-name=, file=
-  -device OPTIONS       a device: virtio-blk-pci, ide-hd, ide-cd, scsi-hd, floppy, loader
-  -device hmp-guest,pages-rate=N,disk=ID,disk-rate=N
-                        a guest that writes N pages of RAM and N bytes of a drive a second, 0
-                        for as fast as it can; base=, size= and disk-size= narrow down where
-  -snapshot             write to temporary files instead of the disks
-  -S                    don't start the machine
-  -loadvm TAG           begin with a snapshot
-  -monitor DEVICE       where the monitor is: stdio, unix:PATH,server=on,wait=off
-  --ui plain|rich       the front end: QEMU's own bytes, or a shell for people
-  --config FILE, --yes  settings of the latter; ask nothing.  --ui-help says more
-  --lab                 words that show what snapshots are made of; %help lists them
-  --check LESSON [--json] [FOLDER]
-                        whether the images in a folder solve a lesson of the lab; the exit
-                        status is 0 if so
-  -version              the version
-
-`help` at the prompt lists the monitor's commands."""
-
-_UI_USAGE = """\
-On a terminal, and unless an option says where the monitor is, hmp shows a shell for people; then
-QEMU's own bytes.  --ui plain or --ui rich, or the variable HMP_UI, choose.
-
-  Tab, arrows     choose from the menu            Ctrl-R         search the history
-  F1              help for the word              Ctrl-C         clear the line, cancel a command
-  Right, Ctrl-E   take the suggestion in grey    Ctrl-D         quit
-  A paste of several lines runs them one by one.
-
-Settings, with what they are if you say nothing, are keys of a TOML file: hmp/config.toml in
-XDG_CONFIG_HOME (~/.config), or the one that --config names.  --yes sets all of confirm to false.
-
-{settings}
-
-  aliases.WORD    a line that WORD stands for, such as ss = "info snapshots"
-
-NO_COLOR takes all colours away.  The history is hmp/history in XDG_STATE_HOME (~/.local/state)."""
 
 if __name__ == "__main__":
     sys.exit(main())

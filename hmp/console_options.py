@@ -197,6 +197,12 @@ class ConsoleOptions:
         if option.value.startswith("mon:"):
             self._chooses_monitors = True
 
+    @property
+    def _has_stdio(self) -> bool:
+        """Whether an option takes standard input and output."""
+        words = [word for word, _ in (*self._serials, *self._parallels)]
+        return "stdio" in (*words, *(options.backend for options, _ in self._chardevs))
+
     def _take_parallel(self, option: Option) -> None:
         self._parallels.append((option.value, option.text))
 
@@ -217,11 +223,11 @@ class ConsoleOptions:
 
     def check_daemon(self) -> None:
         """Raises: QemuError: something is to be on a terminal, which a daemon has not."""
-        if self._is_nographic:
-            raise QemuError("-nographic cannot be used with -daemonize")
         for options, text in self._chardevs:
             if options.backend == "stdio":
                 raise QemuError(f"{text}: cannot use stdio with -daemonize")
+        if self._is_nographic:
+            raise QemuError("-nographic cannot be used with -daemonize")
 
     def add_defaults(self, machine: Machine, *, has_defaults: bool, usual_monitor: str) -> None:
         """Add what the user said nothing of.
@@ -237,7 +243,7 @@ class ConsoleOptions:
             shares = has_ports and has_monitor and not self._serials
             monitor, serial, parallel = "" if shares else "stdio", "stdio", "null"
             serial = "mon:stdio" if shares else "stdio"
-        elif not self._chooses_monitors and usual_monitor:
+        elif not (self._chooses_monitors or self._has_stdio) and usual_monitor:
             monitor, has_monitor = usual_monitor, True
         if has_monitor and monitor:
             self._add_monitor(Option("monitor", monitor, ""), READLINE)

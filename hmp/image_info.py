@@ -34,6 +34,8 @@ def image_info(node: BlockNode, *, filename: str = "") -> dict[str, Any]:
         "actual-size": node.allocated_bytes,
         "dirty-flag": False,
     }
+    if node.allocated_bytes < 0:
+        del info["actual-size"]
     # A raw node hands on what the format under it says, but for what is its format's alone.
     image = node.file if node.driver == "raw" else node
     if not isinstance(image, Image):
@@ -103,11 +105,12 @@ def info_text(info: dict[str, Any], snapshots: str) -> str:
         info: as `image_info` gives it.
         snapshots: the table of its snapshots; "" for none.
     """
+    taken = info.get("actual-size")
     lines = [
         f"image: {info['filename']}",
         f"file format: {info['format']}",
         f"virtual size: {size_text(info['virtual-size'])} ({info['virtual-size']} bytes)",
-        f"disk size: {size_text(info['actual-size'])}",
+        f"disk size: {'unavailable' if taken is None else size_text(taken)}",
     ]
     if "cluster-size" in info:
         lines.append(f"cluster_size: {info['cluster-size']}")

@@ -105,7 +105,7 @@ def _ram_lines(migration: Migration, ram_size: int) -> Iterator[str]:
 
 
 def _capability_lines(migration: Migration) -> Iterator[str]:
-    """Counts of what capabilities may do to pages, and didn't: pages are sent as they are."""
+    """Counts of what capabilities did to pages; there is no XBZRLE on the way out."""
     if migration.capabilities["xbzrle"]:
         yield f"cache size: {migration.parameters.number('xbzrle-cache-size')} bytes"
         yield "xbzrle transferred: 0 kbytes"
@@ -115,10 +115,11 @@ def _capability_lines(migration: Migration) -> Iterator[str]:
         yield "xbzrle encoding rate: 0.00"
         yield "xbzrle overflow: 0"
     if migration.capabilities["compress"]:
-        yield "compression pages: 0 pages"
+        statistics = migration.statistics
+        yield f"compression pages: {statistics.compressed} pages"
         yield "compression busy: 0"
         yield "compression busy rate: 0.00"
-        yield "compressed size: 0 kbytes"
+        yield f"compressed size: {statistics.compressed_bytes // _KIB} kbytes"
         yield "compression rate: 0.00"
 
 

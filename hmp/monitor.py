@@ -9,6 +9,7 @@ from hmp.commands import COMMANDS
 from hmp.errors import UsageError, WordError
 from hmp.reading import UnknownCommandError, find_command, read_arguments
 from hmp.scanner import BLANKS, WORD_COUNT_LIMIT, Scanner, split_words
+from machine.descriptors import NamedDescriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Monitor:
         receive_descriptor: gives a descriptor that came with what was typed last; the front end
             knows where.
         descriptors: those that the user gave names, which are this monitor's only.
+        can_wait: whether a command may make its user wait for a long time; not so over QMP.
         failure: the last command that failed; None for none.
         has_failed: whether the last line could not be carried out.
         running: the command being run, and before it the one whose topic it is.
@@ -63,7 +65,8 @@ class Monitor:
         self.formats = formats or FormatMemory()
         self.aside = write
         self.receive_descriptor: Callable[[], int | None] = _receive_nothing
-        self.descriptors: dict[str, int] = {}
+        self.descriptors = NamedDescriptors()
+        self.can_wait = True
         self.failure: Failure | None = None
         self.has_failed = False
         self.running: tuple[Command, ...] = ()
@@ -103,9 +106,7 @@ class Monitor:
         Raises:
             QemuError: there is none of this name.
         """
-        if name not in self.descriptors:
-            raise QemuError(f"File descriptor named '{name}' has not been found")
-        return self.descriptors.pop(name)
+        return self.descriptors.take(name)
 
     def register(self, name: str) -> int | None:
         """The value of the current CPU's register; None if there is no such."""

@@ -45,6 +45,11 @@ _WITH_VALUE = _USED_WITH_VALUE | _IGNORED_WITH_VALUE | _MISSING_WITH_VALUE
 _ALONE = _USED_ALONE | _IGNORED_ALONE | _MISSING_ALONE
 
 
+def option_names() -> tuple[frozenset[str], frozenset[str]]:
+    """The options that are understood: those that stand alone, and those that take a value."""
+    return _USED_ALONE | _IGNORED_ALONE, _USED_WITH_VALUE | _IGNORED_WITH_VALUE
+
+
 class Option:
     """One option of the command line.
 

@@ -115,6 +115,16 @@ def tags_or_now(machine: Machine, values: Sequence[str]) -> Iterator[Value]:
     yield from tags(machine, values)
 
 
+def explained(machine: Machine, values: Sequence[str]) -> Iterator[Value]:
+    """The commands that can be explained, and their tags."""
+    from hmp.lab.explain import EXPLAINED
+
+    if not values:
+        yield from ((name, "") for name in EXPLAINED)
+    elif len(values) == 1:
+        yield from tags(machine, values)
+
+
 def lesson_actions(_machine: Machine, _values: Sequence[str]) -> Iterator[Value]:
     """The lessons by number, and what can be done in one."""
     from hmp.lab.curriculum import lesson_files, read_lesson
@@ -302,6 +312,7 @@ _SOURCES: dict[tuple[str, str], Source] = {
     ("delvm", "name"): tags,
     ("savevm", "name"): tags,
     ("%vmstate", "name"): tags,
+    ("%explain", "command"): explained,
     ("%diff", "a"): tags,
     ("%lesson", "action"): lesson_actions,
     ("%lesson", "argument"): lesson_arguments,

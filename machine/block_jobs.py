@@ -5,15 +5,19 @@ from __future__ import annotations
 from blockdev.backend import Backend
 from blockdev.block_job import REPORT
 from blockdev.chain import backing_of, chain, find_in_chain
-from blockdev.copying import length_of
 from blockdev.errors import QemuError
 from blockdev.filter import skip_implicit
+from blockdev.status import length_of
 from machine.block_lookup import check_op, device_name, find_node, find_root
+from machine.copy_target import create_target, open_target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from blockdev.block_job import BlockJob
-    from blockdev.node import BlockNode, CacheMode
+    from blockdev.node import BlockNode
     from machine.machine import Machine
 
 FULL, TOP, NONE = "full", "top", "none"
@@ -28,6 +32,7 @@ class JobOptions:
         speed: bytes a second; 0 for no limit.
         on_error, on_target_error: what becomes of a fault of the disk, or of the target.
         filter_name: what the node is called that a job puts over the disk.
+        is_held: the job doesn't begin before somebody calls its `start`.
     """
 
     __slots__ = (
@@ -35,6 +40,7 @@ class JobOptions:
         "auto_finalize",
         "filter_name",
         "id",
+        "is_held",
         "on_error",
         "on_target_error",
         "speed",
@@ -50,8 +56,10 @@ class JobOptions:
         filter_name: str | None = None,
         auto_finalize: bool = True,
         auto_dismiss: bool = True,
+        is_held: bool = False,
     ) -> None:
         self.id = id
+        self.is_held = is_held
         self.speed = speed
         self.on_error = on_error
         self.on_target_error = on_target_error
@@ -60,12 +68,23 @@ class JobOptions:
         self.auto_dismiss = auto_dismiss
 
 
+def options_of(values: Mapping[str, Any], *, is_held: bool = False) -> JobOptions:
+    """What all jobs may be given, of the arguments of one by QMP's names."""
+    return JobOptions(
+        values.get("job-id"),
+        speed=values.get("speed", 0),
+        on_error=values.get("on-source-error", values.get("on-error", REPORT)),
+        on_target_error=values.get("on-target-error", REPORT),
+        filter_name=values.get("filter-node-name"),
+        auto_finalize=values.get("auto-finalize", True),
+        auto_dismiss=values.get("auto-dismiss", True),
+        is_held=is_held,
+    )
+
+
 def _job_id(machine: Machine, node: BlockNode, options: JobOptions) -> str:
-    id = device_name(machine, node) if options.id is None else options.id
-    if not id and options.id is None:
-        raise QemuError("An explicit job ID is required")
-    machine.jobs.check_id(id)
-    return id
+    """What the user calls the job, or the drive's id; "" for a node, which no job may be called."""
+    return device_name(machine, node) if options.id is None else options.id
 
 
 def start(machine: Machine, job: BlockJob) -> None:
@@ -124,7 +143,7 @@ def drive_mirror(
     if mode != EXISTING:
         driver = driver or source.driver
         backing = below if sync != FULL else None
-        _create(machine, target, driver, source.size, backing, looks=False)
+        create_target(machine, target, driver, source.size, backing, looks=False)
     target_node = open_target(machine, target, driver, source.cache, target_name, no_backing=True)
     try:
         return mirror(
@@ -166,6 +185,8 @@ def mirror(
         raise QemuError("Parameter 'granularity' expects a value in range [512B, 64MB]")
     if granularity & (granularity - 1):
         raise QemuError("Parameter 'granularity' expects a power of 2")
+    if sync not in (FULL, TOP, NONE):
+        raise QemuError(f"Sync mode '{sync}' not supported")
     check_op(machine, node, "mirror-source")
     check_op(machine, target, "mirror-target")
     id = _job_id(machine, node, options)
@@ -182,26 +203,30 @@ def mirror(
         if backend.node is not None:
             backend.remove()
 
-    job = MirrorJob(
-        machine.jobs,
-        machine.graph,
-        id,
-        node,
-        target,
-        base=base,
-        speed=options.speed,
-        granularity=granularity,
-        zero_target=sync == FULL and is_existing,
-        backing_mode=LEAVE if keeps_chain else OPEN_CHAIN if is_existing else SOURCE_CHAIN,
-        on_source_error=options.on_error,
-        on_target_error=options.on_target_error,
-        replaces=replaced,
-        filter_name=options.filter_name,
-        open_backing=lambda: machine.graph.open_backing(target),
-        finished=finished,
-        auto_finalize=options.auto_finalize,
-        auto_dismiss=options.auto_dismiss,
-    )
+    try:
+        job = MirrorJob(
+            machine.jobs,
+            machine.graph,
+            id,
+            node,
+            target,
+            base=base,
+            speed=options.speed,
+            granularity=granularity,
+            zero_target=sync == FULL and (is_existing or keeps_chain),
+            backing_mode=LEAVE if keeps_chain else OPEN_CHAIN if is_existing else SOURCE_CHAIN,
+            on_source_error=options.on_error,
+            on_target_error=options.on_target_error,
+            replaces=replaced,
+            filter_name=options.filter_name,
+            open_backing=lambda: machine.graph.open_backing(target),
+            finished=finished,
+            auto_finalize=options.auto_finalize,
+            auto_dismiss=options.auto_dismiss,
+        )
+    except QemuError:
+        backend.remove()
+        raise
     # The copy is a disk of its own meanwhile: a snapshot of the machine has it too.
     backends.append(backend)
     start(machine, job)
@@ -221,6 +246,7 @@ def drive_backup(
     mode: str = ABSOLUTE_PATHS,
     compress: bool = False,
     options: JobOptions | None = None,
+    bitmap: str | None = None,
 ) -> BlockJob:
     """Begin to copy a disk, as it is now, to a file; see `drive_mirror`.
 
@@ -241,11 +267,19 @@ def drive_backup(
     if mode != EXISTING:
         driver = driver or source.driver
         backing = below if sync != FULL else None
-        _create(machine, target, driver, source.size, backing, looks=sync != NONE)
+        create_target(machine, target, driver, source.size, backing, looks=sync != NONE)
     target_node = open_target(machine, target, driver, source.cache, None, no_backing=sync == NONE)
     target_node.detect_zeroes = "unmap"
     try:
-        return backup(machine, node, target_node, sync=sync, compress=compress, options=options)
+        return backup(
+            machine,
+            node,
+            target_node,
+            sync=sync,
+            compress=compress,
+            options=options,
+            bitmap=bitmap,
+        )
     except QemuError:
         machine.graph.remove_unused(target_node)
         raise
@@ -259,10 +293,18 @@ def backup(
     sync: str,
     compress: bool,
     options: JobOptions,
+    bitmap: str | None = None,
 ) -> BlockJob:
     """Begin to copy a disk, as it is now, to a node."""
     from blockdev.backup import BackupJob
 
+    if sync not in (FULL, TOP, NONE):
+        # No disk has a bitmap that somebody gave a name.
+        raise QemuError(
+            f"must provide a valid bitmap name for '{sync}' sync mode"
+            if bitmap is None
+            else f"Bitmap '{bitmap}' could not be found"
+        )
     if target is node:
         raise QemuError("Source and target cannot be the same")
     id = _job_id(machine, node, options)
@@ -288,7 +330,8 @@ def backup(
         auto_finalize=options.auto_finalize,
         auto_dismiss=options.auto_dismiss,
     )
-    start(machine, job)
+    if not options.is_held:
+        start(machine, job)
     return job
 
 
@@ -402,6 +445,7 @@ def block_commit(
     else:
         if backing_name:
             raise QemuError("'backing-file' specified, but 'top' is the active layer")
+        machine.jobs.check_id(id)
         if base.read_only:
             base.reopen(read_only=False)
         job = ActiveCommitJob(
@@ -422,65 +466,3 @@ def block_commit(
         job.hold_nodes(images[1 : images.index(base)])
     start(machine, job)
     return job
-
-
-# --- the target
-
-
-def _create(
-    machine: Machine,
-    target: str,
-    driver: str,
-    size: int,
-    backing: BlockNode | None,
-    *,
-    looks: bool,
-) -> None:
-    from blockdev.image_create import create_image
-
-    def look(name: str, driver: str) -> None:
-        _look(machine, name, driver)
-
-    create_image(
-        target,
-        driver,
-        size,
-        machine.report,
-        backing=backing.filename if backing is not None else "",
-        backing_format=backing.driver if backing is not None else "",
-        check_backing=look if looks else None,
-    )
-
-
-def _look(machine: Machine, name: str, driver: str) -> None:
-    """See that a backing file can be opened."""
-    from blockdev.node import CacheMode
-
-    node = machine.graph.open_image(
-        name, driver=driver or None, read_only=True, cache=CacheMode(), locking=False
-    )
-    machine.graph.remove(node)
-
-
-def open_target(
-    machine: Machine,
-    target: str,
-    driver: str | None,
-    cache: CacheMode,
-    node_name: str | None,
-    *,
-    no_backing: bool,
-) -> BlockNode:
-    """Open a file that is going to be written.
-
-    Args:
-        no_backing: the backing file that it names isn't opened.
-    """
-    return machine.graph.open_image(
-        target,
-        driver=driver,
-        read_only=False,
-        cache=cache,
-        node_name=node_name,
-        open_backing=(lambda: None) if no_backing else None,
-    )

@@ -61,7 +61,11 @@ def check_op(machine: Machine, node: BlockNode, operation: str) -> None:
 
 
 def find_image(
-    active: BlockNode, node_name: str | None, filename: str | None, role: str
+    machine: Machine,
+    active: BlockNode,
+    node_name: str | None,
+    filename: str | None,
+    role: str,
 ) -> BlockNode | None:
     """An image of a disk's chain, by the name of its node or its file; None for neither.
 
@@ -74,10 +78,10 @@ def find_image(
     if node_name is not None and filename is not None:
         raise QemuError(f"'{role}-node' and '{role}' are mutually exclusive")
     if node_name is not None:
-        for image in chain(active):
-            if image.node_name == node_name:
-                return image
-        raise QemuError(f"'{node_name}' is not in this backing file chain")
+        image = find_node(machine, "", node_name)
+        if image not in list(chain(active)):
+            raise QemuError(f"'{node_name}' is not in this backing file chain")
+        return image
     if filename is None:
         return None
     if filename == active.filename:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from machine.loop import MainLoop
 
 
+_BARE = ("null", "vc", "testdev", "msmouse", "wctablet", "qemu-vdagent")  # nobody is ever there
+_RING_BUFFERS = ("ringbuf", "memory")
+
+
 def _nothing(*_: object) -> None:
     """For a device that no one uses yet."""
 
@@ -32,8 +36,6 @@ class Chardev:
         is_open: somebody is there.
         swap: goes over to another device; None where the user can't.
         receive_break: tells the user that the line was held low.
-        focus_lost, focus_gained: tell the user that what is typed goes to another user of a
-            device that several share, or comes here again.
     """
 
     def __init__(self, loop: MainLoop, label: str) -> None:
@@ -45,8 +47,8 @@ class Chardev:
         self._closed: Callable[[], object] = _nothing
         self.swap: Callable[[Chardev], object] | None = None
         self.receive_break: Callable[[], object] = _nothing
-        self.focus_lost: Callable[[], object] = _nothing
-        self.focus_gained: Callable[[], object] = _nothing
+        self._focus_lost: Callable[[], object] = _nothing
+        self._focus_gained: Callable[[], object] = _nothing
         self._is_claimed = False
         self._is_attached = False
         self._is_paused = False
@@ -58,9 +60,19 @@ class Chardev:
         raise NotImplementedError
 
     @property
+    def backend(self) -> str:
+        """QEMU's name of this kind of device."""
+        return self.filename.partition(":")[0]
+
+    @property
     def is_busy(self) -> bool:
         """Whether it has a user already."""
         return self._is_claimed
+
+    @property
+    def has_frontend(self) -> bool:
+        """Whether somebody uses it now."""
+        return self._is_attached
 
     @property
     def is_stdio(self) -> bool:
@@ -97,10 +109,17 @@ class Chardev:
             opened()
         self._watch_input()
 
+    def watch_focus(self, lost: Callable[[], object], gained: Callable[[], object]) -> None:
+        """Be told when what is typed goes to another user of the device, and comes here again.
+
+        For one that several share; to be called before `attach`, which takes the focus.
+        """
+        self._focus_lost, self._focus_gained = lost, gained
+
     def detach(self) -> None:
         """Leave the device without a user."""
         self._opened = self._receive = self._closed = self.receive_break = _nothing
-        self.focus_lost = self.focus_gained = _nothing
+        self._focus_lost = self._focus_gained = _nothing
         self.swap = None
         self._is_claimed = self._is_attached = False
         self._watch_input()
@@ -224,6 +243,30 @@ def open_file(path: str, flags: int, verb: str = "open") -> int:
         raise QemuError(text, error.errno or 0) from error
 
 
+def check_chardev(options: ChardevOptions) -> None:
+    """Look at the options before anything is opened.
+
+    Raises:
+        QemuError: one is missing, or two don't go together.
+    """
+    kind = options.backend
+    if kind == "socket":
+        from machine.chardev_socket import check_socket_options
+
+        check_socket_options(options)
+    elif kind == "udp":
+        from machine.chardev_udp import check_udp_options
+
+        check_udp_options(options)
+    elif kind == "mux":
+        if "chardev" not in options.values:
+            raise QemuError("chardev: mux: no chardev given")
+    elif kind not in (*_BARE, *_RING_BUFFERS):
+        from machine.chardev_stream import check_stream_options
+
+        check_stream_options(options)
+
+
 def open_chardev(
     options: ChardevOptions,
     loop: MainLoop,
@@ -246,14 +289,18 @@ def open_chardev(
     """
     kind, label = options.backend, options.label
     device: Chardev
-    if kind in ("null", "vc", "testdev", "msmouse", "wctablet", "qemu-vdagent"):
+    if kind in _BARE:
         device = NullDevice(loop, label, kind)
-    elif kind in ("ringbuf", "memory"):
+    elif kind in _RING_BUFFERS:
         device = RingBuffer(loop, label, options.size("size", 65536), kind)
     elif kind == "socket":
         from machine.chardev_socket import open_socket_device
 
         device = open_socket_device(options, loop, report)
+    elif kind == "udp":
+        from machine.chardev_udp import open_udp_device
+
+        device = open_udp_device(options, loop)
     else:
         from machine.chardev_stream import open_stream_device
 

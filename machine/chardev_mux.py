@@ -107,6 +107,12 @@ class MultiplexerPlace(Chardev):
 
     # -- what the multiplexer calls
 
+    def lose_focus(self) -> None:
+        self._focus_lost()
+
+    def gain_focus(self) -> None:
+        self._focus_gained()
+
     def come(self) -> None:
         self._come()
 
@@ -170,6 +176,7 @@ class Multiplexer(Chardev):
         self._start_ns: int | None = None  # when the first stamped line began
         self._is_at_line_start = False
         self._base.attach(self._base_opened, self._take, self._base_closed)
+        self._base.pause()
         loop.call_soon(self._begin)
 
     @property
@@ -204,6 +211,7 @@ class Multiplexer(Chardev):
         self._come()
         for place in self._places:
             place.come()
+        self.go_on()
 
     def _base_opened(self) -> None:
         if self.is_open:
@@ -243,8 +251,8 @@ class Multiplexer(Chardev):
         """From now on, give what is typed to this user."""
         before, self._focus = self._focus, place
         if before is not None:
-            before.focus_lost()
-        place.focus_gained()
+            before.lose_focus()
+        place.gain_focus()
 
     def leave(self, place: MultiplexerPlace) -> None:
         """A user is gone."""
@@ -266,7 +274,7 @@ class Multiplexer(Chardev):
 
     def go_on(self) -> None:
         """Give out what was typed, as far as it is taken; leave the rest with who sent it."""
-        if self._is_distributing:
+        if self._is_distributing or not self.is_open:
             return
         self._is_distributing = True
         try:

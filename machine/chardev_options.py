@@ -12,7 +12,7 @@ FLAG, NUMBER, SIZE, TEXT = range(4)
 
 # Every option any kind of device knows; which ones a kind looks at is its own matter.
 OPTIONS = {
-    "backend": TEXT, "path": TEXT, "input-path": TEXT, "host": TEXT, "port": TEXT, "fd": TEXT,
+    "backend": TEXT, "path": TEXT, "host": TEXT, "port": TEXT, "fd": TEXT,
     "localaddr": TEXT, "localport": TEXT, "to": NUMBER, "ipv4": FLAG, "ipv6": FLAG,
     "wait": FLAG, "server": FLAG, "delay": FLAG, "nodelay": FLAG, "reconnect": NUMBER,
     "telnet": FLAG, "tn3270": FLAG, "tls-creds": TEXT, "tls-authz": TEXT, "websocket": FLAG,
@@ -24,8 +24,6 @@ OPTIONS = {
 
 # Older names of backends.
 _ALIASES = {"tty": "serial", "parport": "parallel"}
-# Options that this build of QEMU doesn't list.
-_NOT_LISTED = frozenset(("input-path",))
 
 BACKENDS = (
     "stdio", "ringbuf", "mux", "pipe", "null", "msmouse", "socket", "vc", "memory", "file",
@@ -147,8 +145,7 @@ def parse_chardev(
 def describe_options() -> list[str]:
     """What ``help`` in the place of an option lists: all of them with their types."""
     kinds = {FLAG: "bool (on/off)", NUMBER: "num", SIZE: "size", TEXT: "str"}
-    known = sorted(name for name in OPTIONS if name not in _NOT_LISTED)
-    return ["chardev options:", *(f"  {name}=<{kinds[OPTIONS[name]]}>" for name in known)]
+    return ["chardev options:", *(f"  {name}=<{kinds[OPTIONS[name]]}>" for name in sorted(OPTIONS))]
 
 
 def _parse_word(word: str, values: dict[str, str]) -> str:

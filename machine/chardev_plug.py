@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from machine.chardev import Chardev, RingBuffer, open_chardev
+from machine.chardev import Chardev, RingBuffer, check_chardev, open_chardev
 from machine.chardev_options import ChardevOptions
 
 TYPE_CHECKING = False
@@ -39,9 +39,7 @@ def add_chardev(
 
 def remove_chardev(machine: Machine, label: str) -> None:
     """Raises: QemuError: there is none of this name, or somebody uses it."""
-    device = machine.find_chardev(label)
-    if device is None:
-        raise QemuError(f"Chardev '{label}' not found")
+    device = find_chardev(machine, label)
     if device.is_busy:
         raise QemuError(f"Chardev '{label}' is busy")
     machine.chardevs.remove(device)
@@ -60,6 +58,8 @@ def change_chardev(
         QemuError: there is none, its user can't go over, or the other can't be opened; then the
             first stays, if it has a user.
     """
+    check_chardev(options)
+    options.mux = False  # only a new device can be put behind a multiplexer
     label = options.label
     old = machine.find_chardev(label)
     if old is None:
@@ -85,6 +85,14 @@ def change_chardev(
     swap(new)
 
 
+def find_chardev(machine: Machine, label: str) -> Chardev:
+    """Raises: QemuError: there is none of this name."""
+    device = machine.find_chardev(label)
+    if device is None:
+        raise QemuError(f"Chardev '{label}' not found")
+    return device
+
+
 def find_ring_buffer(machine: Machine, label: str) -> RingBuffer:
     """Raises: QemuError: there is none of this name, or it keeps nothing."""
     device = machine.find_chardev(label)
@@ -101,9 +109,8 @@ def _open(
     """The device, behind the one below it where it is multiplexed."""
     label = options.label
     if options.backend == "mux":
-        name = options.values.get("chardev")
-        if name is None:
-            raise QemuError("chardev: mux: no chardev given")
+        check_chardev(options)
+        name = options.values["chardev"]
         base = machine.find_chardev(name)
         if base is None:
             raise QemuError(f"mux: base chardev {name} not found")

@@ -7,9 +7,18 @@ import time
 
 from blockdev.address import InetAddress, UnixAddress
 from blockdev.errors import QemuError
-from blockdev.sockets import connect, listen, receive_passing, send_at_once
+from blockdev.sockets import (
+    Connecting,
+    adopt,
+    connect,
+    family_of,
+    listen,
+    receive_passing,
+    send_at_once,
+)
 from machine.chardev import Chardev
 from machine.output_queue import OutputQueue
+from machine.telnet import TELNET_GREETING, TelnetInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,39 +29,7 @@ if TYPE_CHECKING:
     from machine.loop import MainLoop, Timer
 
 READ_SIZE = 1 << 16
-
-IAC, BREAK = 0xFF, 0xF3
-# IAC WILL ECHO, IAC WILL SUPPRESS-GO-AHEAD, IAC WILL BINARY, IAC DO BINARY
-TELNET_GREETING = b"\xff\xfb\x01\xff\xfb\x03\xff\xfb\x00\xff\xfd\x00"
-
-
-class TelnetInput:
-    """Takes telnet's own bytes out of the input, as crudely as QEMU does.
-
-    IAC and two bytes are dropped, whatever they are; IAC IAC is a 0xff and IAC BRK stands alone.
-    """
-
-    def __init__(self) -> None:
-        self._dropping = 0  # how many bytes after an IAC were seen, plus one; 0 outside
-
-    def decode(self, data: bytes) -> bytes:
-        if not self._dropping and IAC not in data:
-            return data
-        text = bytearray()
-        for byte in data:
-            if not self._dropping:
-                if byte == IAC:
-                    self._dropping = 1
-                else:
-                    text.append(byte)
-            elif self._dropping == 1 and byte == IAC:
-                text.append(byte)
-                self._dropping = 0
-            elif self._dropping == 1 and byte != BREAK:
-                self._dropping = 2
-            else:
-                self._dropping = 0
-        return bytes(text)
+RETRY_NS = 20_000_000  # between two looks at a socket file whose backlog is full
 
 
 class SocketDevice(Chardev):
@@ -61,9 +38,9 @@ class SocketDevice(Chardev):
     Args:
         loop: the loop that will serve it.
         label: its name.
-        address: where to listen, or whom to call.
+        address: where to listen, or whom to call; or the number of a socket that was given.
         server: to listen.
-        protocol: ``unix``, ``tcp`` or ``telnet``.
+        telnet: to speak telnet, which may be over any kind of socket.
         nodelay: to send small packets at once.
         reconnect_ns: how long to wait before a lost connection is made again; None for never.
         report: takes the words for a connection that failed later.
@@ -73,22 +50,25 @@ class SocketDevice(Chardev):
         self,
         loop: MainLoop,
         label: str,
-        address: UnixAddress | InetAddress,
+        address: UnixAddress | InetAddress | int,
         *,
         server: bool,
-        protocol: str,
+        telnet: bool = False,
         nodelay: bool = False,
         reconnect_ns: int | None = None,
         report: Callable[[str], object],
     ) -> None:
         super().__init__(loop, label)
         self._address = address
-        self._protocol = protocol
         self._nodelay = nodelay
         self._reconnect_ns = reconnect_ns
         self._report = report
         self._timer: Timer | None = None
-        self._telnet = TelnetInput() if protocol == "telnet" else None
+        self._attempt: Connecting | None = None
+        self._attempt_fd = -1  # watched for the attempt
+        self._is_closed = False
+        self._has_complained = False  # of a connection that can't be made
+        self._telnet = TelnetInput() if telnet else None
         self._listener: Socket | None = None
         self._client: Socket | None = None
         self._output: OutputQueue | None = None
@@ -96,27 +76,43 @@ class SocketDevice(Chardev):
         self._is_accepting = False
         self._descriptors: list[int] = []  # passed with what was read last
         if server:
-            self._listener = listen(address)
+            if isinstance(address, int):
+                self._listener = adopt(address, listens=True)
+            else:
+                self._listener = listen(address)
             self._watch_listener()
+        elif isinstance(address, int):
+            self._begin(adopt(address, listens=False))
         elif reconnect_ns is None:
             self._begin(connect(address))
         else:
-            self._connect_again()
+            loop.call_soon(self._connect_again)
+
+    @property
+    def backend(self) -> str:
+        return "socket"
 
     @property
     def filename(self) -> str:
         server = ",server=on" if self._listener else ""
         if self._client is None:
-            return f"disconnected:{self._protocol}:{self._place()}{server}"
-        if isinstance(self._address, UnixAddress):
+            return f"disconnected:{self._kind}:{self._place()}{server}"
+        if family_of(self._client) == "unix":
             # The caller's end of a connection has no name.
-            return f"unix:{self._place() if self._listener else ''}{server}"
+            place = self._client.getsockname() if isinstance(self._address, int) else self._place()
+            return f"unix:{place if self._listener else ''}{server}"
         here = _inet_name(self._client.getsockname())
         try:
             there = _inet_name(self._client.getpeername())
         except OSError:  # gone, but not noticed yet
             there = ":"
-        return f"{self._protocol}:{here}{server} <-> {there}"
+        return f"{'telnet' if self._telnet else 'tcp'}:{here}{server} <-> {there}"
+
+    @property
+    def _kind(self) -> str:
+        if isinstance(self._address, InetAddress):
+            return "telnet" if self._telnet else "tcp"
+        return "fd" if isinstance(self._address, int) else "unix"
 
     def wait_for_client(self) -> None:
         """Wait until the first client is there."""
@@ -133,16 +129,22 @@ class SocketDevice(Chardev):
 
     def close(self) -> None:
         super().close()
+        self._is_closed = True
         if self._timer:
             self._timer.cancel()
+        self._stop_connecting()
         self._end_connection()
         if self._listener:
             listener, self._listener = self._listener, None
             self._loop.remove_reader(listener.fileno())
             self._is_accepting = False
+            address = self._address
+            if isinstance(address, int) and family_of(listener) == "unix":
+                name = listener.getsockname()
+                address = UnixAddress(path=name, abstract=not isinstance(name, str))
             listener.close()
-            if isinstance(self._address, UnixAddress):
-                self._address.unlink()
+            if isinstance(address, UnixAddress):
+                address.unlink()
 
     # -- clients come
 
@@ -166,22 +168,57 @@ class SocketDevice(Chardev):
         self._begin(client)
 
     def _connect_again(self) -> None:
+        assert not isinstance(self._address, int), "a given socket is never called again"
         try:
-            self._begin(connect(self._address))
+            if self._is_closed:
+                return
+            if self._attempt is None:
+                self._attempt = Connecting(self._address)
+            client = self._attempt.attempt()
         except QemuError as error:
-            self._report(f"Unable to connect character device {self.label}: {error}")
-            self._set_timer()
+            self._stop_connecting()
+            if not self._has_complained:
+                self._has_complained = True
+                self._report(f"Unable to connect character device {self.label}: {error}")
+            self._set_timer(self._reconnect_ns)
+            return
+        if client is None:
+            self._wait_for_answer()
+            return
+        self._stop_connecting()
+        self._has_complained = False
+        self._begin(client)
 
-    def _set_timer(self) -> None:
-        if self._reconnect_ns is not None:
-            deadline = time.monotonic_ns() + self._reconnect_ns
-            self._timer = self._loop.call_at(deadline, self._connect_again)
+    def _wait_for_answer(self) -> None:
+        assert self._attempt is not None
+        fd = self._attempt.fileno()
+        if fd < 0:
+            self._set_timer(RETRY_NS)
+        elif fd != self._attempt_fd:
+            self._stop_watching_attempt()
+            self._attempt_fd = fd
+            self._loop.add_writer(fd, self._connect_again)
+
+    def _stop_connecting(self) -> None:
+        self._stop_watching_attempt()
+        if self._attempt is not None:
+            self._attempt.close()
+            self._attempt = None
+
+    def _stop_watching_attempt(self) -> None:
+        if self._attempt_fd >= 0:
+            self._loop.remove_writer(self._attempt_fd)
+            self._attempt_fd = -1
+
+    def _set_timer(self, wait_ns: int | None) -> None:
+        if wait_ns is not None:
+            self._timer = self._loop.call_at(time.monotonic_ns() + wait_ns, self._connect_again)
 
     def _begin(self, client: Socket) -> None:
         self._client = client
         self._output = OutputQueue(self._loop, client.fileno(), blocks=False)
         self._watch_listener()
-        if self._nodelay and isinstance(self._address, InetAddress):
+        if self._nodelay and family_of(client) == "tcp":
             send_at_once(client)
         if self._telnet:
             self._output.write(TELNET_GREETING)
@@ -207,7 +244,7 @@ class SocketDevice(Chardev):
     def _read(self) -> None:
         assert self._client is not None
         try:
-            if self._protocol == "unix":
+            if family_of(self._client) == "unix":
                 data = self._receive_with_descriptors(self._client)
             else:
                 data = self._client.recv(READ_SIZE)
@@ -258,7 +295,7 @@ class SocketDevice(Chardev):
         self._end_connection()
         self._watch_listener()
         if self._listener is None:
-            self._set_timer()
+            self._set_timer(self._reconnect_ns)
 
     def _end_connection(self) -> None:
         if self._client:
@@ -272,6 +309,8 @@ class SocketDevice(Chardev):
 
     def _place(self) -> str:
         """Where it listens, with the port it got; or whom it calls."""
+        if isinstance(self._address, int):
+            return str(self._address)
         if isinstance(self._address, InetAddress):
             if self._listener is None:
                 return f"{self._address.host}:{self._address.port}"
@@ -292,44 +331,66 @@ def open_socket_device(
     options: ChardevOptions, loop: MainLoop, report: Callable[[str], object]
 ) -> SocketDevice:
     """Make the device; see `machine.chardev.open_chardev`."""
-    path, host, port = (options.values.get(name) for name in ("path", "host", "port"))
+    check_socket_options(options)
     server = options.flag("server")
     reconnect = options.number("reconnect")
-    address: UnixAddress | InetAddress
-    if path is not None and host is not None:
-        raise QemuError("None or one of 'path', 'fd' or 'host' option required.")
-    if server and reconnect is not None:
-        raise QemuError("'reconnect' option is incompatible with socket in server listen mode")
-    if not server and "wait" in options.values:
-        raise QemuError("'wait' option is incompatible with socket in client connect mode")
-    if path:
-        address = UnixAddress(
-            path=path, abstract=options.flag("abstract"), tight=options.flag("tight", True)
-        )
-    elif host is not None:
-        if not port:
-            raise QemuError("chardev: socket: no port given")
-        address = InetAddress(
-            host=host,
-            port=port,
-            to=options.number("to"),
-            ipv4=options.flag("ipv4") if "ipv4" in options.values else None,
-            ipv6=options.flag("ipv6") if "ipv6" in options.values else None,
-        )
-    else:  # descriptors passed by number are not simulated
-        raise QemuError("Unable to parse FD number ")
-    protocol = "telnet" if options.flag("telnet") else "tcp"
+    address = _address(options)
     device = SocketDevice(
         loop,
         options.label,
         address,
         server=server,
-        protocol="unix" if isinstance(address, UnixAddress) else protocol,
+        telnet=options.flag("telnet"),
         nodelay=options.flag("nodelay") or not options.flag("delay", True),
-        reconnect_ns=reconnect * 10**9 if reconnect else None,
+        reconnect_ns=reconnect * 10**9 if reconnect and reconnect > 0 else None,
         report=report,
     )
     if server and options.flag("wait", True):
         report(f"info: QEMU waiting for connection on: {device.filename}")
         device.wait_for_client()
     return device
+
+
+def check_socket_options(options: ChardevOptions) -> None:
+    """Raises: QemuError: options that don't go together, or can't be had here."""
+    values = options.values
+    server = options.flag("server")
+    if "delay" in values and "nodelay" in values:
+        raise QemuError("'delay' and 'nodelay' are mutually exclusive")
+    if sum(name in values for name in ("path", "fd", "host")) > 1:
+        raise QemuError("None or one of 'path', 'fd' or 'host' option required.")
+    if server and "reconnect" in values:
+        raise QemuError("'reconnect' option is incompatible with socket in server listen mode")
+    if not server and "wait" in values:
+        raise QemuError("'wait' option is incompatible with socket in client connect mode")
+    if options.flag("websocket"):
+        if not server:
+            raise QemuError("Websocket client is not implemented")
+        raise QemuError("websocket: not simulated")
+    if "tls-creds" in values:
+        raise QemuError(f"No TLS credentials with id '{values['tls-creds']}'")
+    if "tls-authz" in values:
+        raise QemuError("'tls_authz' option requires 'tls_creds' option")
+    if "host" in values and not values.get("port"):
+        raise QemuError("chardev: socket: no port given")
+
+
+def _address(options: ChardevOptions) -> UnixAddress | InetAddress | int:
+    values = options.values
+    path, host = values.get("path"), values.get("host")
+    if path is not None:
+        return UnixAddress(
+            path=path, abstract=options.flag("abstract"), tight=options.flag("tight", True)
+        )
+    if host is not None:
+        return InetAddress(
+            host=host,
+            port=values["port"],
+            to=options.number("to"),
+            ipv4=options.flag("ipv4") if "ipv4" in values else None,
+            ipv6=options.flag("ipv6") if "ipv6" in values else None,
+        )
+    number = values.get("fd", "")
+    if not (number.isascii() and number.isdigit()):
+        raise QemuError(f"Unable to parse FD number {number}")
+    return int(number)

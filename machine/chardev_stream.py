@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 FIONREAD = 0x541B  # how many bytes can be read at once; termios has it too, but costs its import
 BURST_SIZE = 4096
 PTY_INTERVAL_NS = 250_000_000  # between two looks whether a terminal was opened
+# What is said of the kinds that need a path, where they have none.
+_MISSING = {
+    "file": "file: no filename",
+    "parallel": "parallel: no device path",
+    "pipe": "pipe: no device path",
+    "serial": "serial/tty: no device path",
+}
 
 
 def bytes_to_read(fd: int) -> int:
@@ -299,6 +307,17 @@ class PtyDevice(Chardev):
         self._look()
 
 
+def check_stream_options(options: ChardevOptions) -> None:
+    """Raises: QemuError: there is no such kind, or it needs a path."""
+    kind = options.backend
+    if kind in ("stdio", "pty"):
+        return
+    if kind not in _MISSING:
+        raise QemuError(f"'{kind}' is not a valid char driver name")
+    if "path" not in options.values:
+        raise QemuError(f"chardev: {_MISSING[kind]} given")
+
+
 def open_stream_device(
     options: ChardevOptions, loop: MainLoop, tell: Callable[[str], object]
 ) -> Chardev:
@@ -310,10 +329,8 @@ def open_stream_device(
         device = PtyDevice(loop, label)
         tell(f"char device redirected to {device.path} (label {label})")
         return device
-    path = options.values.get("path")
-    if path is None:
-        wanted = {"file": "file: no filename", "pipe": "pipe: no device path"}
-        raise QemuError(f"chardev: {wanted.get(kind, 'serial/tty: no device path')} given")
+    check_stream_options(options)
+    path = options.values["path"]
     if kind == "file":
         append = os.O_APPEND if options.flag("append") else os.O_TRUNC
         fd = open_file(path, os.O_WRONLY | os.O_CREAT | append)
@@ -322,7 +339,9 @@ def open_stream_device(
         input_fd, output_fd = _open_pipes(path)
         owned = {input_fd, output_fd}
         return StreamDevice(loop, label, kind, input_fd, output_fd, owned=owned, blocks=False)
-    assert kind == "serial", kind
+    if kind == "parallel":
+        os.close(open_file(path, os.O_RDWR))
+        raise QemuError("not a parallel port: Inappropriate ioctl for device", errno.ENOTTY)
     fd = open_file(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
     if os.isatty(fd):
         import tty

@@ -66,12 +66,14 @@ class Drives:
         default_interface: the interface of a drive that names none.
 
     Attributes:
+        are_aside: the machine's own are out of sight; see `machine.drives_aside`.
         throttle_groups: the ``throttle-group`` objects, by id.
     """
 
     def __init__(self, graph: Graph, *, default_interface: str) -> None:
         self._graph = graph
         self._default_interface = default_interface
+        self.are_aside = False
         self.drives: list[Drive] = []
         self.backends: list[Backend] = graph.backends
         self.throttle_groups: dict[str, Throttle] = {}
@@ -227,6 +229,8 @@ class Drives:
             return self._open_over(options, driver, read_only=read_only, cache=cache)
         if not filename and driver in ("null-co", "null-aio"):
             return self._open_null(driver, options, read_only=read_only)
+        if not filename and driver == "nbd":
+            return self._open_nbd(options, read_only=read_only, cache=cache)
         if not filename:
             check_empty_drive(options)
             return None
@@ -282,6 +286,22 @@ class Drives:
             "",
             read_only=read_only,
             is_loose=True,
+        )
+
+    def _open_nbd(self, options: dict[str, str], *, read_only: bool, cache: CacheMode) -> BlockNode:
+        """An export without a format over it."""
+        from blockdev.nbd import open_nbd
+        from blockdev.nbd_name import modernize
+
+        options = dict(options)
+        modernize(options, "")
+        return open_nbd(
+            self._graph,
+            options.get("node-name"),
+            options,
+            read_only=read_only,
+            cache=cache,
+            may_be_read_only=True,
         )
 
     def _overlay(self, base: BlockNode, cache: CacheMode, *, read_only: bool) -> BlockNode:

@@ -16,7 +16,7 @@ from machine.runstate import RunState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from machine.cpu.x86 import X86Cpu
     from machine.machine import Machine
@@ -107,6 +107,10 @@ class GuestDump:
         self.total = sum(part.size for part, _ in parts)
         return self._steps(fd, parts)
 
+    def value(self) -> dict[str, object]:
+        """How far it is, as QMP has it."""
+        return {"status": self.status, "completed": self.written, "total": self.total}
+
     @property
     def percent(self) -> float:
         return 100 * self.written / self.total if self.total else 0.0
@@ -144,6 +148,7 @@ class GuestDump:
             os.close(fd)
             if self.status == ACTIVE:
                 self.status = FAILED
+            self._machine.events.emit("DUMP_COMPLETED", result=self.value())
             if was_running:
                 self._machine.cont()
 
@@ -167,6 +172,74 @@ class GuestDump:
         header = _HEADER.pack(_IDENTITY, _CORE, _I386, 1, 0, programs_at, 64, 0, *sizes)
         names = _SECTION.pack(1, _STRING_TABLE, 0, 0, offset, len(_SHSTRTAB), 0, 0, 0, 0)
         return b"".join([header, bytes(_SECTION.size), names, *programs, notes])
+
+
+def dump_guest_memory(
+    machine: Machine,
+    protocol: str,
+    take_descriptor: Callable[[str], int],
+    *,
+    format: str = "elf",
+    paging: bool = False,
+    detach: bool = False,
+    begin: int | None = None,
+    length: int | None = None,
+) -> Iterator[object]:
+    """Dump to a place; the steps do it, unless detached: then it goes on by itself.
+
+    Args:
+        protocol: ``file:PATH``, or ``fd:NAME``.
+        take_descriptor: gives the descriptors that the user named.
+        format: QEMU's DumpGuestMemoryFormat.
+        paging: as the guest maps it; with paging off, that is what there is.
+        begin, length: see `GuestDump.start`.
+
+    Raises:
+        QemuError: it can't begin, or can't be written.
+    """
+    if machine.runstate is RunState.INMIGRATE:
+        raise QemuError("Dump not allowed during incoming migration.")
+    if format != "elf" and (paging or begin is not None or length is not None):
+        raise QemuError("kdump-compressed format doesn't support paging or filter")
+    if begin is not None and length is None:
+        raise QemuError("Parameter 'length' is missing")
+    if length is not None and begin is None:
+        raise QemuError("Parameter 'begin' is missing")
+    if format.startswith("kdump"):
+        raise QemuError(f"{format} is not available now")
+    kind, _, place = protocol.partition(":")
+    if kind == "file":
+        fd = _create(place)
+    elif kind == "fd":
+        fd = take_descriptor(place)
+    else:
+        raise QemuError("Invalid parameter 'protocol'")
+    steps = machine.dump.start(fd, begin, length, is_windows=format == "win-dmp")
+    if detach:
+        machine.loop.spawn(_swallow(steps))
+    else:
+        yield from steps
+
+
+def _create(path: str) -> int:
+    """A new file that only its owner may read, as it holds all that the guest knows.
+
+    Raises:
+        QemuError: it can't be created.
+    """
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o400)
+    except OSError as error:
+        reason = os.strerror(error.errno or errno.EIO)
+        raise QemuError(f"Could not open '{path}': {reason}") from error
+
+
+def _swallow(steps: Iterator[object]) -> Iterator[object]:
+    """The steps, whose error `info dump` tells."""
+    try:
+        yield from steps
+    except QemuError:
+        pass
 
 
 def _write(fd: int, data: bytes | memoryview) -> None:

@@ -7,8 +7,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    Listener = Callable[["Event"], object]
-
 
 class Event:
     """One event.
@@ -25,22 +23,28 @@ class Event:
         self.data = data
 
 
-class Events:
-    """Takes events, and tells the listeners in the order in which they came."""
+class Listeners:
+    """Whoever wants to hear of something, in the order in which they came."""
 
     __slots__ = ("_listeners",)
 
     def __init__(self) -> None:
-        self._listeners: list[Listener] = []
+        self._listeners: list[Callable[[Any], object]] = []
 
-    def listen(self, listener: Listener) -> None:
-        """Tell it of every event from now on; it must not raise."""
+    def listen(self, listener: Callable[[Any], object]) -> None:
+        """Tell it of everything from now on; it must not raise."""
         self._listeners.append(listener)
 
-    def forget(self, listener: Listener) -> None:
-        """Tell it of none any more; harmless when it wasn't told before."""
+    def forget(self, listener: Callable[[Any], object]) -> None:
+        """Tell it of nothing any more; harmless when it wasn't told before."""
         if listener in self._listeners:
             self._listeners.remove(listener)
+
+
+class Events(Listeners):
+    """Takes events, and tells the listeners in the order in which they came."""
+
+    __slots__ = ()
 
     def emit(self, name: str, **data: Any) -> None:
         """Something happened."""

@@ -22,8 +22,8 @@ def snapshot_to_file(
     driver: str = "qcow2",
     is_existing: bool = False,
     overlay_name: str | None = None,
-) -> None:
-    """Let a disk go on in a file whose backing file is the disk as it is.
+) -> BlockNode:
+    """Let a disk go on in a file whose backing file is the disk as it is; the new file's node.
 
     Args:
         device, node_name: which disk.
@@ -66,6 +66,7 @@ def snapshot_to_file(
     except QemuError:
         machine.graph.remove_unused(overlay)
         raise
+    return overlay
 
 
 def append(machine: Machine, overlay: BlockNode, old: BlockNode) -> None:
@@ -86,4 +87,22 @@ def append(machine: Machine, overlay: BlockNode, old: BlockNode) -> None:
     old.parents += 1
     replace(graph, old, overlay)
     old.reopen(read_only=True)
+    refresh_names(graph)
+
+
+def take_off(machine: Machine, overlay: BlockNode) -> None:
+    """Undo `append`: all go on in what stands under the overlay, which goes if nobody has it.
+
+    Raises:
+        QemuError: what stands under it can't be written any more.
+    """
+    old = overlay.backing
+    assert old is not None, "it was put there"
+    graph = machine.graph
+    if not overlay.read_only:
+        old.reopen(read_only=False)
+    replace(graph, overlay, old)
+    overlay.backing = None
+    old.parents -= 1
+    graph.remove_unused(overlay)
     refresh_names(graph)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 # Topics of which a board without processors and buses has nothing.
-_NOTHING_ON_BARE_BOARDS = frozenset("balloon hotpluggable-cpus mice pci usernet virtio".split())
+_NOTHING_ON_BARE_BOARDS = frozenset("balloon hotpluggable-cpus mice pci usernet".split())
 MEMORY_TYPES = ("memory-backend-file", "memory-backend-memfd", "memory-backend-ram")
 _MEMORY_FLAGS = ("merge", "dump", "prealloc", "share", "reserve")
 # Topics of which no machine has anything, as nothing of the kind can be made yet.
@@ -150,6 +150,16 @@ def _interrupt_counts(machine: Machine) -> Sequence[str] | None:
     return [line for name in names for line in (f"IRQ statistics for {name}:", *counts)]
 
 
+def _virtio(machine: Machine) -> Sequence[str]:
+    devices = machine.plugs.devices if machine.has_plugs else ()
+    lines = []
+    for device in reversed(devices):
+        name = device.model.name
+        if name.startswith("virtio-") and name.endswith("-pci"):
+            lines.append(f"{device.path}/virtio-backend [{name.removesuffix('-pci')}]")
+    return lines
+
+
 def _nodes(_machine: Machine) -> Sequence[str]:
     return ()
 
@@ -205,4 +215,5 @@ _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
     "ramblock": _ram_blocks,
     "roms": _roms,
     "usernet": _usernet,
+    "virtio": _virtio,
 }

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from machine.chardev import Chardev
     from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
+    from machine.descriptors import DescriptorSets
     from machine.devices.isa import IsaDevices
     from machine.devices.loader import Rom
     from machine.devices.qdev import Plugs
@@ -132,6 +133,7 @@ class Machine:
         self._lineage: Lineage | None = None
         self._saved_state: SavedState | None = None
         self._blockers: Blockers | None = None
+        self._descriptor_sets: DescriptorSets | None = None
         self._migration: Migration | None = None
         self._incoming: Incoming | None = None
         self._jobs: Jobs | None = None
@@ -254,6 +256,15 @@ class Machine:
         return self._blockers
 
     @property
+    def descriptor_sets(self) -> DescriptorSets:
+        """Descriptors that clients passed for all to use."""
+        if self._descriptor_sets is None:
+            from machine.descriptors import DescriptorSets
+
+            self._descriptor_sets = DescriptorSets()
+        return self._descriptor_sets
+
+    @property
     def migration(self) -> Migration:
         """What leaves the machine, and the settings of that."""
         if self._migration is None:
@@ -316,8 +327,11 @@ class Machine:
 
     def status_text(self) -> str:
         """What follows ``VM status: ``."""
-        mode = " (single step mode)" if self.is_single_stepping else ""
-        return self.runstate.status + mode
+        status = self.runstate.status
+        if not self.is_single_stepping:
+            return status
+        state, _, reason = status.partition(" ")
+        return " ".join([state, "(single step mode)", *filter(None, [reason])])
 
     def set_runstate(self, state: RunState) -> None:
         """Change the run state; guest time passes only in `RunState.RUNNING`."""
@@ -400,7 +414,8 @@ class Machine:
             QemuError: a file can't be written; what waits is tried again the next time.
         """
         for node in self.graph.nodes.values():
-            node.write_back()
+            if not node.is_exclusive:  # a copy that is being made is nobody's disk yet
+                node.write_back()
 
     def close(self) -> None:
         """Close all drives, and what else has files and sockets.

@@ -101,7 +101,7 @@ def remove_medium(machine: Machine, name: str | None, *, id: str | None = None) 
         QemuError: no such drive, or its medium stays in.
     """
     backend = find_drive(machine, name, id)
-    _check_open(backend, name or id or "")
+    _check_open(backend, f"device '{name or id}'")
     if backend.node is not None:
         backend.node.check_op("eject", backend.shown_name)
     _take_out(machine, backend)
@@ -121,9 +121,9 @@ def insert_medium(
         raise QemuError(f"Node '{node_name}' not found")
     if any(each.node is node for each in machine.drives.backends):
         raise QemuError(f"Node '{node_name}' is already in use")
-    _check_open(backend, name or id or "")
+    _check_open(backend)
     if backend.node is not None:
-        raise QemuError(f"There already is a medium in device '{name or id}'")
+        raise QemuError("There already is a medium in the device")
     if backend.device is not None:
         node.claim(attached=True)
     backend.insert(node)
@@ -153,11 +153,12 @@ def find_drive(machine: Machine, name: str | None, id: str | None = None) -> Bac
     raise QemuError("Device does not have a block device backend")
 
 
-def _check_open(backend: Backend, shown: str) -> None:
+def _check_open(backend: Backend, shown: str = "the device") -> None:
     if backend.device is not None and not backend.is_removable:
-        raise QemuError(f"Device '{shown}' is not removable")
+        name = shown.removeprefix("the ")
+        raise QemuError(f"{name[:1].upper()}{name[1:]} is not removable")
     if backend.device is not None and backend.has_tray and not backend.tray_open:
-        raise QemuError(f"Tray of device '{shown}' is not open")
+        raise QemuError(f"Tray of {shown} is not open")
 
 
 def _open_tray(machine: Machine, backend: Backend, *, force: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from blockdev.sockets import (
+from blockdev.net_sockets import (
     connect_plain,
     is_multicast,
     listen_plain,

@@ -34,6 +34,9 @@ _OPTIONS: dict[str, frozenset[str]] = {
     "throttle": frozenset({"throttle-group"}),
     "copy-on-read": frozenset({"bottom"}),
     "blkdebug": frozenset({"config", "align", "max-transfer", "opt-write-zero", "max-write-zero"}),
+    "nbd": frozenset(
+        "export open-timeout reconnect-delay tls-creds tls-hostname x-dirty-bitmap".split()
+    ),
 }
 _CHILDREN: dict[str, tuple[str, ...]] = {
     "file": (),
@@ -41,6 +44,7 @@ _CHILDREN: dict[str, tuple[str, ...]] = {
     "null-aio": (),
     "qcow2": ("file", "backing"),
     "blkdebug": ("image",),
+    "nbd": (),
 }
 _RULES = ("inject-error.", "set-state.")
 
@@ -100,6 +104,11 @@ class NodeTree:
         for name in options:
             if name.startswith(role + ".") and name.endswith(".filename"):
                 found.setdefault(name.removesuffix("filename") + "driver", "file")
+        if options.get(role + ".driver") == "nbd":
+            from blockdev.nbd_name import modernize
+
+            modernize(found, role + ".")
+            found.setdefault(role + ".auto-read-only", "on")
         return self._child(role, found, "", read_only=read_only, cache=cache)
 
     def _node(self, options: dict[str, str], *, prefix: str = "") -> BlockNode:
@@ -131,6 +140,8 @@ class NodeTree:
                 continue
             if driver == "blkdebug" and name.startswith(_RULES):
                 continue
+            if driver == "nbd" and role == "server":
+                continue
             raise QemuError(f"Parameter '{prefix}{name}' is unexpected")
 
     def _open(
@@ -157,6 +168,19 @@ class NodeTree:
             from blockdev.null import open_null
 
             return open_null(graph, driver, node_name, options, prefix, read_only=read_only)
+        if driver == "nbd":
+            from blockdev.nbd import open_nbd
+
+            may_be_read_only = flag(options, "auto-read-only", False)
+            return open_nbd(
+                graph,
+                node_name,
+                options,
+                prefix,
+                read_only=read_only,
+                cache=cache,
+                may_be_read_only=may_be_read_only,
+            )
         if driver == "throttle" and "throttle-group" not in options:
             raise QemuError(f"Parameter '{prefix}throttle-group' is missing")
         role = _CHILDREN.get(driver, ("file",))[0]

@@ -64,8 +64,8 @@ def disks(machine: Machine) -> list[Disk]:
 
 
 def state_disk(machine: Machine) -> Disk | None:
-    """The disk that machine state goes to: the first that has snapshots."""
-    return next((disk for disk in disks(machine) if disk.node.has_snapshots), None)
+    """The disk that machine state goes to: the first that can hold it."""
+    return next((disk for disk in disks(machine) if disk.node.holds_vmstate), None)
 
 
 def named_disks(machine: Machine, names: Sequence[str]) -> list[Disk]:
@@ -97,7 +97,7 @@ def _able_disks(machine: Machine, names: Sequence[str] | None = None) -> list[Di
 def _state_disk_of(found: list[Disk], name: str | None) -> Disk:
     """Which of the disks has the machine state: that of a node, or the first."""
     for disk in found:
-        if name is None or disk.node.node_name == name:
+        if disk.node.node_name == name or (name is None and disk.node.holds_vmstate):
             return disk
     if name is not None:
         raise QemuError(f"vmstate block device '{name}' does not exist")

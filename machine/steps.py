@@ -5,14 +5,12 @@ A plan is made of the same steps, so that what is foretold can be put beside wha
 
 from __future__ import annotations
 
+from machine.events import Listeners
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from blockdev.snapshot import Snapshot
     from machine.snapshot import Disk
-
-    Listener = Callable[["Step"], object]
 
 # What a step does; those of one disk come once for each.
 LOOK = "look"  # at the disks
@@ -47,22 +45,10 @@ class Step:
         self.snapshot = snapshot
 
 
-class Steps:
-    """Takes steps, and tells the listeners."""
+class Steps(Listeners):
+    """Takes steps, and tells the listeners of each before it is done."""
 
-    __slots__ = ("_listeners",)
-
-    def __init__(self) -> None:
-        self._listeners: list[Listener] = []
-
-    def listen(self, listener: Listener) -> None:
-        """Tell it of every step from now on, before the step; it must not raise."""
-        self._listeners.append(listener)
-
-    def forget(self, listener: Listener) -> None:
-        """Tell it of none any more; harmless when it wasn't told before."""
-        if listener in self._listeners:
-            self._listeners.remove(listener)
+    __slots__ = ()
 
     def tell(self, kind: str, disk: Disk | None = None, snapshot: Snapshot | None = None) -> None:
         """A step begins."""

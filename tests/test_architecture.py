@@ -14,7 +14,7 @@ ONLY_IN = {
     "prompt_toolkit": {"hmp/frontend/terminal/"},
     "pygments": {"hmp/frontend/lexer.py"},
     # hmp.testing looks at the program from outside, as its users do.
-    "socket": {"blockdev/sockets.py", "hmp/testing/"},
+    "socket": {"blockdev/sockets.py", "blockdev/net_sockets.py", "hmp/testing/"},
     "subprocess": {"machine/migration/channel.py", "hmp/testing/"},
     "asyncio": {"hmp/frontend/terminal/"},
 }

@@ -13,7 +13,7 @@ import pytest
 
 from tests.session import PLAIN, Session
 
-SEEDS = range(8)
+SEEDS = range(6)
 SETUP = """
 qemu-img create -q -f qcow2 base.qcow2 1M
 qemu-io -c 'write -P 1 0 256k' base.qcow2
@@ -24,6 +24,7 @@ qemu-io -c 'write -P 3 300k 5k' d0.qcow2
 qemu-img create -q -f qcow2 d1.qcow2 1M
 qemu-io -c 'write -P 4 0 1M' d1.qcow2
 qemu-img create -q -f qcow2 pre.qcow2 1M
+qemu-img create -q -f qcow2 n0.qcow2 1M
 qemu-img create -q -f qcow2 small.qcow2 512k
 qemu-img create -q -f raw r0.raw 1M
 qemu-img create -q -f raw pre.raw 1M
@@ -34,6 +35,11 @@ DRIVES = (
     "if=none,id=e0",
     "if=none,id=ro,file=d1.qcow2,readonly=on",
 )
+NODE = "driver=qcow2,node-name=n0,file.driver=file,file.filename=n0.qcow2"
+ATTACHED = (
+    "-M pc -accel tcg -m 16 -S -nodefaults -display none -monitor stdio "
+    "-device virtio-blk-pci,drive=d0 -device virtio-blk-pci,drive=r0 -device ide-cd,drive=e0"
+).split()
 LOOK = (
     "for f in $(ls *.qcow2 *.raw | sort); do echo $f; qemu-img snapshot -l $f 2>&1 | cut -c1-25; "
     "qemu-img check -q $f 2>&1; qemu-img info $f | grep -E '^(backing|virtual|file format)'; "
@@ -48,8 +54,11 @@ class Story:
     def __init__(self, seed: int) -> None:
         self.choose = random.Random(seed)
         self.made = 0
-        self.names = ["d0", "d0", "d0", "r0", "r0", "ro", "e0", "nosuch"]
+        self.names = ["d0", "d0", "d0", "r0", "r0", "ro", "e0", "n0", "nosuch"]
         self.mirrored = False
+        self.arguments = ["-blockdev", NODE]
+        self.arguments += [word for options in DRIVES for word in ("-drive", options)]
+        self.arguments += ATTACHED if seed % 3 == 2 else PLAIN
         self.lines = [self.line() for _ in range(self.choose.randrange(10, 18))]
 
     def new(self, suffix: str) -> str:
@@ -124,7 +133,7 @@ class Story:
         return f"drive_add 0 {options}"
 
     def _del(self, name: str) -> str:
-        return f"drive_del {self.choose.choice(['a0', 'a1', 'e0', 'nosuch', 'ro'])}"
+        return f"drive_del {self.choose.choice(['a0', 'a1', 'e0', 'nosuch', 'ro', 'n0'])}"
 
     def _io(self, name: str) -> str:
         name = self.choose.choice(["d0", "r0"])
@@ -172,8 +181,7 @@ def tell(program: str, story: Story, folder) -> tuple[list[tuple[str, str]], str
     folder.mkdir()
     for command in SETUP.strip().splitlines():
         subprocess.run(command, shell=True, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    drives = [word for options in DRIVES for word in ("-drive", options)]
-    session = Session([program, *PLAIN, *drives], folder)
+    session = Session([program, *story.arguments], folder)
     told = []
     for line in story.lines:
         told.append((line, normal(session(line))))

@@ -85,6 +85,24 @@ SESSIONS = {
         system_wakeup
         info mem
         info hotpluggable-cpus
+        info qom-tree
+        info qom-tree /
+        info qom-tree /machine/unattached
+        info qom-tree unattached
+        info qom-tree /nosuch
+        info qom-tree nosuch
+        info qom-tree ""
+        qom-list ""
+        qom-set -j /objects/x y zz
+        info virtio
+        info virtio-status /x
+        info virtio-queue-status /x 0
+        info virtio-vhost-queue-status /x 0
+        info virtio-queue-element /x 0
+        info trace-events ""
+        gdbserver ""
+        singlestep
+        info status
         dump-guest-memory file
         info dump
     """),

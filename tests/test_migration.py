@@ -5,6 +5,7 @@ import random
 import re
 import socket
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -218,6 +219,15 @@ def test_a_peer_that_dies_is_one_error_in_qemus_words(
         assert re.search(rf"(^|[ :]){reason}$", said)
 
 
+def is_stuck(session: Session) -> bool:
+    """Whether nothing leaves any more."""
+    sent = []
+    for _ in range(2):
+        sent += re.findall("transferred ram: .*", session("info migrate"))
+        time.sleep(0.1)
+    return sent[0] == sent[1]
+
+
 def test_a_stalled_migration_is_ended_by_cancelling(start: Programs, ram: bytes) -> None:
     for name in ("hmp", "qemu"):
         peer = Peer(start.folder / f"{name}.socket", 5000)
@@ -225,10 +235,12 @@ def test_a_stalled_migration_is_ended_by_cancelling(start: Programs, ram: bytes)
         session(f"migrate -d unix:{name}.socket")
         peer.take()
         assert status(session) == "active"
+        wait_until(lambda session=session: is_stuck(session))
         assert session("migrate -d exec:true").startswith("Error: There's a migration process in")
         assert session("migrate_cancel") == ""
         wait_until(lambda session=session: status(session) == "cancelled")
         assert session("info status") == "VM status: running\n"
+        wait_until(lambda session=session: session.stderr() != "")
         assert without_name(session.stderr()) == "Unable to write to socket: Broken pipe\n"
         peer.leave()
         # Another one is possible now.
@@ -273,6 +285,86 @@ def test_a_pause_before_the_switchover_lasts_until_it_is_ended(
     assert target("info status") == "VM status: running\n"
     assert start.memory(target) == ram
     assert source.stderr() + target.stderr() == ""
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_a_destination_answers_by_the_return_path(
+    first: str, second: str, start: Programs, ram: bytes
+) -> None:
+    source = start(first, *LOADER)
+    assert source("migrate_set_capability return-path on") == ""
+    target = TRANSPORTS["unix"](start, source, second)
+    wait_until(lambda: has_arrived(target))
+    wait_until(lambda: status(source) == "completed")
+    assert source("info status") == "VM status: paused (postmigrate)\n"
+    assert start.memory(target) == ram
+    assert source.stderr() + target.stderr() == ""
+
+
+def message(kind: int, data: bytes) -> bytes:
+    return struct.pack(">HH", kind, len(data)) + data
+
+
+ANSWERS = {
+    "nothing": b"",
+    "all has arrived": message(2, bytes(4)) + message(1, bytes(4)),
+    "something failed": message(1, b"\0\0\0\5"),
+    "cut short": message(1, bytes(4))[:5],
+    "of another size": message(1, bytes(2)),
+    "unknown": message(9, b""),
+    "of type 0": message(0, b""),
+    "a page, please": message(4, bytes(12)),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_answer_by_the_return_path_counts_as_in_qemu(answer: str, start: Programs) -> None:
+    ends = []
+    for name in ("hmp", "qemu"):
+        path = start.folder / f"{name}.socket"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            session = start(name)
+            session("migrate_set_capability return-path on")
+            session(f"migrate -d unix:{name}.socket")
+            peer, _ = listener.accept()
+        with peer:
+            received = b""
+            while b'"name": "globalstate"' not in received:
+                received += peer.recv(1 << 16)
+            wait_until(lambda s=session: "finish-migrate" in s("info status"))
+            assert status(session) == "active"
+            peer.sendall(ANSWERS[answer])
+        wait_until(lambda s=session: status(s) != "active")
+        ends.append((status(session), session("info status"), without_name(session.stderr())))
+    assert ends[0] == ends[1]
+    assert ends[0][0] == ("completed" if answer == "all has arrived" else "failed")
+
+
+def test_waiting_for_that_answer_is_ended_by_cancelling(start: Programs) -> None:
+    ends = []
+    for name in ("hmp", "qemu"):
+        peer = Peer(start.folder / f"{name}.socket", 30_000)
+        session = start(name)
+        session("migrate_set_capability return-path on")
+        session(f"migrate -d unix:{name}.socket")
+        peer.take()
+        wait_until(lambda s=session: "finish-migrate" in s("info status"))
+        assert session("migrate_cancel") == ""
+        wait_until(lambda s=session: status(s) == "cancelled")
+        wait_until(lambda s=session: "finish-migrate" not in s("info status"))
+        ends.append((session("info status"), session.stderr()))
+        peer.leave()
+    assert ends[0] == ends[1] == ("VM status: running\n", "")
+
+
+def test_memory_is_not_waited_for_while_the_machine_runs(start: Programs) -> None:
+    session = start("hmp", "-incoming", "defer")
+    said = session("migrate_set_capability postcopy-ram on").splitlines()
+    reason = "postcopy_ram_supported_by_host: userfaultfd not available: Function not implemented"
+    assert said == [reason, "Error: Postcopy is not supported"]
+    assert "postcopy-ram: off" in session("info migrate_capabilities")
 
 
 def test_a_migration_is_cancelled_in_that_pause(start: Programs, ram: bytes) -> None:

@@ -9,8 +9,6 @@ import pytest
 
 FOLDER = Path(__file__).parent / "oracle"
 SCENARIOS = sorted(path.stem for path in FOLDER.glob("*.toml"))
-# Records that aren't expected to pass yet, one a line.  The list only shrinks.
-PENDING = set((FOLDER / "pending.txt").read_text().split())
 
 
 def load_runner(path: Path) -> ModuleType:
@@ -34,14 +32,7 @@ def test_the_monitor_prints_what_the_real_one_printed(
     path = FOLDER / f"{name}.toml"
     got = oracle.run(oracle.load(path), hmp)
     wanted = path.with_suffix(".out").read_text("utf-8")
-    if name in PENDING:
-        assert got != wanted, f"{name} passes: take it off the list"
-    else:
-        assert got == wanted
-
-
-def test_the_list_of_pending_records_names_records() -> None:
-    assert set(SCENARIOS) >= PENDING
+    assert got == wanted
 
 
 GROUPS = ("unix", "tcp", "telnet", "pty", "pipe")

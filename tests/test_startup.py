@@ -39,6 +39,7 @@ def test_the_plain_front_end_starts_with_little_of_the_standard_library() -> Non
     loaded = done.stderr.decode().split()
     assert "hmp.monitor" in loaded
     assert not set(HEAVY) & set(loaded)
+    assert not [name for name in loaded if name.startswith("hmp.qmp")]
 
 
 def test_it_runs_from_a_checkout_with_nothing_installed(tmp_path: Path) -> None:
@@ -162,6 +163,48 @@ disk.qcow2 other.qcow2
 -loadvm nosuch -drive if=none,file=disk.qcow2
 -monitor
 -monitor bogus
+-monitor stdio
+-monitor chardev:nosuch
+-monitor vc:8x
+-monitor udp:5
+-monitor udp:127.0.0.1:5@6
+-monitor con:
+-mon
+-mon chardev=a
+-mon mode=readline
+-mon foo=bar
+-chardev null,id=a -mon a -mon a
+-chardev null,id=a,mux=on -mon a -mon a -mon a -mon a -mon a
+-chardev null,id=a -mon a,pretty=maybe
+-chardev null,id=a -mon a,pretty=on
+-chardev null,id=a -mon a,mode=bogus
+-chardev null,id=a -mon a,id=1x
+-chardev null,id=a -mon a,id=x -mon a,id=x
+-chardev null,id=compat_monitor0
+-chardev mux,id=m,chardev=nosuch
+-chardev parallel,id=a,path=/dev/null
+-chardev udp,id=a
+-chardev udp,id=a,port=bogus
+-chardev udp,id=a,port=1,ipv4=off,ipv6=off
+-chardev socket,id=a,path=x,websocket=on
+-chardev socket,id=a,path=x,delay=off,nodelay=on
+-chardev socket,id=a,path=x,tls-creds=foo
+-chardev socket,id=a,path=x,tls-authz=foo
+-chardev socket,id=a,path=x,fd=3
+-chardev socket,id=a,fd=0
+-chardev socket,id=a,fd=x
+-qmp none
+-qmp bogus
+-qmp stdio
+-serial bogus
+-serial chardev:nosuch
+-serial mon:stdio
+-parallel bogus
+-parallel null -parallel null -parallel null -parallel null
+-daemonize
+-nographic -daemonize -monitor null
+-pidfile nosuch/pid
+-pidfile .
 """.strip().splitlines()
 
 

@@ -25,8 +25,9 @@ What a node can do is said in `blockdev.node.BlockNode`; all that goes wrong is 
 snapshot from the return of its call.  `check` and `repair` read the file without the driver.
 
 Reading order: `header` and `extensions` say what the first cluster is, `entries` what a table's
-bits are; `lookup` reads through the tables, `mapping` writes; `refcounts` and `allocator` count;
-`metadata` has all of that and the order of the writes; `image` is the node over it.  `snapshots`
-with `sharing` and `columns` is what is made of counts and marks.  `survey` and the `raw_` modules
-are the checker's own eye, and `check` and `repair` what it concludes.
+bits are; `lookup` reads through the tables, `mapping` writes; `refcount_table`, `refcounts` and
+`allocator` count; `metadata` has all of that and the order of the writes; `image` is the node over
+it.  `snapshots` with `sharing` and `columns` is what is made of counts and marks.  `survey`,
+`stored_counts` and the `raw_` modules are the checker's own eye, and `check` and `repair` what it
+concludes.
 """

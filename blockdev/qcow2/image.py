@@ -326,6 +326,10 @@ class Image(BlockNode):
     def has_snapshots(self) -> bool:
         return not self.read_only and not self.is_inactive
 
+    @property
+    def holds_vmstate(self) -> bool:
+        return self.has_snapshots
+
     def snapshots(self) -> Sequence[Snapshot]:
         return self.metadata.snapshot_table.entries
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 from blockdev.qcow2.entries import OFFSET_MASK
 from blockdev.qcow2.header import l1_entries_for
 from blockdev.qcow2.sharing import references
@@ -58,15 +60,16 @@ def owners(image: Metadata) -> bytes:
     flags = bytearray(clusters)
     letters = {}
     _mark(flags, image.active, _NOW)
-    seen: set[bytes] = set()
+    seen: dict[int, set[int]] = {_SNAPSHOTS: set(), _STATE: set()}
     for snapshot in image.snapshot_table.entries:
         l1 = image.snapshot_table.read_l1(snapshot)
         disk_entries = l1_entries_for(snapshot.disk_size, image.layout.span_bits)
         for part, bit in ((l1[:disk_entries], _SNAPSHOTS), (l1[disk_entries:], _STATE)):
-            key = part.tobytes()
-            if key not in seen:
-                seen.add(key)
-                mapping = image.mapping(part)
+            # Snapshots share most of their tables, and one look at each is enough.
+            new = [entry if entry & OFFSET_MASK not in seen[bit] else 0 for entry in part]
+            seen[bit] |= {entry & OFFSET_MASK for entry in part}
+            if any(new):
+                mapping = image.mapping(array("Q", new))
                 _mark(flags, mapping, bit)
                 letters.update(dict.fromkeys(_table_clusters(mapping, image), L2))
     for name, run in image.guard.tables():

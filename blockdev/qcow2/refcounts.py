@@ -50,6 +50,8 @@ class Refcounts:
         switch_table: Callable[[int, int], None],
         note_tables: Callable[[int, int], None],
     ) -> None:
+        self._file = file
+        self._cluster_bits = cluster_bits
         self._width = RefcountWidth(refcount_order)
         self._table = RefcountTable(
             file,
@@ -257,6 +259,7 @@ class Refcounts:
             if run_length >= wanted or not exactly:
                 break
         count = min(wanted, run_length)
+        self._file.check_room((run_start + count) << self._cluster_bits)
         self.add(run_start, count, 1)
         if not exactly or wanted == 1:
             self._hint = run_start + count
@@ -293,6 +296,7 @@ class Refcounts:
     def _open_regions(self, index: int, wanted: int) -> int:
         """Begin to count where there was no block; the cluster to go on looking from."""
         start = index * self._block_entries
+        self._file.check_room((start + 1) << self._cluster_bits)
         taken, given_up = self._table.add_blocks(index, wanted)
         if not taken:  # too few regions before those that are counted already
             while self._block(index) is None:

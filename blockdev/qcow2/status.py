@@ -39,6 +39,8 @@ def own_status(image: Image, offset: int, size: int, *, in_slices: bool) -> Bloc
 
 def looks_preallocated(image: Image) -> bool:
     """Whether the file takes so much less than its clusters that most may be holes."""
+    if image.file.allocated_bytes < 0:
+        return False
     real = image.file.allocated_bytes // image.cluster_size
     threshold = max(real * 10 // 9, real + 2)
     clusters = -(-image.file.size // image.cluster_size)

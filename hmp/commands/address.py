@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import os
-
 from blockdev.errors import QemuError
 from hmp.command import Command
 from hmp.commands.description import print_description
 from hmp.commands.unavailable import unavailable
 from machine.memory import RamBlock
-from machine.runstate import RunState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,44 +71,22 @@ def dump_guest_memory(
     length: int | None,
 ) -> Iterator[object]:
     """Paging is off, so that what it maps is what there is."""
-    machine = monitor.machine
-    if zlib + lzo + snappy + windmp > 1:
+    from machine.dump import dump_guest_memory
+
+    flags = {"kdump-zlib": zlib, "kdump-lzo": lzo, "kdump-snappy": snappy, "win-dmp": windmp}
+    wanted = [name for name, is_wanted in flags.items() if is_wanted]
+    if len(wanted) > 1:
         raise QemuError("only one of '-z|-l|-s|-w' can be set")
-    if machine.runstate is RunState.INMIGRATE:
-        raise QemuError("Dump not allowed during incoming migration.")
-    if (zlib or lzo or snappy or windmp) and (paging or begin is not None):
-        raise QemuError("kdump-compressed format doesn't support paging or filter")
-    if begin is not None and length is None:
-        raise QemuError("Parameter 'length' is missing")
-    for name, is_wanted in (("zlib", zlib), ("lzo", lzo), ("snappy", snappy)):
-        if is_wanted:
-            raise QemuError(f"kdump-{name} is not available now")
-    steps = machine.dump.start(_create(filename), begin, length, is_windows=windmp)
-    if detach:
-        machine.loop.spawn(_swallow(steps))
-    else:
-        yield from steps
-
-
-def _create(path: str) -> int:
-    """A new file that only its owner may read, as it holds all that the guest knows.
-
-    Raises:
-        QemuError: it can't be created.
-    """
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o400)
-    except OSError as error:
-        reason = os.strerror(error.errno or errno.EIO)
-        raise QemuError(f"Could not open '{path}': {reason}") from error
-
-
-def _swallow(steps: Iterator[object]) -> Iterator[object]:
-    """The steps, whose error `info dump` tells."""
-    try:
-        yield from steps
-    except QemuError:
-        pass
+    yield from dump_guest_memory(
+        monitor.machine,
+        f"file:{filename}",
+        monitor.take_descriptor,
+        format=wanted[0] if wanted else "elf",
+        paging=paging,
+        detach=detach,
+        begin=begin,
+        length=length,
+    )
 
 
 def dumpdtb(monitor: Monitor, *, filename: str) -> None:
@@ -130,6 +104,20 @@ def info_tlb(monitor: Monitor) -> None:
 def _info_paging(monitor: Monitor) -> None:
     """No guest here turns paging on."""
     monitor.print_line("No CPU available" if monitor.current_cpu is None else "PG disabled")
+
+
+def info_mtree(
+    monitor: Monitor, *, flatview: bool, dispatch_tree: bool, owner: bool, disabled: bool
+) -> None:
+    """No region is ever disabled; how accesses are dispatched is not QEMU's way."""
+    from machine.mtree import describe
+
+    lines = describe(monitor.machine, is_flat=flatview, has_owners=owner)
+    if lines is None:
+        unavailable(monitor)
+    else:
+        for line in lines:
+            monitor.print_line(line)
 
 
 def info_ramblock(monitor: Monitor) -> None:
@@ -254,7 +242,7 @@ INFO = (
             "dispatch tree, valid with -f only);-o: dump region owners/parents;-D: "
             "dump disabled regions"
         ),
-        run=unavailable,
+        run=info_mtree,
     ),
     Command(
         name="ramblock",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
 from machine.chardev_options import (
@@ -16,6 +14,7 @@ from machine.chardev_options import (
 from machine.chardev_plug import (
     add_chardev,
     change_chardev,
+    find_chardev,
     find_ring_buffer,
     remove_chardev,
 )
@@ -45,18 +44,11 @@ def getfd(monitor: Monitor, *, fdname: str) -> None:
     fd = monitor.receive_descriptor()
     if fd is None:
         raise QemuError("No file descriptor supplied via SCM_RIGHTS")
-    if fdname[:1].isdecimal():
-        os.close(fd)
-        raise QemuError("Parameter 'fdname' expects a name not starting with a digit")
-    if fdname in monitor.descriptors:
-        os.close(monitor.descriptors[fdname])
-    monitor.descriptors[fdname] = fd
+    monitor.descriptors.keep(fdname, fd)
 
 
 def closefd(monitor: Monitor, *, fdname: str) -> None:
-    if fdname not in monitor.descriptors:
-        raise QemuError(f"File descriptor named '{fdname}' not found")
-    os.close(monitor.descriptors.pop(fdname))
+    monitor.descriptors.close(fdname)
 
 
 def info_chardev(monitor: Monitor) -> None:
@@ -82,10 +74,7 @@ def chardev_remove(monitor: Monitor, *, id: str) -> None:
 
 
 def chardev_send_break(monitor: Monitor, *, id: str) -> None:
-    device = monitor.machine.find_chardev(id)
-    if device is None:
-        raise QemuError(f"Chardev '{id}' not found")
-    device.receive_break()
+    find_chardev(monitor.machine, id).receive_break()
 
 
 def ringbuf_write(monitor: Monitor, *, device: str, data: str) -> None:
@@ -95,13 +84,13 @@ def ringbuf_write(monitor: Monitor, *, device: str, data: str) -> None:
 
 
 def ringbuf_read(monitor: Monitor, *, device: str, size: int) -> None:
-    """What can't be printed comes in octal, a backslash twice."""
+    """What can't be printed comes by its number, a backslash twice."""
     found = find_ring_buffer(monitor.machine, device)
     if not size:
         raise QemuError("size must be greater than zero")
     text = found.read(size).decode("utf-8", "replace")
     shown = [
-        "\\\\" if c == "\\" else f"\\{ord(c):03o}" if (c < " " and c != "\n") or c == "\x7f" else c
+        "\\\\" if c == "\\" else f"\\u{ord(c):04X}" if (c < " " and c != "\n") or c == "\x7f" else c
         for c in text
     ]
     monitor.print_line("".join(shown))
@@ -124,10 +113,15 @@ def _options(monitor: Monitor, text: str, label: str | None = None) -> ChardevOp
                 monitor.print_line(line)
             raise QemuError("Parsing chardev args failed")
     try:
-        return parse_chardev(text, monitor.machine.report, label)
+        options = parse_chardev(text, monitor.machine.report, label)
     except ChardevSyntaxError as error:
         monitor.print_line(str(error))
         raise QemuError("Parsing chardev args failed") from error
+    values = options.values
+    if options.backend == "socket" and not {"path", "host"} & set(values):
+        # Here a socket that is given has the name that `getfd` gave it.
+        values["fd"] = str(monitor.take_descriptor(values.get("fd", "")))
+    return options
 
 
 COMMANDS = (

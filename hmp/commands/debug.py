@@ -79,7 +79,7 @@ def trace_event(monitor: Monitor, *, name: str, option: bool, vcpu: int | None) 
 
 
 def info_trace_events(monitor: Monitor, *, name: str | None, vcpu: int | None) -> None:
-    _check_trace_event(monitor, name or "*", vcpu)
+    _check_trace_event(monitor, "*" if name is None else name, vcpu)
 
 
 def _check_trace_event(monitor: Monitor, name: str, vcpu: int | None) -> None:
@@ -91,14 +91,14 @@ def _check_trace_event(monitor: Monitor, name: str, vcpu: int | None) -> None:
 
 
 def gdbserver(monitor: Monitor, *, device: str | None) -> None:
-    if device == "none":
+    name = "tcp::1234" if device is None else device
+    if not monitor.machine.cpus:
+        monitor.print_line("gdbstub: meaningless to attach gdb to a machine without any CPU.")
+        monitor.print_line(f"Could not open gdbserver on device '{name}'")
+    elif device == "none":
         monitor.print_line("Disabled gdbserver")
-        return
-    if monitor.machine.cpus:
+    else:
         unavailable(monitor)
-        return
-    monitor.print_line("gdbstub: meaningless to attach gdb to a machine without any CPU.")
-    monitor.print_line(f"Could not open gdbserver on device '{device or 'tcp::1234'}'")
 
 
 def sync_profile(monitor: Monitor, *, op: str | None) -> None:

@@ -70,7 +70,13 @@ def xp(monitor: Monitor, *, fmt: Format, addr: int) -> Iterator[Progress] | None
 def _dump(monitor: Monitor, fmt: Format, start: int, source: Readable) -> Iterator[Progress]:
     """Print memory, a line for 8 or 16 bytes; it ends at a line that has an unmapped byte."""
     if fmt.letter == "i":
-        monitor.print_line(f"{monitor.running_name}: disassembly is not simulated yet")
+        from hmp.disassembly import disassemble
+
+        count = max(fmt.count, 1)
+        for number, line in enumerate(disassemble(source, start % _ADDRESS_END, count), 1):
+            monitor.print_line(line)
+            if number % _LINES_PER_STEP == 0:
+                yield number, count
         return
     remaining = total = _signed32(fmt.size * fmt.count)
     line_size = 8 if fmt.size == 1 else 16

@@ -45,6 +45,10 @@ def migrate(
     job = migration.start(uri, monitor.take_descriptor, block=blk, incremental=inc, resume=resume)
     if detach:
         return
+    if not monitor.can_wait:
+        text = "terminal does not allow synchronous migration, continuing detached"
+        monitor.print_line(text)
+        return
     if job is not None:
         try:
             yield from _finished(monitor, job)
@@ -86,13 +90,11 @@ def migrate_incoming(monitor: Monitor, *, uri: str) -> None:
 
 
 def migrate_recover(monitor: Monitor, *, uri: str) -> None:
-    """Only postcopy can be paused, and nothing here gets there."""
-    raise QemuError("Migrate recover can only be run when postcopy is paused.")
+    monitor.machine.migration.recover()
 
 
 def migrate_pause(monitor: Monitor) -> None:
-    """See `migrate_recover`."""
-    raise QemuError("migrate-pause is currently only supported during postcopy-active state")
+    monitor.machine.migration.pause()
 
 
 def migrate_start_postcopy(monitor: Monitor) -> None:

@@ -55,12 +55,13 @@ def _print_lines(monitor: Monitor, lines: Sequence[str]) -> None:
 
 def qom_list(monitor: Monitor, *, path: str | None) -> None:
     """The properties at a path; without one, where the tree begins."""
-    from machine.qom.tree import list_properties
+    from machine.qom.tree import properties
 
     if path is None:
         monitor.print_line("/")
     else:
-        _print_lines(monitor, list_properties(monitor.machine, path))
+        for name, kind in properties(monitor.machine, path):
+            monitor.print_line(f"{name} ({kind})")
 
 
 def qom_get(monitor: Monitor, *, path: str, property: str) -> None:
@@ -73,6 +74,22 @@ def qom_set(monitor: Monitor, *, json: bool, path: str, property: str, value: st
     from machine.qom.tree import set_property
 
     set_property(monitor.machine, path, property, value, is_json=json)
+
+
+def info_qom_tree(monitor: Monitor, *, path: str | None) -> None:
+    """The tree of all objects, or of those under a path."""
+    from machine.qom.composition import compose
+
+    tree = compose(monitor.machine)
+    if tree is None:
+        unavailable(monitor)
+        return
+    part = tree.find("/machine" if path is None else path)
+    if part is None:
+        monitor.print_line(f"Path '{path}' could not be resolved.")
+        return
+    for line in part.lines():
+        monitor.print_line(line)
 
 
 def info_iothreads(monitor: Monitor) -> None:
@@ -124,7 +141,7 @@ INFO = (
         args_type="path:s?",
         params="[path]",
         help="show QOM composition tree",
-        run=unavailable,
+        run=info_qom_tree,
     ),
     Command(
         name="iothreads",

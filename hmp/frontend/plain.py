@@ -86,7 +86,7 @@ class PlainFrontend:
         self.monitor.history = self._editor.history
         self.monitor.aside = self._print_aside
         self.monitor.receive_descriptor = chardev.take_descriptor
-        chardev.focus_lost, chardev.focus_gained = self._go_away, self._come_back
+        chardev.watch_focus(self._go_away, self._come_back)
         chardev.attach(self._greet, self._receive, self._part)
 
     def read_password(self, take: Callable[[str], object]) -> None:

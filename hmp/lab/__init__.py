@@ -9,10 +9,11 @@ from hmp.command import Command
 from hmp.commands import COMMANDS
 from hmp.commands.snapshot import complete_snapshot
 from hmp.lab.diff import complete_two, diff
-from hmp.lab.explain import explain
+from hmp.lab.explain import complete_explain, explain
 from hmp.lab.lesson import complete_lesson, lesson
 from hmp.lab.map import map_
 from hmp.lab.run import run
+from hmp.lab.screen import screen
 from hmp.lab.trace import trace
 from hmp.lab.tree import tree
 from hmp.lab.vmstate import vmstate
@@ -33,28 +34,29 @@ LAB = (
         name="%explain",
         args_type="command:S",
         params="command",
-        help="say what savevm, loadvm or delvm would do now, without doing it",
+        help="what savevm, loadvm or delvm would do now",
         run=explain,
+        complete=complete_explain,
     ),
     Command(
         name="%trace",
         args_type="option:b",
         params="on|off",
-        help="show the steps of savevm, loadvm and delvm as they happen, and what each takes",
+        help="the steps of savevm, loadvm and delvm as they happen",
         run=trace,
     ),
     Command(
         name="%map",
         args_type="device:B",
         params="device",
-        help="draw whose each cluster of a disk's image is, and what deleting snapshots frees",
+        help="whose each cluster is, and what deleting snapshots frees",
         run=map_,
     ),
     Command(
         name="%vmstate",
         args_type="name:s",
         params="tag",
-        help="show what the machine's state in a snapshot holds: sections, fields, values",
+        help="what a saved machine holds: sections, fields, values",
         run=vmstate,
         complete=complete_snapshot,
     ),
@@ -62,7 +64,7 @@ LAB = (
         name="%diff",
         args_type="a:s,b:s?",
         params="tag [tag|now]",
-        help="show what differs between two snapshots, or one and now: memory, devices, disks",
+        help="what differs: pages, fields, ranges of disks",
         run=diff,
         complete=complete_two,
     ),
@@ -70,28 +72,35 @@ LAB = (
         name="%tree",
         args_type="",
         params="",
-        help="show which snapshot came from which, where the machine is, and what was lost",
+        help="which snapshot came from which, and what was lost",
         run=tree,
     ),
     Command(
         name="%why",
         args_type="",
         params="",
-        help="say what stands behind the last error: what was looked for, and what to try",
+        help="what stands behind the last error, and what to try",
         run=why,
+    ),
+    Command(
+        name="%screen",
+        args_type="",
+        params="",
+        help="show the text that is on the guest's screen",
+        run=screen,
     ),
     Command(
         name="%run",
         args_type="seconds:s",
         params="seconds",
-        help="let the guest run for so long, where --deterministic has stopped the clocks",
+        help="let the guest run, where --deterministic stops the clocks",
         run=run,
     ),
     Command(
         name="%lesson",
         args_type="action:s?,argument:s?",
         params="[number [folder]|text|check|hint|predict letter|end]",
-        help="list the lessons, begin one, or go on with it",
+        help="learn by doing",
         run=lesson,
         complete=complete_lesson,
     ),

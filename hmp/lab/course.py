@@ -7,6 +7,7 @@ import os
 from blockdev.errors import QemuError
 from hmp.lab.goals import judge
 from machine.assembly import build
+from machine.drives_aside import DrivesAside
 from machine.machine import Machine
 from machine.runstate import RunState
 
@@ -14,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from blockdev.node import BlockNode
     from hmp.lab.curriculum import Lesson, LessonDisk, Preparation
     from hmp.lab.goals import Verdict
 
@@ -55,9 +55,9 @@ class Course:
         self.met = [False] * len(lesson.goals)
         self._machine = machine
         self._remove_folder: Callable[[], object] | None = None
-        self.folder = os.path.abspath(folder) if folder else self._make_folder()
+        self.folder = folder or self._make_folder()
         self._make_files()
-        self._set_aside()
+        self._aside = DrivesAside(machine)
         try:
             self._prepare()
         except QemuError:
@@ -74,17 +74,16 @@ class Course:
         return judge(self.folder, self.lesson.goals)
 
     def end(self) -> None:
-        """Take the lesson's disks out, and put the machine's own back."""
-        machine = self._machine
-        machine.forget_head()
-        self._take_out()
-        backends, drives, nodes = self._aside
-        machine.drives.backends[:] = backends
-        machine.drives.drives[:] = drives
-        for node in nodes:
-            node.monitor_owned = True
-        if self._remove_folder is not None:
-            self._remove_folder()
+        """Take the lesson's disks out, and put the machine's own back.
+
+        Raises:
+            QemuError: a disk of the lesson can't be written; all is back all the same.
+        """
+        try:
+            self._aside.put_back()
+        finally:
+            if self._remove_folder is not None:
+                self._remove_folder()
 
     # --- the files
 
@@ -143,20 +142,6 @@ class Course:
 
     # --- the drives
 
-    def _set_aside(self) -> None:
-        """Take the machine's own disks out of sight; they stay open and locked."""
-        machine = self._machine
-        machine.settle()
-        machine.forget_head()
-        nodes: list[BlockNode] = [
-            node for node in machine.graph.nodes.values() if node.monitor_owned
-        ]
-        for node in nodes:
-            node.monitor_owned = False
-        self._aside = (list(machine.drives.backends), list(machine.drives.drives), nodes)
-        machine.drives.backends.clear()
-        machine.drives.drives.clear()
-
     def _put_in(self, machine: Machine, disks: Iterable[LessonDisk]) -> None:
         for disk in disks:
             options = {"if": "none", "id": disk.name}
@@ -165,15 +150,6 @@ class Course:
             if disk.snapshot:
                 options["snapshot"] = "on"
             machine.drives.add(options)
-
-    def _take_out(self) -> None:
-        machine = self._machine
-        for backend in machine.drives.backends:
-            node = backend.remove()
-            if node is not None and not node.parents:
-                machine.graph.remove(node)
-        machine.drives.backends.clear()
-        machine.drives.drives.clear()
 
     # --- before the learner begins
 
@@ -185,7 +161,7 @@ class Course:
             else:
                 self._put_in(machine, self._wanted(preparation))
                 self._type(machine, preparation.lines)
-                self._take_out()
+                self._aside.take_out()
         machine.forget_head()
         self._put_in(machine, [disk for disk in self.lesson.disks if disk.name])
         if not machine.is_running:

@@ -8,6 +8,7 @@ from hmp.lab.vmstate import find_state
 from hmp.lab.wording import counted
 from hmp.state_text import value_text
 from machine.identifiers import snapshot_names
+from machine.migration.values import NamedValue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
     from hmp.monitor import Monitor
     from machine.machine import Machine
     from machine.migration.pages import Pages
-    from machine.migration.values import NamedValue
     from machine.snapshot import Disk
 
 NOW = "now"
 _MOST_PAGES = 4  # that are shown
+_MOST_FIELDS = 40  # likewise
 _MOST_RANGES = 12  # of a disk, likewise
-_LONGEST_VALUE = 60  # characters
+_LONGEST_VALUE = 68  # characters
 _ROW = 16  # bytes
+_WIDTH = 79  # characters of a line
 
 
 def diff(monitor: Monitor, *, a: str, b: str | None) -> None:
@@ -88,13 +90,15 @@ def _state_lines(machine: Machine, names: tuple[str, str]) -> Iterator[str]:
     differing = list(differing_pages(pages_a, pages_b))
     yield f"memory: {counted(len(differing), 'page')} differ{'s' * (len(differing) == 1)}"
     for name, page in differing[:_MOST_PAGES]:
-        yield from _page_lines(names, (pages_a, pages_b), name, page)
+        yield from _page_lines((pages_a, pages_b), name, page)
     if len(differing) > _MOST_PAGES:
         yield f"    and {len(differing) - _MOST_PAGES} more"
     fields = list(differing_values(values_a, values_b))
     yield f"devices: {counted(len(fields), 'field')} differ{'s' * (len(fields) == 1)}"
-    for name, in_a, in_b in fields:
-        yield f"    {name}: {_value(in_a)} -> {_value(in_b)}"
+    for name, in_a, in_b in fields[:_MOST_FIELDS]:
+        yield from _field_lines(name, in_a, in_b)
+    if len(fields) > _MOST_FIELDS:
+        yield f"    and {len(fields) - _MOST_FIELDS} more"
 
 
 def _state(machine: Machine, name: str) -> tuple[Pages, Mapping[str, NamedValue]]:
@@ -117,9 +121,7 @@ def _state(machine: Machine, name: str) -> tuple[Pages, Mapping[str, NamedValue]
     return pages, named_values(decode(source, pages))
 
 
-def _page_lines(
-    names: tuple[str, str], states: tuple[Pages, Pages], block: str, page: int
-) -> Iterator[str]:
+def _page_lines(states: tuple[Pages, Pages], block: str, page: int) -> Iterator[str]:
     """The first bytes of a page that differ, in both."""
     from hmp.tools.dump import dump_lines
     from machine.memory import PAGE_SIZE
@@ -130,11 +132,42 @@ def _page_lines(
     rows = [start for start in starts if in_a[start : start + _ROW] != in_b[start : start + _ROW]]
     start = rows[0]
     more = f", {counted(len(rows) - 1, 'more row')} of it" if len(rows) > 1 else ""
-    yield f"    page {page} of {block}{more}"
-    width = max(map(len, names))
-    for name, data in zip(names, (in_a, in_b), strict=True):
-        for row in dump_lines(data[start : start + _ROW], page * PAGE_SIZE + start):
-            yield f"      {name:{width}}  {row.rstrip()}"
+    yield f"    page {page} of {block}, at {page * PAGE_SIZE + start:#x}{more}"
+    for sign, data in (("-", in_a), ("+", in_b)):
+        for row in dump_lines(data[start : start + _ROW], 0):
+            yield f"      {sign} {row.partition(':')[2].strip()}"
+
+
+def _field_lines(name: str, in_a: NamedValue | None, in_b: NamedValue | None) -> Iterator[str]:
+    """A field that differs; of a long one the first part that does."""
+    if in_a is not None and in_b is not None:
+        values = (in_a.value, in_b.value)
+        if all(isinstance(value, bytes) and len(value) > _ROW for value in values):
+            start = _first_difference(*values) // _ROW * _ROW
+            name += f", from byte {start} on"
+            in_a, in_b = (
+                NamedValue(field.type, field.value[start : start + _ROW]) for field in (in_a, in_b)
+            )
+        elif all(isinstance(value, list) for value in values):
+            index = _first_difference(*values)
+            name += f"[{index}]"
+            in_a, in_b = (
+                NamedValue(field.type, field.value[index]) if index < len(field.value) else None
+                for field in (in_a, in_b)
+            )
+    line = f"    {name}: {_value(in_a)} -> {_value(in_b)}"
+    if len(line) <= _WIDTH:
+        yield line
+    else:
+        yield f"    {name}"
+        yield f"      - {_value(in_a)}"
+        yield f"      + {_value(in_b)}"
+
+
+def _first_difference(a: Sequence[object], b: Sequence[object]) -> int:
+    """The index of the first element that isn't the same in both."""
+    pairs = zip(a, b, strict=False)
+    return next((index for index, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
 
 
 def _value(field: NamedValue | None) -> str:

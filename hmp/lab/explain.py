@@ -6,6 +6,7 @@ from blockdev.errors import QemuError
 from hmp.block_info import size_text
 from hmp.lab.wording import counted, heading, subject, wrapped
 from hmp.reading import read_line
+from machine.identifiers import snapshot_names
 from machine.steps import (
     DELETE,
     FIND,
@@ -24,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from hmp.command import Completion
     from hmp.monitor import Monitor
     from machine.machine import Machine
     from machine.rehearsal import Effect
@@ -32,14 +34,23 @@ if TYPE_CHECKING:
     Foretold = tuple[Step, str]  # a step, and what will come of it: a line, or none
 
 
+def complete_explain(machine: Machine, words: Sequence[str]) -> Completion:
+    """The command, and then its tag."""
+    from hmp.command import Completion
+
+    if len(words) == 1:
+        return Completion.of(words[-1], EXPLAINED)
+    return Completion.of(words[-1], snapshot_names(machine) if len(words) == 2 else ())
+
+
 def explain(monitor: Monitor, *, command: str) -> None:
     reading = read_line(monitor, command)
     if reading.fault:
         monitor.print_line(reading.fault)
         return
-    steps = _STEPS.get(reading.name)
+    steps = EXPLAINED.get(reading.name)
     if steps is None or reading.arguments is None:
-        names = ", ".join(_STEPS)
+        names = ", ".join(EXPLAINED)
         monitor.print_line(f"There is nothing to explain of it; there is of {names}.")
         return
     monitor.print_line(f"{command.strip()}, step by step; nothing of it is done yet.")
@@ -146,7 +157,7 @@ def _change(effect: Effect) -> str:
     return f"{text}; {counted(effect.barriers, 'barrier')}"
 
 
-_STEPS: dict[str, Callable[..., Iterator[Foretold]]] = {
+EXPLAINED: dict[str, Callable[..., Iterator[Foretold]]] = {
     "savevm": _savevm,
     "loadvm": _loadvm,
     "delvm": _delvm,

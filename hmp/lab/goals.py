@@ -1,4 +1,4 @@
-"""What is to be so at the end of a lesson, judged from the images and the machine alone."""
+"""What is to be so at the end of a lesson, judged from the images alone."""
 
 from __future__ import annotations
 
@@ -175,6 +175,15 @@ def _judge_bytes(images: Images, options: dict[str, Any]) -> str:
     return f"{where} has {found} at {offset >> 20}M"
 
 
+def _judge_over(images: Images, options: dict[str, Any]) -> str:
+    """An image stands on another one: ``image``, ``backing``, and as of `_judge_bytes`."""
+    image, backing = options["image"], options["backing"]
+    name = os.path.basename(images.node(image).backing_name)
+    if name != backing:
+        return f"{image} stands on {name or 'nothing'}"
+    return _judge_bytes(images, {**options, "at": NOW})
+
+
 def _judge_back(images: Images, options: dict[str, Any]) -> str:
     """A disk has something again since a snapshot was made: ``tag``, and as of `_judge_bytes`."""
     images.snapshot(options["image"], options["tag"])
@@ -247,6 +256,7 @@ _JUDGES: dict[str, Judge] = {
     "no-snapshot": _judge_no_snapshot,
     "count": _judge_count,
     "bytes": _judge_bytes,
+    "over": _judge_over,
     "back": _judge_back,
     "states": _judge_states,
     "clock": _judge_clock,

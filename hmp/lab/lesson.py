@@ -67,7 +67,8 @@ def _tell(monitor: Monitor, course: Course, _argument: str | None) -> None:
     monitor.print_line(f"Lesson {lesson.number}: {lesson.title}  (`%lesson hint` helps)")
     _print_text(monitor, course, lesson.text)
     drives = [f"{disk.name} ({disk.file or 'empty'})" for disk in lesson.disks if disk.name]
-    monitor.print_line(f"Disks: {', '.join(drives)}, in {course.folder}")
+    where = f"{', '.join(drives)}, in {course.folder}"
+    _print_text(monitor, course, f"Disks until `%lesson end`: {where}")
     _check(monitor, course, None)
     if not course.prediction:
         prediction = lesson.prediction

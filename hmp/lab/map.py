@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 64
 _ROWS = 16
+_LONGEST_NAME = 40  # characters of a file's name that fit beside the rest of the line
 _MOST_SNAPSHOTS = 10  # whose deletion is tried out
 _MOST_CLUSTERS = 700_000  # that all these trials together may look at
 
@@ -26,7 +27,8 @@ def map_(monitor: Monitor, *, device: str) -> None:
     size = image.cluster_size
     per_letter = max(1, -(-len(picture) // (_COLUMNS * _ROWS)))
     scale = f"{per_letter} clusters" if per_letter > 1 else "a cluster"
-    monitor.print_line(f"{image.filename}: a letter for {scale} of {size_text(size)}")
+    name = image.filename if len(image.filename) <= _LONGEST_NAME else device
+    monitor.print_line(f"{name}: a letter for {scale} of {size_text(size)}")
     for line in _rows(picture, per_letter, FREE):
         monitor.print_line(line)
     for letter, meaning in MEANINGS.items():

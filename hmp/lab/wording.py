@@ -33,7 +33,7 @@ _HEADINGS = {
     STOP: "Stop the machine, so that memory and disks are of one moment.",
     WRITE_STATE: "Write the machine's state to {disk}, the first disk that can hold it.",
     MAKE: "Make the snapshot on every disk.",
-    GO_BACK: "Put every disk back; each takes the name for an ID first, and only then for a tag.",
+    GO_BACK: "Put every disk back; each takes the name for an ID first, then for a tag.",
     LOAD_STATE: "Load {size} of state from {disk}: memory, devices, and the clock.",
     DELETE: "Delete it where it is. What the disk has now, and other snapshots, stay.",
     RESUME: "Let the machine run again.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from blockdev.chain import backing_of
+from blockdev.chain import backing_of, full_backing_name
 from blockdev.filter import skip_implicit
 
 TYPE_CHECKING = False
@@ -61,6 +61,12 @@ def node_value(
         "node-name": node.node_name,
         "ro": node.read_only,
         "drv": node.driver,
+    }
+    # In the order of the schema: it decides between members that QEMU's table keeps together.
+    backing = backing_of(node)
+    if backing is not None:
+        value["backing_file"] = backing.filename
+    value |= {
         "encrypted": False,
         "cache": {
             "writeback": write_cache,
@@ -69,7 +75,7 @@ def node_value(
         },
         "detect_zeroes": node.detect_zeroes,
         "write_threshold": 0,
-        "backing_file_depth": _depth(node),
+        "backing_file_depth": 0 if is_flat else _depth(node),
         "image": image_value(node, is_flat=is_flat),
     }
     for unit in ("bps", "iops"):
@@ -78,9 +84,6 @@ def node_value(
     if backend is not None and backend.throttle is not None:
         value.update(backend.throttle.shown_limits())
         value["group"] = backend.name
-    backing = backing_of(node)
-    if backing is not None:
-        value["backing_file"] = backing.filename
     return value
 
 
@@ -102,6 +105,8 @@ def image_value(node: BlockNode, *, is_flat: bool = False) -> dict[str, Any]:
         "actual-size": node.allocated_bytes,
         "dirty-flag": False,
     }
+    if node.allocated_bytes < 0:
+        del value["actual-size"]
     if node.driver == "raw" and node.file is not None and node.file.file is not None:
         # A raw node hands on what the format under it says of itself.
         below = image_value(node.file, is_flat=True)
@@ -115,7 +120,7 @@ def image_value(node: BlockNode, *, is_flat: bool = False) -> dict[str, Any]:
     backing = backing_of(node)
     if node.backing_name:
         value["backing-filename"] = node.backing_name
-        value["full-backing-filename"] = node.backing_name if backing is None else backing.filename
+        value["full-backing-filename"] = full_backing_name(node, node.backing_name)
         backing_format = getattr(node, "backing_format", "")
         if backing_format:
             value["backing-filename-format"] = backing_format

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from typing import Any
 
+    from hmp.qmp.schema import Entry
     from hmp.qmp.session import QmpSession
 
     # Given the session, and the arguments as keywords with ``_`` for ``-``; what it returns is
@@ -133,14 +134,11 @@ def start(session: QmpSession, request: Request) -> Generator[object, None, Any]
     entry = schema().entry(name)
     if request.is_oob and not entry.allows_oob:
         raise QemuError(f"The command {name} does not support OOB")
-    arguments: dict[str, Any] = {"options": request.arguments}
-    if not entry.arguments.is_open:
-        found = entry.arguments.read_members(request.arguments)
-        arguments = {key.replace("-", "_"): value for key, value in found.items()}
     machine = session.machine
+    # A command of the human monitor may be waiting meanwhile: what is reported isn't for it.
     reporter, machine.reporter = machine.reporter, None
     try:
-        result = handler(session, **arguments)
+        result = handler(session, **_arguments(entry, request))
         if hasattr(result, "send"):
             result = yield from result
         # Once a command has answered, nothing about a disk is only in memory.
@@ -148,6 +146,8 @@ def start(session: QmpSession, request: Request) -> Generator[object, None, Any]
     except QemuError:
         _settle_quietly(session)
         raise
+    except RecursionError as error:
+        raise QemuError("JSON nesting depth limit exceeded") from error
     except Exception as error:  # our own mistake, which must not end the session
         machine.log_exception()
         text = " ".join(str(error).split())
@@ -155,6 +155,18 @@ def start(session: QmpSession, request: Request) -> Generator[object, None, Any]
     finally:
         machine.reporter = reporter
     return result
+
+
+def _arguments(entry: Entry, request: Request) -> dict[str, Any]:
+    """What a command's handler is called with.
+
+    Raises:
+        QemuError: they don't fit.
+    """
+    if entry.arguments.is_open:
+        return {"options": request.arguments}
+    found = entry.arguments.read_members(request.arguments)
+    return {key.replace("-", "_"): value for key, value in found.items()}
 
 
 def _settle_quietly(session: QmpSession) -> None:

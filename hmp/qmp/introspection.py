@@ -23,7 +23,8 @@ def introspect(entries: Iterable[Entry]) -> list[dict[str, Any]]:
 class _Introspection:
     def __init__(self) -> None:
         self._names: dict[int, str] = {}
-        self._used: dict[str, Type] = {}  # by what they are called, in the order of first use
+        self._used: dict[str, Type] = {}  # by what they are called
+        self._order: list[str] = []  # of their first use
         self._kept: list[Type] = []  # so that no other object gets the same id
         self._count = 0
 
@@ -38,11 +39,8 @@ class _Introspection:
             if entry.allows_oob:
                 found[-1]["allow-oob"] = True
             _add_features(found[-1], entry.features)
-        described = 0
-        while described < len(self._used):  # a type may use types that nobody did before it
-            name, type = list(self._used.items())[described]
-            found.append(self._describe_type(name, type))
-            described += 1
+        for name in self._order:  # a type may use types that nobody did before it
+            found.append(self._describe_type(name, self._used[name]))
         return found
 
     def _use(self, type: Type) -> str:
@@ -50,14 +48,20 @@ class _Introspection:
         if isinstance(type, Array):
             # A list is called after its elements, but comes before them.
             name = self._peek(type)
-            if name not in self._used:
-                self._used[name] = type
+            if self._note(name, type):
                 self._use(type.element)
             return name
         name = self._peek(type)
-        if name not in self._used:
-            self._used[name] = type
+        self._note(name, type)
         return name
+
+    def _note(self, name: str, type: Type) -> bool:
+        """Whether this is the first use of a type, which is to be described then."""
+        if name in self._used:
+            return False
+        self._used[name] = type
+        self._order.append(name)
+        return True
 
     def _peek(self, type: Type) -> str:
         if isinstance(type, Array):

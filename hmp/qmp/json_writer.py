@@ -56,7 +56,7 @@ def _pieces(value: Any, is_pretty: bool) -> Iterator[str]:
     prefix = ""
     while True:
         yield prefix
-        if isinstance(value, dict | list) and value:
+        if isinstance(value, dict | list) and (value or is_pretty):
             if isinstance(value, dict):
                 members = iter([(f"{_quoted(key)}: ", value[key]) for key in in_order(value)])
                 yield "{"

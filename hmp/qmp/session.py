@@ -13,6 +13,7 @@ from hmp.qmp.dispatch import error_reply, needs_no_turn, read_request, start
 from hmp.qmp.event_feed import EventFeed
 from hmp.qmp.json_parser import JsonReader
 from hmp.qmp.json_writer import to_json
+from machine.descriptors import NamedDescriptors
 from machine.loop import Wakeup
 
 TYPE_CHECKING = False
@@ -61,7 +62,7 @@ class QmpSession:
     ) -> None:
         self.machine = machine
         self.receive_descriptor: Callable[[], int | None] = _no_descriptor
-        self.descriptors: dict[str, int] = {}
+        self.descriptors = NamedDescriptors()
         self.is_negotiated = False
         self.has_oob = False
         self._send = send
@@ -74,12 +75,14 @@ class QmpSession:
         self._is_due = False
         self._is_held_back = False
         self._is_open = False
+        self._client = 0  # how many there were
 
     def open(self) -> None:
         """A client is there: greet it."""
         from hmp.qmp.commands.information import version
 
         self._is_open = True
+        self._client += 1
         self.is_negotiated = self.has_oob = False
         self._reader = JsonReader()
         self.send({"QMP": {"version": version(), "capabilities": ["oob"]}})
@@ -111,9 +114,7 @@ class QmpSession:
         Raises:
             QemuError: there is none of this name.
         """
-        if name not in self.descriptors:
-            raise QemuError(f"File descriptor named '{name}' has not been found")
-        return self.descriptors.pop(name)
+        return self.descriptors.take(name)
 
     def negotiate(self, *, has_oob: bool) -> None:
         """The client is ready for commands and events."""
@@ -124,7 +125,8 @@ class QmpSession:
     def send(self, message: Reply) -> None:
         """Send a message; lost when no client is there."""
         if self._is_open:
-            self._send(f"{to_json(message, is_pretty=self._is_pretty)}\r\n".encode("ascii"))
+            text = to_json(message, is_pretty=self._is_pretty) + "\n"
+            self._send(text.replace("\n", "\r\n").encode("ascii"))
 
     # -- requests
 
@@ -142,14 +144,15 @@ class QmpSession:
         self._step()
 
     def _answer(self, value: Any) -> Iterator[object]:
-        """Run a request to its end, and send the reply."""
+        """Run a request to its end, and send the reply, unless who asked has left."""
+        client = self._client
         request = read_request(value, has_oob=self.has_oob)
         try:
-            result = yield from start(self, request)
+            reply = request.reply((yield from start(self, request)))
         except QemuError as error:
-            self.send(error_reply(error, request))
-        else:
-            self.send(request.reply(result))
+            reply = error_reply(error, request)
+        if client == self._client:
+            self.send(reply)
 
     def _run_at_once(self, value: Any) -> None:
         for _ in self._answer(value):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+_ORDERED_LIMIT = 10000  # members of which it is worth while to find QEMU's order
 _WORDS: tuple[tuple[type, str], ...] = (
     (bool, "boolean"),
     (int, "number"),
@@ -202,7 +203,9 @@ class Struct(Type):
         found: dict[str, Any] = {}
         self._fill(found, values, prefix)
         # QEMU keeps what nobody looked at in a hash table, and names the first of that.
-        unknown = [key for key in children_in_order(in_order(values)) if key not in found]
+        unknown = [key for key in values if key not in found]
+        if len(unknown) > 1 and len(values) < _ORDERED_LIMIT:
+            unknown = [key for key in children_in_order(in_order(values)) if key not in found]
         if unknown:
             raise QemuError(f"Parameter '{prefix}{unknown[-1]}' is unexpected")
         return found

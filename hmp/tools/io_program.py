@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hmp.tools.io_session import IoSession
     from hmp.tools.program import Program
 
-_LONG = {
+LONG_OPTIONS = {
     "help": "h",
     "version": "V",
     "cmd": "c:",
@@ -177,7 +177,7 @@ def _run(program: Program) -> int:
 
     options = OpenOptions()
     lines: list[str] = []
-    reader = OptionReader([program.name, *sys.argv[1:]], "hVc:d:f:rsnCmki:t:T:U", _LONG)
+    reader = OptionReader([program.name, *sys.argv[1:]], "hVc:d:f:rsnCmki:t:T:U", LONG_OPTIONS)
     try:
         for option, value in reader:
             if option == "h":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping
 
+    from machine.cpu.budget import Budget
     from machine.vmstate.description import VMStateDescription
 
 
@@ -25,12 +26,12 @@ class Cpu:
         """The state after power-on; memory is not the processor's and stays."""
         raise NotImplementedError
 
-    def run(self, now_ns: int, has_time: Callable[[], bool]) -> int | None:
+    def run(self, now_ns: int, budget: Budget) -> int | None:
         """Execute what is due, for one slice.
 
         Args:
             now_ns: guest time, the same for the whole slice.
-            has_time: whether the slice goes on; to be asked every few microseconds.
+            budget: how long that may take.
 
         Returns:
             The guest time at which to go on, up to ``now_ns`` if there is more to do already;
@@ -42,12 +43,8 @@ class Cpu:
         """Raise or lower an interrupt line; a processor that waits is run again."""
         raise NotImplementedError
 
-    def register(self, name: str) -> int | None:
-        """A register by the name that ``print $name`` takes; None when there is none."""
-        raise NotImplementedError
-
-    def disassemble(self, address: int, count: int) -> Sequence[str]:
-        """The text of `count` instructions from an address on."""
+    def registers(self) -> Mapping[str, int]:
+        """The registers that differ from those after a reset, by the names of `print`."""
         raise NotImplementedError
 
     def invalidate(self, address: int, size: int) -> None:

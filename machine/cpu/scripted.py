@@ -1,19 +1,7 @@
-"""The scripted guest: it writes pages of RAM and blocks of a disk, at a rate.
+"""The scripted guest: it writes pages of RAM and blocks of a disk, and uses a PC's devices.
 
-All that it knows about itself is in guest memory, where the first page of its part of RAM has
-
-======  =====  ========================================================
-offset  bytes  little endian
-======  =====  ========================================================
-0       8      `MAGIC`: the words after it mean something
-8       8      guest time at which it began, nanoseconds
-16      8      pages written since
-24      8      disk blocks written since
-======  =====  ========================================================
-
-so a saved machine has no section for it: any QEMU loads the state, and the guest goes on in
-whatever program runs it next.  Page and block number n get n as their first eight bytes; they
-are written in a row, round and round.
+Page and block number n get n as their first eight bytes; they are written in a row, round and
+round.  Where there is a PC around it, `machine.cpu.program` says what else it does.
 """
 
 from __future__ import annotations
@@ -22,71 +10,28 @@ import struct
 
 from blockdev.errors import QemuError
 from machine.cpu.interface import Cpu
+from machine.cpu.notes import Notes
+from machine.cpu.writes import Writes
 from machine.memory import PAGE_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
     from blockdev.backend import Backend
+    from machine.cpu.budget import Budget
+    from machine.cpu.program import Program
     from machine.memory import Memory
 
-MAGIC = b"hmpguest"
 BLOCK_SIZE = 4096  # bytes
-_NOTES = struct.Struct("<8sqQQ")
 _WORD = struct.Struct("<Q")
-_SECOND_NS = 1_000_000_000
 _PAGES_AT_ONCE = 16  # between two looks at the clock
-
-
-class Writes:
-    """Writes that come at a rate.
-
-    Args:
-        rate: writes a second; 0 for as many as there is time for.
-        at_once: how many are done before somebody else is due.
-        write: does the n-th, counted from 0.
-        wait_ns: how long the next one is held up by somebody else.
-
-    Attributes:
-        done: how many were.
-    """
-
-    __slots__ = ("_at_once", "_rate", "_wait_ns", "_write", "done")
-
-    def __init__(
-        self,
-        rate: float,
-        at_once: int,
-        write: Callable[[int], object],
-        wait_ns: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self._wait_ns = wait_ns
-        self._rate = rate
-        self._at_once = at_once
-        self._write = write
-        self.done = 0
-
-    def go_on(self, elapsed_ns: int) -> bool:
-        """Do some of those that are due; whether there were any.
-
-        Args:
-            elapsed_ns: guest time since the guest began.
-        """
-        due = self.done + self._at_once
-        if self._rate:
-            due = min(due, int(elapsed_ns * self._rate / _SECOND_NS))
-        is_due = self.done < due and not self._wait_ns()
-        while is_due and self.done < due:
-            self._write(self.done)
-            self.done += 1
-        return is_due
-
-    def next_ns(self, elapsed_ns: int) -> int:
-        """When the next one is due, in guest time since the guest began."""
-        due = int((self.done + 1) * _SECOND_NS / self._rate) + 1 if self._rate else 0
-        held_ns = self._wait_ns()
-        return max(due, elapsed_ns + held_ns) if held_ns else due
+_PAUSE_NS = 10_000_000  # between two slices without end for writes alone
+# Writes a second that stand for "as fast as it can" where nothing may depend on the host.
+FLAT_OUT = 20_000
+# The rates that a key chooses one after the other, writes a second; before the first, what the
+# options say.
+RATES: tuple[float | None, ...] = (None, 16, 256, 4096)
 
 
 class ScriptedCpu(Cpu):
@@ -98,10 +43,11 @@ class ScriptedCpu(Cpu):
         size: of that, a multiple of `PAGE_SIZE`, two pages at least.
         pages_rate: pages a second; 0 for as fast as it can; None for no pages.
         disk: what it writes blocks to; None for nothing.
-        disk_rate: bytes a second; 0 for as fast as it can.
+        disk_rate: bytes a second; 0 for as fast as it can; None for no blocks.
         disk_size: how much of the disk it writes, from its start, bytes; None for all of it.
         disk_failed: asked about a write that the disk refused: whether the guest is to hear of
             it.  Then it writes no more blocks until a reset; else it tries again later.
+        program: what it does with the devices of a PC; None on a board without.
     """
 
     def __init__(
@@ -112,9 +58,10 @@ class ScriptedCpu(Cpu):
         size: int,
         pages_rate: float | None,
         disk: Backend | None = None,
-        disk_rate: float = 0,
+        disk_rate: float | None = None,
         disk_size: int | None = None,
         disk_failed: Callable[[QemuError], bool],
+        program: Program | None = None,
     ) -> None:
         self._memory = memory
         self._base = base
@@ -122,46 +69,92 @@ class ScriptedCpu(Cpu):
         self._disk = disk
         self._disk_size = disk_size
         self._disk_failed = disk_failed
-        self._gave_up_disk = False
-        self._pages = Writes(pages_rate or 0, _PAGES_AT_ONCE, self._write_page)
-        self._writes_pages = pages_rate is not None
-        self._blocks = Writes(disk_rate / BLOCK_SIZE, 1, self._write_block, self._disk_wait_ns)
+        self._notes = Notes(memory, base)
+        self._pages = Writes(_PAGES_AT_ONCE, self._write_page)
+        self._blocks = Writes(1, self._write_block, self._disk_wait_ns)
+        self._pages_rate = pages_rate
+        self._blocks_rate = None if disk_rate is None else disk_rate / BLOCK_SIZE
+        self._program = program
+        if program is not None:
+            program.write_log = self._write_log
 
     def reset(self) -> None:
         """Begin anew."""
-        self._gave_up_disk = False
-        self._memory.write(self._base, bytes(_NOTES.size))
+        self._notes.clear()
 
-    def run(self, now_ns: int, has_time: Callable[[], bool]) -> int | None:
-        before = _NOTES.unpack(self._memory.read(self._base, _NOTES.size))
-        magic, start_ns, self._pages.done, self._blocks.done = before
-        if magic != MAGIC:
-            start_ns, self._pages.done, self._blocks.done = now_ns, 0, 0
-        writes = [self._pages] if self._writes_pages else []
-        if self._disk is not None and not self._gave_up_disk:
-            writes.append(self._blocks)
+    def run(self, now_ns: int, budget: Budget) -> int | None:
+        notes, program = self._notes, self._program
+        if not notes.read():
+            notes.start_ns = now_ns
+            if program is not None:
+                program.start(notes)
+        self._take_rates()
+        flat_out = FLAT_OUT if budget.is_endless else None
         try:
-            while has_time():
-                # Each in turn, so that those without limit share the time.
-                went_on = [each.go_on(now_ns - start_ns) for each in writes]
-                if not any(went_on):
-                    break
+            while budget.has_time():
+                if program is not None and program.has_work(notes):
+                    program.work(notes)
+                    continue
+                event_ns = program.next_event_ns if program is not None else None
+                if event_ns is None or event_ns > now_ns:
+                    # Each in turn, so that those without limit share the time.
+                    went_on = [each.go_on(now_ns, flat_out) for each in self._writes]
+                    if not any(went_on):
+                        break
+                elif not self._catch_up(event_ns, flat_out):
+                    self._take_event(event_ns)
         except QemuError as error:
-            self._gave_up_disk = self._disk_failed(error)
-        notes = (MAGIC, start_ns, self._pages.done, self._blocks.done)
-        if notes != before:
-            self._memory.write(self._base, _NOTES.pack(*notes))
-        elapsed_ns = now_ns - start_ns
-        return start_ns + min(each.next_ns(elapsed_ns) for each in writes) if writes else None
+            notes.gave_up = int(self._disk_failed(error))
+        notes.pages, notes.blocks = self._pages.done, self._blocks.done
+        notes.write()
+        times = [each.next_ns(now_ns, flat_out) for each in self._writes]
+        if budget.is_endless:
+            # What is due is due, however late it is done; so not each of them needs a slice.
+            earliest_ns = now_ns + _PAUSE_NS
+            times = [None if each is None else max(each, earliest_ns) for each in times]
+        if program is not None:
+            times.append(now_ns if program.has_work(notes) else program.wake_ns(budget))
+        return min([each for each in times if each is not None], default=None)
+
+    def _take_rates(self) -> None:
+        """Bring the writes to what the notes say of them."""
+        notes = self._notes
+        self._pages.done, self._blocks.done = notes.pages, notes.blocks
+        pages, blocks = self._pages, self._blocks
+        pages.rate, pages.since_ns, pages.before = self._pages_rate, notes.start_ns, 0
+        blocks.rate, blocks.since_ns, blocks.before = self._blocks_rate, notes.start_ns, 0
+        if 0 < notes.pages_choice <= len(RATES):
+            pages.rate = RATES[notes.pages_choice - 1]
+            pages.since_ns, pages.before = notes.pages_since_ns, notes.pages_before
+        if 0 < notes.blocks_choice <= len(RATES):
+            blocks.rate = RATES[notes.blocks_choice - 1]
+            blocks.since_ns, blocks.before = notes.blocks_since_ns, notes.blocks_before
+        self._writes = [pages]
+        if self._disk is not None and not notes.gave_up:
+            self._writes.append(blocks)
+
+    def _catch_up(self, event_ns: int, flat_out: float | None) -> bool:
+        """Do some of the writes that were due before an event; whether there were any."""
+        limited = [each for each in self._writes if each.rate or flat_out]
+        went_on = [each.go_on(event_ns, flat_out) for each in limited]
+        return any(went_on)
+
+    def _take_event(self, event_ns: int) -> None:
+        assert self._program is not None
+        notes = self._notes
+        notes.pages, notes.blocks = self._pages.done, self._blocks.done
+        choices = notes.pages_choice, notes.blocks_choice
+        self._program.take_event(notes, event_ns)
+        if choices != (notes.pages_choice, notes.blocks_choice):
+            self._take_rates()
 
     def interrupt(self, line: int, level: bool) -> None:
-        """It listens to none."""
+        """It asks the interrupt controllers itself."""
 
-    def register(self, name: str) -> int | None:
-        return None
-
-    def disassemble(self, address: int, count: int) -> Sequence[str]:
-        return ()
+    def registers(self) -> Mapping[str, int]:
+        if self._program is None or not self._notes.read():
+            return {}
+        return self._program.registers(self._notes)
 
     def invalidate(self, address: int, size: int) -> None:
         """It keeps nothing that it read."""
@@ -174,11 +167,27 @@ class ScriptedCpu(Cpu):
         return self._disk.wait_ns(is_write=True) if self._disk is not None else 0
 
     def _write_block(self, number: int) -> None:
+        # The first block is the program's, where there is one.
+        first = int(self._program is not None)
+        count = max(self._room() // BLOCK_SIZE - first, 1)
+        self._put_block(first + number % count, _WORD.pack(number))
+
+    def _write_log(self, text: bytes) -> None:
+        """Write the first block, where there is a disk."""
+        if self._disk is not None and not self._notes.gave_up:
+            self._room()
+            self._put_block(0, text)
+
+    def _put_block(self, block: int, data: bytes) -> None:
+        assert self._disk is not None
+        self._disk.write(block * BLOCK_SIZE, [data, bytes(BLOCK_SIZE - len(data))])
+
+    def _room(self) -> int:
+        """Bytes of the disk that it may write."""
         assert self._disk is not None
         size = self._disk.medium().size
         if self._disk_size is not None:
             size = min(size, self._disk_size)
         if size < BLOCK_SIZE:
             raise QemuError("the disk is smaller than a block")
-        block = number % (size // BLOCK_SIZE)
-        self._disk.write(block * BLOCK_SIZE, [_WORD.pack(number), bytes(BLOCK_SIZE - _WORD.size)])
+        return size

@@ -1,4 +1,4 @@
-"""The ``hmp-guest`` device, which QEMU hasn't got: gives the machine a guest that writes."""
+"""The ``hmp-guest`` device, which QEMU hasn't got: gives the machine a guest that does things."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def realize(machine: Machine, device: Device) -> None:
 
     Its properties `base` and `size` name a part of RAM, all of it if missing; `pages-rate` is in
     pages a second and `disk-rate` in bytes, 0 for as fast as it can; without `pages-rate` no
-    pages are written, and without `disk`, a drive's id, no blocks.
+    pages are written, and without `disk-rate` no blocks of `disk`, a drive's id.  On a board with
+    a PC's devices it uses them too, and then its count goes to the disk's first block.
 
     Raises:
         QemuError: there is one already, or it can't have what it is to write to.
@@ -57,17 +58,27 @@ def realize(machine: Machine, device: Device) -> None:
         machine.complain(f"{machine.program}: {DRIVER}: internal error")
         machine.stop(RunState.INTERNAL_ERROR)
 
+    program = None
+    if machine.isa is not None:
+        from machine.cpu.program import Program
+
+        program = Program(
+            machine.memory, machine.isa, lambda: machine.network.nics if machine.has_network else ()
+        )
     cpu = ScriptedCpu(
         machine.memory,
         base=base,
         size=size,
         pages_rate=numbers.get("pages-rate"),
         disk=disk,
-        disk_rate=numbers.get("disk-rate", 0),
+        disk_rate=numbers.get("disk-rate"),
         disk_size=numbers.get("disk-size"),
         disk_failed=disk_failed,
+        program=program,
     )
     machine.guest = GuestSlices(machine.loop, machine.clock, cpu, failed=slice_failed)
+    for each in machine.cpus[:1]:
+        each.follow = machine.guest.registers
     machine.guest.set_running(machine.is_running)
 
 

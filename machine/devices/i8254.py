@@ -23,7 +23,8 @@ _FIRST = "channels[0]"
 
 
 def _clocks(ns: int) -> int:
-    return ns * FREQUENCY // _NANOSECONDS
+    """How many clocks have passed; the k-th has at `_time_of(k)`, which is rounded down."""
+    return ((ns + 1) * FREQUENCY - 1) // _NANOSECONDS
 
 
 def _time_of(clocks: int) -> int:
@@ -83,9 +84,7 @@ class PitChannel:
             after = self.count + 1
         else:
             return None
-        at = self.count_load_time + _time_of(after)
-        # Rounding may put it just before the clock at which it is seen.
-        return at if at > now_ns else now_ns + 1
+        return self.count_load_time + _time_of(after)
 
     def counted(self, now_ns: int) -> int:
         """What the guest reads as its count."""
@@ -112,7 +111,7 @@ class I8254:
     """
 
     def __init__(self, now_ns: Callable[[], int], set_tick: Callable[[bool], object]) -> None:
-        self._now_ns = now_ns
+        self.now_ns = now_ns
         self._set_tick = set_tick
         self.channels = [PitChannel(number) for number in range(3)]
         # The stream has some of the first one's registers twice, under such names.
@@ -121,7 +120,7 @@ class I8254:
 
     def reset(self) -> None:
         """The state after power-on."""
-        now_ns = self._now_ns()
+        now_ns = self.now_ns()
         for channel in self.channels:
             channel.reset(now_ns)
         for channel in self.channels[1:]:
@@ -132,6 +131,14 @@ class I8254:
         """When the tick's line changes next, in guest time."""
         channel = self.channels[0]
         return None if channel.irq_disabled else channel.next_transition_time or None
+
+    @property
+    def next_tick_ns(self) -> int | None:
+        """When the tick's line is raised next, in guest time."""
+        due_ns = self.next_transition_ns
+        if due_ns is not None and not self.channels[0].output(due_ns):
+            due_ns = self.channels[0].transition_after(due_ns)
+        return due_ns
 
     def run_until(self, now_ns: int) -> None:
         """Let the tick's line follow the time, change by change."""
@@ -144,7 +151,7 @@ class I8254:
 
     def write(self, port: int, value: int) -> None:
         """What the guest writes to a port."""
-        now_ns = self._now_ns()
+        now_ns = self.now_ns()
         if port == CONTROL:
             self._control(value, now_ns)
             return
@@ -212,11 +219,24 @@ class I8254:
             state = channel.count_latched
             channel.count_latched = _HIGH_OF_BOTH if state == _LOW_HIGH else 0
         else:
-            count = channel.counted(self._now_ns())
+            count = channel.counted(self.now_ns())
             state = channel.read_state
             if state in (_LOW_HIGH, _HIGH_OF_BOTH):
                 channel.read_state = _HIGH_OF_BOTH if state == _LOW_HIGH else _LOW_HIGH
         return count >> 8 & 0xFF if state in (_HIGH, _HIGH_OF_BOTH) else count & 0xFF
+
+
+def _mend_count(channel: PitChannel, version_id: int) -> None:
+    """A count that no counter can have; QEMU doesn't refuse it either."""
+    if not 0 < channel.count <= _FULL_COUNT:
+        channel.count = _FULL_COUNT
+
+
+def _mend_transition(timer: I8254, version_id: int) -> None:
+    """A tick that was due long ago is none: nobody waits for all that lie between."""
+    channel, now_ns = timer.channels[0], timer.now_ns()
+    if channel.next_transition_time and now_ns - channel.next_transition_time > _NANOSECONDS:
+        channel.next_transition_time = channel.transition_after(now_ns) or 0
 
 
 _CHANNEL = VMStateDescription(
@@ -236,6 +256,7 @@ _CHANNEL = VMStateDescription(
         Int64("count_load_time"),
         Int64("next_transition_time"),
     ),
+    post_load=_mend_count,
 )
 I8254_STATE = VMStateDescription(
     name="i8254",
@@ -246,4 +267,5 @@ I8254_STATE = VMStateDescription(
         Struct("channels", _CHANNEL, count=3),
         Int64(f"{_FIRST}.next_transition_time"),
     ),
+    post_load=_mend_transition,
 )

@@ -99,6 +99,12 @@ class IsaDevices:
         ]
         return min(times, default=None)
 
+    @property
+    def next_interrupt_ns(self) -> int | None:
+        """When a guest that waits is interrupted next, in guest time; None for never."""
+        times = [each for each in (self.timer.next_tick_ns, self.keys.next_ns) if each is not None]
+        return min(times, default=None)
+
     def run_until(self, now_ns: int) -> None:
         """Let happen what is due."""
         self.timer.run_until(now_ns)

@@ -7,6 +7,7 @@ from blockdev.errors import QemuError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
 SLOTS = 32
 FUNCTIONS = 8
@@ -17,6 +18,19 @@ _SPACES = {
     "mem64": "64 bit memory",
     "pref": "32 bit prefetchable memory",
     "pref64": "64 bit prefetchable memory",
+}
+
+
+_UNNAMED = "Class "  # how a class without a name is shown, with its number
+_CLASSES = {
+    "SCSI controller": 0x100,
+    "IDE controller": 0x101,
+    "Ethernet controller": 0x200,
+    "VGA controller": 0x300,
+    "RAM controller": 0x500,
+    "Host bridge": 0x600,
+    "ISA bridge": 0x601,
+    "Bridge": 0x680,
 }
 
 
@@ -46,6 +60,13 @@ class PciModel:
         self.subsystem = subsystem
         self.bars = [tuple(bar.split(":")) for bar in bars.split()]
         self.has_pin = has_pin
+
+    @property
+    def class_code(self) -> int:
+        """The class, as a number."""
+        if self.kind.startswith(_UNNAMED):
+            return int(self.kind.removeprefix(_UNNAMED))
+        return _CLASSES[self.kind]
 
 
 _VIRTIO = "1:mem:1000 4:pref64:4000"
@@ -135,6 +156,45 @@ class PciSlots:
                 width = 4 if space == "io" else 8
                 yield f"      BAR{number}: {_SPACES[space]} at {_UNMAPPED} [0x{end:0{width}x}]."
             yield f'      id "{id}"'
+
+    def values(self) -> list[dict[str, Any]]:
+        """The same as QMP has it."""
+        found = []
+        for (slot, function), (name, id) in sorted(self._taken.items()):
+            model = MODELS[name]
+            vendor, device = (int(part, 16) for part in model.ids.split(":"))
+            owner, subsystem = (int(part, 16) for part in model.subsystem.split(":"))
+            kind: dict[str, Any] = {"class": model.class_code}
+            if not model.kind.startswith(_UNNAMED):
+                kind["desc"] = model.kind
+            value: dict[str, Any] = {
+                "bus": 0,
+                "slot": slot,
+                "function": function,
+                "class_info": kind,
+                "id": {
+                    "device": device,
+                    "vendor": vendor,
+                    "subsystem": subsystem,
+                    "subsystem-vendor": owner,
+                },
+                "regions": [_region(*bar) for bar in model.bars],
+                "qdev_id": id,
+                "irq_pin": int(model.has_pin),
+            }
+            if model.has_pin:
+                value["irq"] = 0
+            found.append(value)
+        return found
+
+
+def _region(number: str, space: str, size: str) -> dict[str, Any]:
+    kind = "io" if space == "io" else "memory"
+    value: dict[str, Any] = {"bar": int(number), "type": kind}
+    value.update({"address": -1, "size": int(size, 16)})
+    if kind == "memory":
+        value.update({"prefetch": space.startswith("pref"), "mem_type_64": space.endswith("64")})
+    return value
 
 
 def parse_address(text: str) -> tuple[int, int] | None:

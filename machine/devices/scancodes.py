@@ -14,9 +14,10 @@ _IN_ROW = """
     shift backslash z x c v b n m comma dot slash shift_r kp_multiply
     alt spc caps_lock f1 f2 f3 f4 f5 f6 f7 f8 f9 f10 num_lock scroll_lock
     kp_7 kp_8 kp_9 kp_subtract kp_4 kp_5 kp_6 kp_add kp_1 kp_2 kp_3 kp_0 kp_decimal
-    sysrq - less f11 f12 kp_equals
+    - - less f11 f12 kp_equals
 """.split()
 _ALONE = {
+    "asterisk": 0x37,  # the key pad's
     "katakanahiragana": 0x70,
     "ro": 0x73,
     "hiragana": 0x77,
@@ -39,7 +40,6 @@ _EXTENDED = {
     "volumeup": 0x30,
     "ac_home": 0x32,
     "kp_divide": 0x35,
-    "print": 0x37,
     "alt_r": 0x38,
     "home": 0x47,
     "up": 0x48,
@@ -53,13 +53,13 @@ _EXTENDED = {
     "delete": 0x53,
     "meta_l": 0x5B,
     "meta_r": 0x5C,
-    "menu": 0x5D,
     "compose": 0x5D,
     "power": 0x5E,
     "sleep": 0x5F,
     "wake": 0x63,
     "ac_bookmarks": 0x66,
     "ac_refresh": 0x67,
+    "stop": 0x68,
     "ac_forward": 0x69,
     "ac_back": 0x6A,
     "computer": 0x6B,
@@ -77,13 +77,19 @@ _SET_2 = bytes.fromhex(
 EXTENDED = 0xE0
 _RELEASED = 0x80  # added to a code of set 1
 _RELEASE_PREFIX = 0xF0  # before a code of set 2
-_PAUSE_1 = bytes.fromhex("e1 1d 45 e1 9d c5")
-_PAUSE_2 = bytes.fromhex("e1 14 77 e1 f0 14 f0 77")
+# Keys with codes of their own: set 1 down and up, set 2 down and up.
+_PRINT = ("e02ae037", "e0b7e0aa", "e012e07c", "e0f07ce0f012")
+_OWN = {
+    "pause": ("e11d45e19dc5", "", "e11477e1f014f077", ""),
+    "print": _PRINT,
+    "sysrq": _PRINT,
+}
 
 _CODES = {name: 1 + index for index, name in enumerate(_IN_ROW) if name != "-"} | _ALONE
-_NAMES = {code: name for name, code in _CODES.items()} | {
-    code | _RELEASED: name for name, code in _EXTENDED.items() if name != "compose"
+_NAMES = {code: name for name, code in _CODES.items() if name != "asterisk"} | {
+    code | _RELEASED: name for name, code in _EXTENDED.items()
 }
+_NAMES |= {0x54: "sysrq", 0xB7: "print", 0xC6: "pause"}
 
 
 def key_of_number(number: int) -> str | None:
@@ -97,8 +103,8 @@ def scancodes(key: str, *, down: bool, set_1: bool) -> bytes:
     Args:
         set_1: in set 1, which PCs go by; else in set 2, which keyboards begin with.
     """
-    if key == "pause":
-        return (_PAUSE_1 if set_1 else _PAUSE_2) if down else b""
+    if key in _OWN:
+        return bytes.fromhex(_OWN[key][2 * (not set_1) + (not down)])
     is_extended = key in _EXTENDED
     code = _EXTENDED[key] if is_extended else _CODES.get(key)
     if code is None:

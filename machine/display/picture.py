@@ -5,6 +5,8 @@ Source: the netpbm project's description of PPM; the PNG specification, second e
 
 from __future__ import annotations
 
+import os
+
 from blockdev.errors import QemuError
 
 TYPE_CHECKING = False
@@ -75,5 +77,8 @@ class Picture:
                 while view:
                     view = view[file.write(view) :]
         except OSError as error:
+            # A part of a picture is none; but it may be a device that was written to.
+            if os.path.isfile(filename):
+                os.unlink(filename)
             text = f"Unable to write to file: {error.strerror}"
             raise QemuError(text, error.errno or 0) from error

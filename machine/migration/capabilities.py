@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 # In the order in which they are shown.
 NAMES = (
     "xbzrle",
@@ -48,11 +52,10 @@ _NOT_WITH_BACKGROUND_SNAPSHOT = (
     "zero-copy-send",
 )
 
-# With one of these a stream would need records, or a second channel, that aren't made here; the
-# others change only how fast a migration goes, or nothing at all with the devices there are.
+# With one of these a stream would need records that aren't made here; the others change only how
+# fast a migration goes, or nothing at all with the devices there are.
 NOT_SIMULATED = (
     "x-colo",
-    "multifd",
     "x-ignore-shared",
     "background-snapshot",
 )
@@ -70,19 +73,26 @@ class Capabilities:
         return name in self._on
 
     def set(self, name: str, is_on: bool, *, is_compressed_or_encrypted: bool = False) -> None:
-        """Switch one of `NAMES`.
+        """Switch one of `NAMES`; see `set_all`."""
+        self.set_all({name: is_on}, is_compressed_or_encrypted=is_compressed_or_encrypted)
+
+    def set_all(
+        self, wanted: Mapping[str, bool], *, is_compressed_or_encrypted: bool = False
+    ) -> None:
+        """Switch some of `NAMES` together.
 
         Args:
-            name: which.
-            is_on: to what.
+            wanted: which, and to what.
             is_compressed_or_encrypted: what the parameters say of multifd's channels.
 
         Raises:
-            QemuError: it doesn't go with what is on; nothing has changed then.
+            QemuError: they don't go together; nothing has changed then.
         """
-        wanted = self._on | {name} if is_on else self._on - {name}
-        _check(wanted, is_compressed_or_encrypted)
-        self._on = wanted
+        on = set(self._on)
+        for name, is_on in wanted.items():
+            (on.add if is_on else on.discard)(name)
+        _check(on, is_compressed_or_encrypted)
+        self._on = on
 
 
 def _check(on: set[str], is_compressed_or_encrypted: bool) -> None:

@@ -8,6 +8,7 @@ from blockdev.errors import QemuError
 from machine.migration.announce import announce
 from machine.migration.loader import load_state
 from machine.migration.qemufile import QEMUFileReader, StreamError
+from machine.migration.return_path import ReturnPath
 from machine.migration.status import ACTIVE, COMPLETED, FAILED, NONE, MigrationStatus, follow
 from machine.migration.transport import IncomingTransport
 from machine.runstate import TRANSITIONS, RunState
@@ -58,12 +59,14 @@ class Incoming:
         channel = yield from transport.opening
         self.status = follow(self.status, ACTIVE)
         saved = machine.saved_state
+        return_path = ReturnPath(channel)
         steps = load_state(
             saved.registry,
             QEMUFileReader(channel),
             machine_name=machine.board.name,
             switches=saved.switches,
             report=self._complain,
+            return_path=return_path,
         )
         try:
             for step in steps:
@@ -71,17 +74,18 @@ class Incoming:
                     yield from machine.loop.readable(channel.input_fd)
                 else:
                     yield None
-        except StreamError as error:
+        except Exception as error:
+            channel.close()
             self.status = follow(self.status, FAILED)
-            self._complain(f"load of migration failed: {os.strerror(error.errno_value)}")
+            reason = "internal error"  # a mistake of our own mustn't look like the stream's
+            if isinstance(error, StreamError):
+                reason = os.strerror(error.errno_value)
+            else:
+                machine.log_exception()
+            self._complain(f"load of migration failed: {reason}")
             machine.request_shutdown(1)
             return
-        except Exception:  # a mistake of our own, which must not look like the stream's
-            machine.log_exception()
-            self.status = follow(self.status, FAILED)
-            self._complain("load of migration failed: internal error")
-            machine.request_shutdown(1)
-            return
+        return_path.shut()
         channel.close()
         self._go_on()
         yield from channel.ended(machine.loop)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 
+from machine.migration.commands import Commands
 from machine.migration.qemufile import StreamError, StreamStalled
 from machine.migration.stream import (
+    COMMAND,
     CONFIGURATION,
     CONFIGURATION_STATE,
     EOF,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from machine.migration.qemufile import QEMUFileReader
+    from machine.migration.return_path import ReturnPath
     from machine.migration.stream import Switches
     from machine.vmstate.description import Report
     from machine.vmstate.entry import SaveStateEntry
@@ -48,10 +51,12 @@ def load_state(
     machine_name: str,
     switches: Switches,
     report: Report,
+    return_path: ReturnPath | None = None,
 ) -> Generator[Progress | None]:
     """Read a whole stream, and give each device its state.
 
-    The switches decide what must be there, as in QEMU; nothing is detected.
+    The switches decide what must be there, as in QEMU; nothing is detected.  By the return path
+    the source's pings are answered, if there is one.
 
     Yields:
         How far the memory is; None where the channel has nothing more for now.
@@ -59,7 +64,8 @@ def load_state(
     Raises:
         StreamError: after `report` got QEMU's lines.  What was loaded before stays loaded.
     """
-    return _StateLoader(registry, file, machine_name, switches, report).load()
+    commands = Commands(return_path, report)
+    return _StateLoader(registry, file, machine_name, switches, report, commands).load()
 
 
 class _StateLoader:
@@ -72,12 +78,14 @@ class _StateLoader:
         machine_name: str,
         switches: Switches,
         report: Report,
+        commands: Commands,
     ) -> None:
         self._registry = registry
         self._file = file
         self._machine_name = machine_name
         self._switches = switches
         self._report = report
+        self._commands = commands
 
     def load(self) -> Generator[Progress | None]:
         for entry in self._registry.entries:
@@ -95,6 +103,8 @@ class _StateLoader:
                 entry = yield from self._patiently(self._load_header_of_part)
                 about = f"section id {_signed(entry.load_section_id)}({entry.name})"
                 yield from self._load_section(entry, about)
+            elif section_type == COMMAND:
+                yield from self._patiently(self._commands.load, self._file)
             elif section_type == EOF:
                 break
             else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from blockdev.errors import QemuError
 from machine.migration import status as status_module
 from machine.migration.capabilities import NOT_SIMULATED, Capabilities
@@ -19,6 +22,8 @@ from machine.runstate import TRANSITIONS, RunState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from machine.machine import Machine
     from machine.migration.announce import AnnounceParameters
     from machine.migration.outgoing import OutgoingJob
@@ -58,6 +63,13 @@ class Migration:
     def pending(self) -> int:
         """Bytes of memory that are known to be unsent."""
         return self._machine.saved_state.ram.save_pending()
+
+    @property
+    def compression(self) -> int | None:
+        """How hard pages are compressed; None if they aren't."""
+        if not self.capabilities["compress"]:
+            return None
+        return self.parameters.number("compress-level")
 
     @property
     def disk_progress(self) -> Progress:
@@ -102,13 +114,13 @@ class Migration:
             QemuError: it can't begin.
         """
         from machine.migration.outgoing import OutgoingJob
-        from machine.migration.transport import ONE_CHANNEL, UnknownProtocol, outgoing
+        from machine.migration.transport import PROTOCOLS, UnknownProtocol, outgoing
 
-        self._check_start(uri, block=block or incremental, resume=resume)
+        self._check_start(block=block or incremental, resume=resume)
         if block or incremental:
             self._take_disks_once(incremental=incremental)
         self.begin()
-        if uri.startswith(ONE_CHANNEL) and self._refuse_channel():
+        if uri.startswith(PROTOCOLS) and self._refuse_channel(uri):
             return None
         try:
             opening = outgoing(uri, self._machine.loop, take_descriptor)
@@ -127,12 +139,15 @@ class Migration:
         self.parameters.is_block_incremental = incremental
         self._takes_disks_once = True
 
-    def _refuse_channel(self) -> bool:
-        """Whether a channel that is there at once won't do, which is reported then."""
+    def _refuse_channel(self, uri: str) -> bool:
+        """Whether a channel won't do, which is reported then."""
+        from machine.migration.transport import ONE_CHANNEL
+
         if self.capabilities["multifd"]:
+            # In QEMU sockets could; here there is one channel, whatever it is.
             self._machine.report("multifd is not supported by current protocol")
             self.fail("")
-        elif creds := self.parameters.tls_creds:
+        elif uri.startswith(ONE_CHANNEL) and (creds := self.parameters.tls_creds):
             # TLS isn't simulated, so there are none.
             self.fail(f"No TLS credentials with id '{creds}'")
             self._machine.report(self.error)
@@ -140,13 +155,11 @@ class Migration:
             return False
         return True
 
-    def _check_start(self, uri: str, *, block: bool, resume: bool) -> None:
+    def _check_start(self, *, block: bool, resume: bool) -> None:
         if resume:
             raise QemuError("Cannot resume if there is no paused migration")
         if self.status.is_under_way:
             raise QemuError("There's a migration process in progress")
-        from machine.migration.transport import ONE_CHANNEL
-
         runstate = self._machine.runstate
         if runstate is RunState.INMIGRATE:
             raise QemuError("Guest is waiting for an incoming migration")
@@ -161,9 +174,7 @@ class Migration:
                     "Command options are incompatible with current migration capabilities"
                 )
         for name in NOT_SIMULATED:
-            if self.capabilities[name] and not (
-                name == "multifd" and uri.startswith(ONE_CHANNEL)  # QEMU refuses that itself
-            ):
+            if self.capabilities[name]:
                 raise QemuError(f"Migration with the capability '{name}' is not simulated")
         self.check_runstate()
 
@@ -198,19 +209,53 @@ class Migration:
             self._job.may_switch_over = True
             self._job.wake()
 
+    def recover(self) -> None:
+        """Go on with a postcopy that was paused: nothing here gets there.
+
+        Raises:
+            QemuError: always.
+        """
+        raise QemuError("Migrate recover can only be run when postcopy is paused.")
+
+    def pause(self) -> None:
+        """Pause a postcopy; see `recover`.
+
+        Raises:
+            QemuError: always.
+        """
+        raise QemuError("migrate-pause is currently only supported during postcopy-active state")
+
     def set_capability(self, name: str, is_on: bool) -> None:
+        """Raises: QemuError."""
+        self.set_capabilities({name: is_on})
+
+    def set_capabilities(self, wanted: Mapping[str, bool]) -> None:
         """Raises: QemuError."""
         if self.status.is_under_way:
             raise QemuError("There's a migration process in progress")
-        self.capabilities.set(
-            name, is_on, is_compressed_or_encrypted=self.parameters.is_compressed_or_encrypted
+        if (
+            wanted.get("postcopy-ram", False) > self.capabilities["postcopy-ram"]
+            and self._machine.runstate is RunState.INMIGRATE
+        ):
+            # What QEMU says on a host that can't tell when memory is missed.
+            reason = os.strerror(errno.ENOSYS)
+            self._machine.report(
+                f"postcopy_ram_supported_by_host: userfaultfd not available: {reason}"
+            )
+            raise QemuError("Postcopy is not supported")
+        self.capabilities.set_all(
+            wanted, is_compressed_or_encrypted=self.parameters.is_compressed_or_encrypted
         )
 
     def set_parameter(self, name: str, value: int | bool | str) -> None:
         """Raises: QemuError."""
-        self.parameters.set(name, value, zero_copy=self.capabilities["zero-copy-send"])
-        if name == "max-bandwidth" and self._job is not None:
-            self._job.set_bandwidth(self.parameters.number(name))
+        self.set_parameters({name: value})
+
+    def set_parameters(self, values: Mapping[str, int | bool | str]) -> None:
+        """Raises: QemuError."""
+        self.parameters.set_all(values, zero_copy=self.capabilities["zero-copy-send"])
+        if "max-bandwidth" in values and self._job is not None:
+            self._job.set_bandwidth(self.parameters.number("max-bandwidth"))
 
     def start_postcopy(self) -> None:
         """Raises: QemuError."""
@@ -221,7 +266,7 @@ class Migration:
         if self.status is NONE:
             raise QemuError("Postcopy must be started after migration has been started")
         if self.status.is_under_way:
-            raise QemuError("Postcopy is not simulated; the migration goes on as it is")
+            raise QemuError("Postcopy is not supported")
 
     # --- what the job does, and savevm too
 

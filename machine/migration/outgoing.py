@@ -16,6 +16,7 @@ from blockdev.errors import QemuError
 from machine.loop import Wakeup
 from machine.migration.qemufile import QEMUFileWriter
 from machine.migration.rate_limit import RateLimit
+from machine.migration.return_path import ReturnPathError, wait_for_shut
 from machine.migration.saver import StateSaver
 from machine.migration.status import (
     ACTIVE,
@@ -209,6 +210,18 @@ class OutgoingJob:
             file.put_notify()
             yield from self._wait_for_room(channel, file)
         self._check_wanted(file)
+        if self._migration.capabilities["return-path"]:
+            yield from self._wait_for_shut(channel, file)
+
+    def _wait_for_shut(self, channel: Channel, file: QEMUFileWriter) -> Iterator[Wakeup]:
+        """Until the destination says that it has all."""
+        waiting = wait_for_shut(channel, self._machine.loop)
+        try:
+            for wakeup in waiting:
+                yield wakeup
+                self._check_wanted(file)
+        finally:
+            waiting.close()
 
     def _wait_for_room(self, channel: Channel, file: QEMUFileWriter) -> Iterator[Wakeup]:
         """Until more may be put.
@@ -248,8 +261,11 @@ class OutgoingJob:
         if self._migration.status is CANCELLING:
             self._migration.follow(CANCELLED)
         else:
-            self._migration.fail(str(failure) or type(failure).__name__)
-            self._complain(self._migration.error)
+            is_remote = isinstance(failure, ReturnPathError)  # that is said, and not kept
+            said = str(failure) if is_remote else str(failure) or type(failure).__name__
+            self._migration.fail("" if is_remote else said)
+            if said:
+                self._complain(said)
         if machine.runstate is not RunState.FINISH_MIGRATE:
             return
         machine.set_runstate(RunState.POSTMIGRATE)
@@ -268,4 +284,5 @@ class OutgoingJob:
             machine_name=self._machine.board.name,
             switches=saved.switches,
             report=self._complain,
+            opens_return_path=self._migration.capabilities["return-path"],
         )

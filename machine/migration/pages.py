@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from itertools import pairwise
 
 from blockdev.errors import QemuError
@@ -96,8 +96,10 @@ class SavedPages(Pages):
         new = Piece(first, first + run.pages, fill, run.position)
         pieces = self._blocks.setdefault(block.decode("utf-8", "surrogateescape"), [])
         if pieces and new.first < pieces[-1].end:
-            pieces[:] = _without(pieces, new)
-            pieces.insert(bisect_right(pieces, new.first, key=_first_page), new)
+            low = bisect_right(pieces, new.first, key=_end)
+            high = bisect_left(pieces, new.end, key=_first)
+            left, right = _beside(pieces[low:high], new)
+            pieces[low:high] = [*left, new, *right]
         else:
             pieces.append(new)
 
@@ -110,15 +112,17 @@ class SavedPages(Pages):
         return self._buffer
 
 
-def _without(pieces: Sequence[Piece], new: Piece) -> Iterator[Piece]:
-    """What is left of the pieces beside another one."""
-    for old in pieces:
-        if old.first < new.first:
-            yield Piece(old.first, min(old.end, new.first), old.fill, old.position)
-        if old.end > new.end:
-            start = max(old.first, new.end)
-            position = old.position + (start - old.first) * PAGE_RECORD_SIZE
-            yield Piece(start, old.end, old.fill, position)
+def _beside(pieces: Sequence[Piece], new: Piece) -> tuple[list[Piece], list[Piece]]:
+    """What is left of pieces that another one touches: before it, and behind it."""
+    left, right = [], []
+    if pieces and pieces[0].first < new.first:
+        old = pieces[0]
+        left.append(Piece(old.first, new.first, old.fill, old.position))
+    if pieces and pieces[-1].end > new.end:
+        old = pieces[-1]
+        position = old.position + (new.end - old.first) * PAGE_RECORD_SIZE
+        right.append(Piece(new.end, old.end, old.fill, position))
+    return left, right
 
 
 class PresentPages(Pages):
@@ -217,5 +221,9 @@ def _piece_at(pieces: Sequence[Piece], index: int, first: int, end: int) -> Piec
     return Piece(first, end, 0)
 
 
-def _first_page(piece: Piece) -> int:
+def _first(piece: Piece) -> int:
     return piece.first
+
+
+def _end(piece: Piece) -> int:
+    return piece.end

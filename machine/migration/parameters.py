@@ -7,7 +7,7 @@ from machine.migration.capabilities import PLAIN_ZERO_COPY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     Value = int | bool | str
@@ -162,22 +162,26 @@ class Parameters:
         """The id of the object that encrypts; "" for none."""
         return str(self._values["tls-creds"])
 
-    def set(self, name: str, value: Value, *, zero_copy: bool = False) -> None:
-        """Change one.
+    def values(self) -> dict[str, Value]:
+        """All of them, by name."""
+        return dict(self._values)
+
+    def set_all(self, values: Mapping[str, Value], *, zero_copy: bool = False) -> None:
+        """Change some together.
 
         Args:
-            name: one of `BY_NAME`.
-            value: of the type that its kind says.
+            values: by names of `BY_NAME`, of the types that their kinds say.
             zero_copy: whether that capability is on.
 
         Raises:
-            QemuError: it can't be; nothing has changed then.
+            QemuError: one can't be; nothing has changed then.
         """
-        row = BY_NAME[name]
-        if row.is_valid is not None and not row.is_valid(int(value)):
-            raise _refusal(name, row.expects)
+        for name in sorted(values, key=_place):
+            row = BY_NAME[name]
+            if row.is_valid is not None and not row.is_valid(int(values[name])):
+                raise _refusal(name, row.expects)
         before = self._values
-        self._values = {**before, name: value}
+        self._values = {**before, **values}
         try:
             if not self.number("cpu-throttle-initial") <= self.number("max-cpu-throttle") <= 99:
                 expects = "an integer in the range of cpu_throttle_initial to 99"
@@ -187,6 +191,11 @@ class Parameters:
         except QemuError:
             self._values = before
             raise
+
+
+def _place(name: str) -> tuple[bool, int]:
+    """When a parameter is looked at: those of announcements last."""
+    return name.startswith("announce"), [row.name for row in PARAMETERS].index(name)
 
 
 def _refusal(name: str, expects: str) -> QemuError:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from machine.vmstate.registry import Progress
 
 VERSION = 4
-HAS_PAGE = ZERO | PAGE | XBZRLE
+HAS_PAGE = ZERO | PAGE | XBZRLE | COMPRESS
 
 PART_SIZE = 4 << 20  # bytes of stream, or of memory looked at, in one PART section
 WINDOW = PAGES_PER_CHUNK * PAGE_RECORD_SIZE  # bytes that loading would like to see at once
@@ -59,6 +59,8 @@ class RamState(LiveState):
         memory: whose blocks.
         is_running: whether the guest may be writing; what is sent is counted by that.
         now_ns: the host's clock.
+        compression: how hard pages are compressed, and that they may come so; None for not.
+        begin_pass: told the number of each pass over the memory, from 1 on.
 
     Attributes:
         statistics: of the saving under way, or the last one.
@@ -69,10 +71,14 @@ class RamState(LiveState):
         memory: Memory,
         is_running: Callable[[], bool] = lambda: False,
         now_ns: Callable[[], int] = time.monotonic_ns,
+        compression: Callable[[], int | None] = lambda: None,
+        begin_pass: Callable[[int], object] = lambda number: None,
     ) -> None:
         self._memory = memory
         self._is_running = is_running
         self._now_ns = now_ns
+        self._compression = compression
+        self._begin_pass = begin_pass
         self.statistics = RamStatistics()
         # Saving: the maps of pages that are to be sent, and where the pass has come to.
         self._blocks: list[RamBlock] = []
@@ -92,7 +98,7 @@ class RamState(LiveState):
 
     def save_setup(self, file: QEMUFileWriter) -> None:
         self.statistics = RamStatistics()
-        self.statistics.dirty_sync_count = 1
+        self._count_pass()
         self._blocks = self._memory.migration_blocks()
         self._logs = [DirtyLog(block) for block in self._blocks]
         self._unsent = [bytearray(b"\1") * block.pages for block in self._blocks]
@@ -107,12 +113,16 @@ class RamState(LiveState):
             file.put_be64(block.size)
         file.put_be64(EOS)
 
+    def _count_pass(self) -> None:
+        self.statistics.dirty_sync_count += 1
+        self._begin_pass(self.statistics.dirty_sync_count)
+
     def save_pending(self) -> int:
         return self._unsent_pages << PAGE_BITS
 
     def sync(self) -> None:
         statistics = self.statistics
-        statistics.dirty_sync_count += 1
+        self._count_pass()
         for log, unsent in zip(self._logs, self._unsent, strict=True):
             self._written_pages += log.move_into(unsent)
         self._unsent_pages = sum([unsent.count(1) for unsent in self._unsent])
@@ -182,25 +192,41 @@ class RamState(LiveState):
 
     def _put_pages(self, file: QEMUFileWriter, block: RamBlock, offset: int, pages: int) -> None:
         """Send pages of one chunk."""
-        chunk = offset >> CHUNK_BITS
         pieces: list[bytes | memoryview]
-        normal = 0
-        if block.is_touched(chunk):
-            pieces, normal = page_records(block, offset, pages)
-            if not normal and pages * PAGE_SIZE == block.chunk_size(chunk):
-                block.release(chunk)  # all zeros again
+        if block.is_touched(offset >> CHUNK_BITS):
+            pieces, zeros, size = self._records(block, offset, pages)
         else:
-            pieces = [zero_records(offset, pages)]
-        size = pages * ZERO_RECORD_SIZE + normal * (PAGE_RECORD_SIZE - ZERO_RECORD_SIZE)
+            pieces, zeros, size = [zero_records(offset, pages)], pages, pages * ZERO_RECORD_SIZE
         if block is not self._last_sent:
             self._last_sent = block
             before = len(pieces[0])
             pieces = named(pieces, block.name)
             size += len(pieces[0]) - before
         file.put_vector(pieces, size)
-        self.statistics.normal += normal
-        self.statistics.duplicate += pages - normal
+        self.statistics.duplicate += zeros
         self._count(size)
+
+    def _records(
+        self, block: RamBlock, offset: int, pages: int
+    ) -> tuple[list[bytes | memoryview], int, int]:
+        """Records in pieces, how many are of zero pages, and how long they are together."""
+        level = self._compression()
+        if level is None:
+            pieces, normal = page_records(block, offset, pages)
+            self.statistics.normal += normal
+            zeros = pages - normal
+            size = zeros * ZERO_RECORD_SIZE + normal * PAGE_RECORD_SIZE
+        else:
+            from machine.migration.compression import compressed_records
+
+            pieces, compressed, data_size = compressed_records(block, offset, pages, level)
+            self.statistics.count_compressed(compressed, data_size)
+            zeros = pages - compressed
+            size = sum(map(len, pieces))
+        chunk = offset >> CHUNK_BITS
+        if zeros * PAGE_SIZE == block.chunk_size(chunk):
+            block.release(chunk)  # all zeros again
+        return pieces, zeros, size
 
     # --- loading
 
@@ -275,7 +301,7 @@ class RamState(LiveState):
         header = file.get_be64()
         flags = header & FLAGS
         offset = header - flags
-        if flags & COMPRESS:
+        if flags & COMPRESS and self._compression() is None:
             report("Received an unexpected compressed page")
             raise StreamError(errno.EINVAL)
         block = None
@@ -299,6 +325,10 @@ class RamState(LiveState):
                 report(f"Failed to decompress XBZRLE page at {offset:x}")
                 raise StreamError(errno.EINVAL)
             block.write(offset, page)
+        elif kind == COMPRESS and block:
+            from machine.migration.compression import read_compressed
+
+            block.write(offset, read_compressed(file, report))
         elif kind == MEM_SIZE:
             self._load_block_list(file, offset, report)
         elif kind == EOS:

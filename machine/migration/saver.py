@@ -10,6 +10,7 @@ import os
 
 from blockdev.errors import QemuError
 from machine.memory import PAGE_SIZE
+from machine.migration.commands import open_return_path
 from machine.migration.stream import (
     CONFIGURATION,
     CONFIGURATION_STATE,
@@ -42,6 +43,11 @@ class StateSaver:
     """Writes a stream in steps, so that a migration can stop the machine between two of them.
 
     Args:
+        registry: what is saved.
+        file: where to.
+        machine_name, switches: for the stream's head and its dialect.
+        report: takes a line about a part that couldn't be written.
+        opens_return_path: the destination is to answer.
         with_live: whether memory and disks are in it; without, it is for looking at alone.
     """
 
@@ -53,6 +59,7 @@ class StateSaver:
         machine_name: str,
         switches: Switches,
         report: Report,
+        opens_return_path: bool = False,
         with_live: bool = True,
     ) -> None:
         self._with_live = with_live
@@ -61,6 +68,7 @@ class StateSaver:
         self._machine_name = machine_name
         self._switches = switches
         self._report = report
+        self._opens_return_path = opens_return_path
         self._iterated: SaveStateEntry | None = None  # whose PART was written last
 
     def begin(self) -> None:
@@ -71,6 +79,8 @@ class StateSaver:
         if self._switches.send_configuration:
             file.put_byte(CONFIGURATION)
             CONFIGURATION_STATE.save(file, Configuration(self._machine_name))
+        if self._opens_return_path:
+            open_return_path(file)
         for entry, live in self._live():
             self._put_full_header(entry, SECTION_START)
             live.save_setup(file)

@@ -48,7 +48,12 @@ class SavedState:
         )
         self.global_state = GlobalState(always_stored=self.switches.store_global_state)
         self.registry = Registry(blockers=machine.blockers)
-        self.ram = RamState(machine.memory, lambda: machine.is_running)
+        self.ram = RamState(
+            machine.memory,
+            lambda: machine.is_running,
+            compression=lambda: machine.migration.compression,
+            begin_pass=lambda number: machine.events.emit("MIGRATION_PASS", **{"pass": number}),
+        )
         self.registry.register(TIMER, TimerState(machine.clock), section_id=_TIMER_SECTION)
         self.block = BlockState(
             machine.drives.backends,

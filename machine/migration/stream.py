@@ -6,6 +6,7 @@
 - PART, END: it goes on, and ends, with its id and body
 - FULL: a device, whole, as in START
 - footer: behind each of these its id again
+- COMMAND: between sections, a word to the destination
 - EOF: no more sections
 - VMDESCRIPTION: the devices' fields, as JSON
 

@@ -63,7 +63,7 @@ class Timing:
         passed = self._now_ns() - self._period_ns
         if passed < PERIOD_NS:
             return False
-        pages = statistics.normal + statistics.duplicate
+        pages = statistics.pages
         self.bytes_per_second = (transferred - self._bytes_before) * 1e9 / passed
         self.megabits_per_second = self.bytes_per_second * 8 / 1e6
         self.pages_per_second = (pages - self._pages_before) * 1_000_000_000 // passed

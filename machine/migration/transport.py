@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Opening = Generator[Wakeup, None, Channel]
 
 ONE_CHANNEL = ("exec:", "fd:")  # there at once, and there can't be a second one
+PROTOCOLS = (*ONE_CHANNEL, "tcp:", "unix:")
 RETRY_NS = 10_000_000  # how soon a full backlog is tried again
 
 

@@ -13,32 +13,35 @@ if TYPE_CHECKING:
 
     from machine.machine import Machine
     from machine.qom.object_type import QomObject
+    from machine.qom.property import Property
 
-_TYPE = "type (string)"
+_TYPE = ("type", "string")
 
 
-def list_properties(machine: Machine, path: str) -> list[str]:
-    """What `qom-list` prints of a path.
+def properties(machine: Machine, path: str) -> list[tuple[str, str]]:
+    """The properties at a path: names and types.
 
     Raises:
         QemuError: nothing is there, or nothing that is simulated.
     """
     containers = _containers(machine)
-    if path in ("/", ""):
+    if not path:
+        raise QemuError("Path '' is ambiguous")
+    if path == "/":
         shown = {**dict.fromkeys(containers, "container"), "machine": _machine_type(machine)}
         order = [name for name in ("objects", "machine", "chardevs") if name in shown]
-        return [_TYPE, *(f"{name} (child<{shown[name]}>)" for name in order)]
+        return [_TYPE, *((name, f"child<{shown[name]}>") for name in order)]
     name = path.removeprefix("/")
     if name in containers:
         kinds = containers[name]
-        return [_TYPE, *(f"{each} (child<{kinds[each]}>)" for each in children_in_order(kinds))]
+        return [_TYPE, *((each, f"child<{kinds[each]}>") for each in children_in_order(kinds))]
     found = _object(machine, path)
-    lines = [_TYPE]
+    rows = [_TYPE]
     for property in found.type.names_in_order:
         member = found.type.find(property)
         assert member is not None
-        lines.append(f"{property} ({member.kind})")
-    return lines
+        rows.append((property, member.kind))
+    return rows
 
 
 def get_property(machine: Machine, path: str, name: str) -> Any:
@@ -62,20 +65,38 @@ def set_property(machine: Machine, path: str, name: str, text: str, *, is_json: 
     Raises:
         QemuError: there is no such object or property, or it can't have that value.
     """
-    found = _object(machine, path)
-    member = found.type.find(name)
-    if member is None:
-        raise QemuError(f"Property '{found.type.name}.{name}' not found")
     if is_json:
         import json
 
         try:
             value = json.loads(text)
         except ValueError as error:
-            raise QemuError("JSON parse error, invalid keyword") from error
-        found.set(name, member.type.read(value, name, JSON))
+            raise _json_error(text) from error
+        set_value(machine, path, name, value)
     else:
+        found, member = _property(machine, path, name)
         found.set(name, _from_text(member.type, name, text))
+
+
+def _json_error(text: str) -> QemuError:
+    """What QEMU says of text that isn't JSON: of a word that JSON hasn't got, which."""
+    rest = text.lstrip()
+    word = rest[: len(rest) - len(rest.lstrip("abcdefghijklmnopqrstuvwxyz"))]
+    return QemuError("JSON parse error, invalid keyword" + (f" '{word}'" if word else ""))
+
+
+def set_value(machine: Machine, path: str, name: str, value: Any) -> None:
+    """Give a property another value, of JSON's types; see `set_property`."""
+    found, member = _property(machine, path, name)
+    found.set(name, member.type.read(value, name, JSON))
+
+
+def _property(machine: Machine, path: str, name: str) -> tuple[QomObject, Property]:
+    found = _object(machine, path)
+    member = found.type.find(name)
+    if member is None:
+        raise QemuError(f"Property '{found.type.name}.{name}' not found")
+    return found, member
 
 
 def _from_text(type: Any, name: str, text: str) -> Any:
@@ -119,10 +140,12 @@ def _machine_type(machine: Machine) -> str:
 def _containers(machine: Machine) -> dict[str, Mapping[str, str]]:
     """The containers at the root, and what is in them: types by name."""
     found: dict[str, Mapping[str, str]] = {
-        "chardevs": {each.label: f"chardev-{each.filename}" for each in machine.chardevs}
+        "chardevs": {each.label: f"chardev-{each.backend}" for each in machine.chardevs}
     }
     objects = {each.id: each.type.name for each in machine.objects}
-    if machine.objects.were_used:
+    if machine.ram_size:
+        objects = {machine.board.ram_name: "memory-backend-ram", **objects}  # the board's own
+    if machine.objects.were_used or machine.ram_size:
         found["objects"] = objects
     return found
 

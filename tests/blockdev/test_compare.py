@@ -85,7 +85,7 @@ def taken_out(qemu_img: str, path: Path, tag: str) -> bytes:
     return out.read_bytes()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(steps, st.booleans())
 def test_the_ranges_are_those_of_a_comparison_byte_by_byte(
     qemu_img: str, story: list[tuple[object, ...]], with_backing: bool

@@ -38,7 +38,7 @@ def map_of_now(qemu_img: str, path: Path) -> set[int]:
     return found
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(steps, st.integers(0, 3), st.booleans())
 def test_the_picture_agrees_with_qemu_img(
     qemu_img: str, story: list[tuple[object, ...]], leaks: int, with_state: bool

@@ -16,7 +16,7 @@ writes = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(writes, st.integers(0, SIZE + 20), st.integers(0, 40))
 def test_it_reads_like_the_file_with_the_writes(
     stories: list[tuple[int, list[bytes]]], offset: int, size: int

@@ -12,6 +12,7 @@ import pytest
 from blockdev.errors import QemuError
 from blockdev.graph import Graph
 from blockdev.node import BlockNode, CacheMode
+from blockdev.qcow2.check import check
 from blockdev.qcow2.header import Header
 from blockdev.snapshot import Snapshot
 from tests.blockdev.test_damage import real_complaint, real_reason, reason
@@ -228,3 +229,30 @@ def test_a_negative_size_is_refused(
     with pytest.raises(QemuError, match="Image size cannot be negative"):
         open_image(path).truncate(size)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        [(60, u32(70_000))],
+        [(60, u32(1)), (64, u64(3))],
+        [(60, u32(1)), (64, u64(0x40000)), (0x40024, u32(1025))],
+    ],
+    ids=["too many", "out of place", "too much extra data"],
+)
+def test_a_snapshot_table_that_cannot_be_stops_a_check_in_the_real_words(
+    fault: list[tuple[int, bytes]],
+    graph: Graph,
+    make_image: Callable[..., Path],
+    qemu_img: str,
+) -> None:
+    path = make_image()
+    os.truncate(path, 0x50000)
+    patch(path, *fault)
+    done = subprocess.run([qemu_img, "check", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    with pytest.raises(QemuError) as caught:
+        check(graph.open_file(str(path), read_only=True, cache=CacheMode()))
+    real, end, _ = done.stderr.partition("qemu-img: Check failed: ")
+    assert end
+    assert f"qemu-img: {caught.value}\n" == real

@@ -14,13 +14,19 @@ def _build(board: str, ram_size: int) -> Iterator[TriedMachine]:
 
 
 @pytest.fixture
-def machine() -> Iterator[TriedMachine]:
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where lines that write files do so."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def machine(own_folder: None) -> Iterator[TriedMachine]:
     """A machine with nothing in it."""
     yield from _build("none", 0)
 
 
 @pytest.fixture
-def pc() -> Iterator[TriedMachine]:
+def pc(own_folder: None) -> Iterator[TriedMachine]:
     """A PC with 16 MiB."""
     yield from _build("pc", 16 << 20)
 

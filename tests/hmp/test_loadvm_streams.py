@@ -7,7 +7,7 @@ import pytest
 from blockdev.graph import Graph
 from blockdev.node import CacheMode
 from blockdev.snapshot import Snapshot
-from tests.machine.test_stream import CASES, EOF, START, be32, be64, full, timer
+from tests.machine.test_stream import CASES, EOF, START, be32, be64, command, full, timer
 from tests.session import PLAIN, Session
 
 ICOUNT = b"\5\x0ctimer/icount" + be32(1) + be64(5) + be64(6)
@@ -28,9 +28,15 @@ DEVICES = {
 }
 # QEMU reads a quarter of a gigabyte for a name of that length; we don't.
 LIMITED = {"long name"}
-STREAMS = {name: stream for name, (stream, _, _) in CASES.items() if name not in LIMITED} | {
-    name: START + stream + EOF for name, stream in DEVICES.items()
+# QEMU ends itself over a return path here, and for good remembers any word of postcopy.
+DEADLY = {
+    name
+    for name, (stream, _, _) in CASES.items()
+    if any(stream.startswith(START + command(number)[:3]) for number in (1, 3, 4, 5, 6))
 }
+STREAMS = {
+    name: stream for name, (stream, _, _) in CASES.items() if name not in LIMITED | DEADLY
+} | {name: START + stream + EOF for name, stream in DEVICES.items()}
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
 """Dumps and checksums, compared with a PC of QEMU's whose memory holds the same."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.hmp.trial import RealSession, Session, TriedMachine
+from tests.session import Session as Process
 
 ADDRESS = 0x1000
 BYTES = bytes.fromhex("8877665544332211 00275c0a0d7f80ff")
@@ -142,8 +144,38 @@ def test_a_large_dump_comes_in_steps(filled):
     assert steps > 10
 
 
-def test_disassembly_is_not_there_and_says_so(filled):
-    assert filled("xp /2i 0xfffffff0") == "xp: disassembly is not simulated yet\n"
+def test_disassembly_without_its_package_says_so(filled, monkeypatch):
+    monkeypatch.setitem(sys.modules, "capstone", None)
+    assert filled("xp /2i 0xfffffff0") == (
+        "Error: disassembly needs the Python package 'capstone'\n"
+    )
+
+
+def test_instructions_are_shown_as_qemu_shows_them(hmp: str, qemu: str, tmp_path: Path):
+    pytest.importorskip("capstone")
+    code = bytes.fromhex("fb f4 eb fc 50 b0 20 e6 20 58 cf 2e 66 c7 87 85 00 00 00 dd cc f0")
+    (tmp_path / "code").write_bytes(code)
+    options = "-M isapc -accel tcg -m 16 -nodefaults -display none -monitor stdio -S -device"
+    answers = []
+    for program in (hmp, qemu):
+        argv = [program, *options.split(), "loader,file=code,addr=0x7c00,force-raw=on"]
+        session = Process(argv, tmp_path)
+        answers.append(
+            [
+                session(line)
+                for line in (
+                    "xp /9i 0x7c00",
+                    "x /0i 0x7c00",
+                    "x /3i $pc",
+                    "x /2i 0xffffffff",
+                    "xp /3i 0xfffff1",
+                    "xp /2000i 0xfff000",
+                    "xp /i 0x2000000",
+                )
+            ]
+        )
+        assert session.quit() == 0
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.parametrize(

@@ -143,12 +143,19 @@ def test_disks_go_along_by_one_word_or_the_other(
 
 
 def test_what_is_not_simulated_is_refused_in_one_sentence(ask: Session) -> None:
-    for name in ("x-colo", "multifd", "x-ignore-shared", "background-snapshot"):
+    for name in ("x-colo", "x-ignore-shared", "background-snapshot"):
         assert ask(f"migrate_set_capability {name} on") == ""
         refusal = f"Error: Migration with the capability '{name}' is not simulated\n"
         assert ask("migrate unix:nobody") == refusal
         assert ask(f"migrate_set_capability {name} off") == ""
     assert "Migration status" not in ask("info migrate")
+
+
+@pytest.mark.parametrize("uri", ["exec:true", "tcp:127.0.0.1:1", "unix:nobody"])
+def test_there_is_one_channel_only(uri: str, ask: Session) -> None:
+    ask("migrate_set_capability multifd on")
+    assert ask(f"migrate {uri}") == "multifd is not supported by current protocol\n"
+    assert "Migration status: failed\n" in ask("info migrate")
 
 
 def test_tab_offers_settings(ask: Session) -> None:

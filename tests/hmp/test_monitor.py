@@ -205,7 +205,7 @@ def test_stop_and_cont_and_their_aliases(ask):
 
 def test_the_current_cpu_is_each_monitors_own():
     machine = TriedMachine("pc", 16 << 20)
-    second = type(machine.cpus[0])(1, machine.memory)
+    second = type(machine.cpus[0])(1, machine.memory, signature=0)
     machine.cpus.append(second)
     one, two = Session(machine), Session(machine)
     assert one("cpu 1") == ""

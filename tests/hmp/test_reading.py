@@ -81,7 +81,7 @@ def test_a_line_is_read_as_the_monitor_reads_it(
 
 
 @given(LINES)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_reading_changes_nothing_and_points_into_the_line(line: str) -> None:
     machine = _SHARED
     session = Session(machine)

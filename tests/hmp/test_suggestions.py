@@ -169,9 +169,7 @@ def test_tags_say_date_size_and_where_they_are_not(session: Session) -> None:
 
 
 @given(st.text(min_size=1, max_size=20), st.integers(0, 20), st.booleans())
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_tag_put_in_reads_back_as_itself(
     machine: TriedMachine, tag: str, typed: int, in_quotes: bool
 ) -> None:
@@ -198,7 +196,7 @@ def test_a_tag_put_in_reads_back_as_itself(
 
 
 @given(st.text(alphabet=' "\\ab-/,=\tné', max_size=30))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_line_surprises_the_menu(line: str) -> None:
     session = Session(_SHARED)
     for each in suggest(session.monitor, line):

@@ -9,6 +9,7 @@ from machine.memory import Memory, RamBlock
 from machine.migration.loader import load_state
 from machine.migration.qemufile import MAX_BUFFERS, QEMUFileReader, QEMUFileWriter
 from machine.migration.ram import RamState
+from machine.migration.return_path import ReturnPath
 from machine.migration.saver import StateSaver, save_state
 from machine.migration.stream import Switches
 from machine.runstate import RunState
@@ -146,4 +147,5 @@ class SavedMachine:
     def load(self, source):
         """Load from bytes or a channel; what the loading yielded."""
         channel = Bytes(source) if isinstance(source, bytes | bytearray) else source
-        return list(load_state(self.registry, QEMUFileReader(channel), **self.options()))
+        file, return_path = QEMUFileReader(channel), ReturnPath(Collecting())
+        return list(load_state(self.registry, file, **self.options(), return_path=return_path))

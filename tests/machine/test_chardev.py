@@ -14,9 +14,10 @@ import pytest
 from blockdev.errors import QemuError
 from machine.chardev import Chardev, open_chardev
 from machine.chardev_options import parse_chardev, parse_legacy
-from machine.chardev_socket import SocketDevice, TelnetInput
+from machine.chardev_socket import SocketDevice
 from machine.chardev_stream import PtyDevice, StdioDevice
 from machine.loop import MainLoop
+from machine.telnet import TelnetInput
 
 PATIENCE_S = 5
 
@@ -328,6 +329,7 @@ def test_a_device_can_be_the_one_who_calls(user: User) -> None:
 
 def test_a_lost_connection_is_made_again_when_that_is_asked_for(user: User) -> None:
     device = user.make("unix:s,reconnect=1")
+    user.settle()
     assert user.reported == [
         "Unable to connect character device c0: Failed to connect to 's': No such file or directory"
     ]
@@ -336,6 +338,77 @@ def test_a_lost_connection_is_made_again_when_that_is_asked_for(user: User) -> N
         server.listen()
         user.wait_for("opened")
     assert isinstance(device, SocketDevice)
+
+
+def test_a_connection_that_is_refused_again_and_again_is_told_of_once(user: User) -> None:
+    device = user.make("unix:s,reconnect=1")
+    assert isinstance(device, SocketDevice)
+    device._reconnect_ns = 1_000_000
+    start = time.monotonic()
+    user.wait(lambda: time.monotonic() > start + 0.05)
+    assert len(user.reported) == 1
+    for _ in range(2):
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind("s")
+            server.listen()
+            user.wait_for("opened")
+            os.unlink("s")
+            client, _ = server.accept()
+            client.close()
+            user.wait_for("closed")
+        start = time.monotonic()
+        user.wait(lambda start=start: time.monotonic() > start + 0.05)
+    assert len(user.reported) == 3
+
+
+def test_a_socket_can_be_given_by_its_number(user: User) -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        device = user.make(f"socket,id=a,fd={theirs.detach()}")
+        assert device.filename == "unix:"
+        ours.send(b"x")
+        user.wait_for("opened", b"x")
+        device.write(b"answer")
+        assert ours.recv(99) == b"answer"
+    user.wait_for("closed")
+
+
+def test_a_listening_socket_can_be_given_by_its_number(user: User) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("s")
+        number = listener.detach()
+    device = user.make(f"socket,id=a,fd={number},server=on,wait=off")
+    assert device.filename == f"disconnected:fd:{number},server=on"
+    for _ in range(2):
+        with connect("s") as client:
+            client.send(b"x")
+            user.wait_for("opened", b"x")
+            assert device.filename == "unix:s,server=on"
+        user.wait_for("closed")
+
+
+def test_datagrams_go_to_one_place_and_nobody_is_seen_to_come(user: User) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.settimeout(PATIENCE_S)
+        peer.bind(("127.0.0.1", 0))
+        device = user.make(f"udp:127.0.0.1:{peer.getsockname()[1]}@127.0.0.1:0")
+        device.write(b"one\ntwo")
+        assert (peer.recv(99), peer.recv(99)) == (b"one\n", b"two")
+        device.write(b"x" * 3000)
+        data, place = peer.recvfrom(9999)
+        assert data + peer.recv(9999) + peer.recv(9999) == b"x" * 3000
+        peer.sendto(b"hello", place)
+        user.wait_for(b"hello")
+        device.pause()
+        peer.sendto(b"later", place)
+        user.settle()
+        assert user.events == []
+        device.resume()
+        user.wait_for(b"later")
+    device.write(b"nobody is there")
+    device.write(b"nobody is there")
+    user.settle()
+    assert device.filename == "udp"
 
 
 def test_a_port_shows_both_ends(user: User) -> None:

@@ -580,14 +580,14 @@ RECORDS = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(records=st.lists(RECORDS, max_size=6))
 def test_any_records_of_memory_come_back_or_are_refused(records):
     body = b"".join(records) + be64(EOS)
     outcome(SMALL[:0x11] + b"\1\0\0\0\2\3ram" + bytes(8) + body + b"\x7e\0\0\0\2\0")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_any_damage_is_one_sentence_or_decodes_to_what_it_is(data, folder):
     stream = bytearray((folder / "isapc.mig").read_bytes())
@@ -622,7 +622,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(fields=JSON)
 def test_any_description_is_used_or_refused(fields):
     outcome(described(fields))

@@ -15,7 +15,8 @@ from blockdev.errors import QemuError
 from machine.assembly import build
 from machine.boards import BOARDS
 from machine.clock import VirtualClock
-from machine.cpu.scripted import BLOCK_SIZE, MAGIC
+from machine.cpu.notes import MAGIC
+from machine.cpu.scripted import BLOCK_SIZE
 from machine.machine import Machine
 from machine.memory import PAGE_SIZE
 from machine.runstate import RunState
@@ -186,11 +187,13 @@ def test_a_guest_that_cannot_be_is_refused(
     assert done.stderr == f"hmp: -device hmp-guest,{options}: {complaint}\n"
 
 
+@pytest.mark.parametrize("board", ["none", "isapc"])
 def test_a_key_is_echoed_at_once_while_the_guest_runs_flat_out(
-    hmp: str, qemu_img: str, tmp_path: Path
+    board: str, hmp: str, qemu_img: str, tmp_path: Path
 ) -> None:
     subprocess.run([qemu_img, "create", "-q", "-f", "qcow2", "d.qcow2", "16M"], cwd=tmp_path)
-    argv = "-monitor unix:m.sock,server=on,wait=on -M none -m 16 -nodefaults -display none".split()
+    argv = "-monitor unix:m.sock,server=on,wait=on -m 16 -nodefaults -display none -M".split()
+    argv += [board] if board == "none" else [board, "-vga", "std", "-serial", "null"]
     argv += "-drive if=none,id=d0,file=d.qcow2 -device".split()
     argv += ["hmp-guest,pages-rate=0,disk=d0,disk-rate=0"]
     with (

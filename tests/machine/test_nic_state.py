@@ -1,6 +1,7 @@
 """A network card's section: QEMU's fields, values and bytes, and what a guest's link becomes."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,11 @@ from machine.net import Network, Nic
 from machine.vmstate.vmdesc import to_json
 from tests.machine.machines import Bytes, Collecting
 from tests.machine.reference import incoming, outgoing
+from tests.session import Session, run_to_end
 
+PC = [*"-M pc -m 1 -nodefaults -display none -S -monitor stdio".split()]
+PC += ["-netdev", "hubport,id=h,hubid=0", "-device", "e1000,id=n,netdev=h,addr=3"]
+SECTION_SIZE = 198_000  # bytes of an e1000's, at least
 MAC = bytes.fromhex("525400123456")
 NAME = b"0000:00:03.0/e1000"
 BOARD = ["-accel", "tcg", "-m", "1", "-device", "e1000,addr=3,mac=52:54:00:12:34:56"]
@@ -151,4 +156,52 @@ def test_the_real_card_says_the_same(qemu: str, tmp_path: Path) -> None:
         "cmask: ff wmask: 0 w1cmask:0",
         "Failed to load PCIDevice:config",
         "Failed to load e1000:parent_obj",
+    ]
+
+
+def migrated(program: str, folder: Path, name: str, *options: str) -> bytes:
+    """The stream that a stopped machine writes."""
+    session = Session([program, *PC, *options], folder)
+    if "-incoming" in options:
+        deadline = time.monotonic() + 20
+        while session("info status") == "VM status: paused (inmigrate)\n":
+            assert time.monotonic() < deadline
+    else:
+        session("set_link n off")
+    assert session(f'migrate "exec:cat > {name}"') == ""
+    assert session.quit() == 0
+    return (folder / name).read_bytes()
+
+
+def section(stream: bytes) -> bytes:
+    start = stream.index(NAME + b"\0\0\0\0\0\0\0\2")
+    return stream[start : stream.index(b"\x7e", start + SECTION_SIZE)]
+
+
+def test_a_card_goes_to_qemu_and_comes_back(hmp: str, qemu: str, tmp_path: Path) -> None:
+    ours = section(migrated(hmp, tmp_path, "ours"))
+    assert ours[len(NAME) + 8 :] != saved(card()[1])[0]  # its link is down
+    theirs = section(migrated(qemu, tmp_path, "theirs", "-incoming", "exec:cat ours"))
+    assert theirs == ours
+    # All of their stream can't be taken: their board has more than ours.
+    back = section(migrated(hmp, tmp_path, "back", "-incoming", "exec:cat ours"))
+    assert back == ours
+
+
+def test_a_card_of_another_layout_is_refused_in_qemus_words(
+    hmp: str, qemu: str, tmp_path: Path
+) -> None:
+    said = []
+    for program in (hmp, qemu):
+        stream = bytearray(migrated(program, tmp_path, "stream"))
+        start = stream.index(NAME + b"\0\0\0\0\0\0\0\2") + len(NAME) + 8
+        stream[start + 3] = 3
+        (tmp_path / "stream").write_bytes(stream)
+        status, _, stderr = run_to_end([program, *PC, "-incoming", "exec:cat stream"], tmp_path)
+        assert status == 1
+        said.append([line.partition(": ")[2] for line in stderr.splitlines()[-5:]])
+    assert said[0] == said[1]
+    assert said[0][:2] == [
+        "Invalid value 3 expecting positive value <= 2",
+        "Failed to load PCIDevice:version_id",
     ]

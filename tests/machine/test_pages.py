@@ -2,6 +2,7 @@
 
 import random
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from blockdev.errors import QemuError
 from blockdev.qcow2.create import create_image
 from machine import snapshot
+from machine.assembly import build
 from machine.machine import Machine
 from machine.memory import PAGE_SIZE, Memory, RamBlock
 from machine.migration.decode import decode
@@ -26,7 +28,7 @@ writes = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(writes, writes, st.integers(0, 3))
 def test_they_are_those_of_a_comparison_byte_by_byte(
     before: list[tuple[int, bytes]], after: list[tuple[int, bytes]], full_chunks: int
@@ -36,7 +38,7 @@ def test_they_are_those_of_a_comparison_byte_by_byte(
         create_image(str(path), 1 << 20)
         machine = Machine(ram_size=PAGES * PAGE_SIZE)
         machine.drives.add({"if": "none", "id": "d0", "file": str(path)})
-        machine.build()
+        build(machine)
         machine.memory.write(0, random.Random(1).randbytes(min(full_chunks, 2) << 20))
         contents, states = [], []
         for tag, stories in (("a", before), ("b", after)):
@@ -81,6 +83,26 @@ def test_a_page_that_comes_twice_is_what_came_last(saved: SavedPages) -> None:
     assert page_bytes(saved, "ram", 4) == b"\7" * PAGE_SIZE
     assert page_bytes(saved, "ram", 3) == b"\5" * PAGE_SIZE
     assert page_bytes(saved, "ram", 900) == bytes(PAGE_SIZE)
+
+
+spans = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(1, 12), st.integers(0, 3)), min_size=1, max_size=12
+)
+
+
+@settings(max_examples=200)
+@given(spans)
+def test_later_runs_lie_over_earlier_ones(runs: list[tuple[int, int, int]]) -> None:
+    saved = SavedPages(BytesSource(b""))
+    model: dict[int, int] = {}
+    for first, count, fill in runs:
+        run = Run(ZERO, first * PAGE_SIZE, pages=count, size=1, payload=bytes([fill]))
+        saved.note(b"ram", run)
+        model.update(dict.fromkeys(range(first, first + count), fill))
+    pieces = saved.pieces("ram")
+    assert all(a.end <= b.first for a, b in pairwise(pieces))
+    found = {page: piece.fill for piece in pieces for page in range(piece.first, piece.end)}
+    assert found == model
 
 
 def test_a_block_that_only_one_has_is_zero_in_the_other(saved: SavedPages) -> None:

@@ -94,7 +94,7 @@ def test_a_page_is_zero_only_if_all_of_it_is():
     assert len(stream) == len(SavedMachine(MIB).save()) + 86 * (PAGE_SIZE - 1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     writes=st.lists(
         st.tuples(

@@ -62,7 +62,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     disks=st.lists(
         st.tuples(st.sampled_from([MIB, 2 * MIB, 70 * MIB]), st.sampled_from([4096, 65536])),

@@ -57,6 +57,10 @@ def global_state(name, version=1):
     return full(b"globalstate", be32(8) + name.ljust(100, b"\0"), version=version, section_id=4)
 
 
+def command(number, data=b""):
+    return b"\x08" + number.to_bytes(2, "big") + len(data).to_bytes(2, "big") + data
+
+
 START = HEADER + CONFIGURATION
 EOF = b"\0"
 NO_DESCRIPTION = "Expected vmdescription section, but got 0"
@@ -113,6 +117,70 @@ CASES = {
         0,
     ),
     "cut description": (START + EOF + b"\6\0\1\0\0{", [], 0),
+    "return path and ping": (START + command(1) + command(2, be32(7)) + EOF, [NO_DESCRIPTION], 0),
+    "return path twice": (
+        START + command(1) * 2 + EOF,
+        ["CMD_OPEN_RETURN_PATH called when RP already open", NO_DESCRIPTION],
+        0,
+    ),
+    "ping without a return path": (
+        START + command(2, be32(0x12)),
+        ["CMD_PING (0x12) received with no return path"],
+        errno.EPERM,
+    ),
+    "command 0": (START + command(0), ["MIG_CMD 0x0 unknown (len 0x0)"], errno.EINVAL),
+    "unknown command": (
+        START + command(11, b"ab"),
+        ["MIG_CMD 0xb unknown (len 0x2)"],
+        errno.EINVAL,
+    ),
+    "long command": (
+        START + command(1, b"x"),
+        ["OPEN_RETURN_PATH received with bad length - expecting 0, got 1"],
+        errno.ERANGE,
+    ),
+    "short ping": (
+        START + command(2, b"xy"),
+        ["PING received with bad length - expecting 4, got 2"],
+        errno.ERANGE,
+    ),
+    "cut command": (START + command(2)[:4], [], errno.EIO),
+    "advice of postcopy": (START + command(3) + EOF, [NO_DESCRIPTION], 0),
+    "advice of postcopy of memory": (
+        START + command(3, bytes(16)),
+        ["RAM postcopy is disabled but have 16 byte advise"],
+        errno.EINVAL,
+    ),
+    "advice of another size": (
+        START + command(3, b"12345"),
+        ["CMD_POSTCOPY_ADVISE invalid length (5)"],
+        errno.EINVAL,
+    ),
+    "advice twice": (
+        START + command(3) * 2,
+        ["CMD_POSTCOPY_ADVISE in wrong postcopy state (1)"],
+        errno.EPERM,
+    ),
+    "listen unadvised": (
+        START + command(4),
+        ["CMD_POSTCOPY_LISTEN in wrong postcopy state (0)"],
+        errno.EPERM,
+    ),
+    "run unadvised": (
+        START + command(5),
+        ["CMD_POSTCOPY_RUN in wrong postcopy state (0)"],
+        errno.EPERM,
+    ),
+    "run advised": (
+        START + command(3) + command(5),
+        ["CMD_POSTCOPY_RUN in wrong postcopy state (1)"],
+        errno.EPERM,
+    ),
+    "discard unadvised": (
+        START + command(6, b"abc"),
+        ["CMD_POSTCOPY_RAM_DISCARD in wrong postcopy state (0)"],
+        errno.EPERM,
+    ),
     "unknown section": (
         START + full(b"tomer", bytes(24), version=2),
         [f"Unknown savevm section or instance 'tomer' 0. {MORE}"],

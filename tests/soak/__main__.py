@@ -4,6 +4,7 @@ stories [COUNT [FIRST]]   stories from seed FIRST on      (10000)
 story SEED                one of them, made short
 fuzz [COUNT [FIRST]]      damaged images                  (100000)
 kills [COUNT]             killed processes                (50)
+clients [SECONDS [SEED]]  clients that come and vanish    (300)
 
 The variable WORKERS says how many processes work at once; as many as there are cores without it.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from tests.blockdev.fuzzing import Campaign, Finding, make_specimens
 from tests.blockdev.stories import Seeded, Story, choose_story
+from tests.soak.clients import storm
 from tests.soak.kills import campaign as kill
 from tests.soak.shorten import fault_of, shorten
 
@@ -96,17 +98,23 @@ def kill_processes(count: int = 50) -> int:
     return kill([str(HMP)], count)
 
 
+def rage_as_clients(seconds: int = 300, seed: int = 0) -> int:
+    """Be two hundred clients for so long; how much went wrong."""
+    return storm(str(HMP), seconds, seed)
+
+
 CAMPAIGNS: dict[str, Callable[..., int]] = {
     "stories": tell_stories,
     "story": tell_story,
     "fuzz": damage_images,
     "kills": kill_processes,
+    "clients": rage_as_clients,
 }
 
 
 def main(arguments: list[str]) -> int:
     if not arguments:
-        return int(any([kill_processes(), tell_stories(), damage_images()]))
+        return int(any([kill_processes(), rage_as_clients(), tell_stories(), damage_images()]))
     name, *numbers = arguments
     if name not in CAMPAIGNS:
         print(__doc__)

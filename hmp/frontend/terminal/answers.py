@@ -55,11 +55,11 @@ _RULES["%explain"] = _STEPS
 _RULES["%lesson"] = (
     re.compile(r"(?P<number> +\d+)(?P<plain>  .*)"),
     re.compile(r"(?P<name>  [a-f]\))(?P<plain> .*)"),
-    re.compile(r"(?P<label>Disks: .*)|(?P<good>Predict, )(?P<plain2>.*)"),
+    re.compile(r"(?P<label>Disks until .*)|(?P<good>Predict, )(?P<plain2>.*)"),
 )
 _RULES["%diff"] = (
     re.compile(r"(?P<heading>(?:memory|memory, devices|devices|disk [^:]*+): .*)"),
-    re.compile(r"(?P<label>      \S++ ++)(?P<plain>[0-9a-f]{8,16}:.*)"),
+    re.compile(r"(?P<stopped> {6}- .*)|(?P<good> {6}\+ .*)"),
     re.compile(r"(?P<name> {4}[^\s:]++)(?P<plain>(?:: | {2}).*)|(?P<label> {4}.*)"),
 )
 _RULES["%tree"] = (

@@ -5,9 +5,16 @@ from __future__ import annotations
 from hmp.qmp.commands import (
     block,
     block_job,
+    chardev,
+    device,
+    display,
     information,
+    memory,
+    migration,
+    network,
     run,
     snapshot,
+    text,
 )
 
 TYPE_CHECKING = False
@@ -17,7 +24,14 @@ if TYPE_CHECKING:
 HANDLERS: dict[str, Handler] = {
     **block.HANDLERS,
     **block_job.HANDLERS,
+    **chardev.HANDLERS,
+    **device.HANDLERS,
+    **display.HANDLERS,
     **information.HANDLERS,
+    **memory.HANDLERS,
+    **migration.HANDLERS,
+    **network.HANDLERS,
     **run.HANDLERS,
     **snapshot.HANDLERS,
+    **text.HANDLERS,
 }

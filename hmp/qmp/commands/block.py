@@ -30,8 +30,8 @@ def query_blockstats(session: QmpSession, *, query_nodes: bool = False) -> list[
     from hmp.qmp.block_values import drive_stats, node_stats
 
     if query_nodes:
-        newest_first = list(session.machine.graph.nodes.values())[::-1]
-        return [node_stats(node, with_backing=False) for node in newest_first]
+        nodes = session.machine.graph.nodes.values()
+        return [node_stats(node, with_backing=False) for node in nodes]
     backends = session.machine.drives.backends
     return [drive_stats(each) for each in backends if each.name or each.device]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockdev.errors import QemuError
+from blockdev.errors import DeviceNotFound, QemuError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,18 +125,9 @@ def block_job_set_speed(session: QmpSession, *, device: str, speed: int) -> None
 
 def _options(values: dict[str, Any]) -> JobOptions:
     """What all jobs may be given, of the arguments of one."""
-    from machine.block_jobs import JobOptions
+    from machine.block_jobs import options_of
 
-    on_error = values.get("on_source_error", values.get("on_error", "report"))
-    return JobOptions(
-        values.get("job_id"),
-        speed=values.get("speed", 0),
-        on_error=on_error,
-        on_target_error=values.get("on_target_error", "report"),
-        filter_name=values.get("filter_node_name"),
-        auto_finalize=values.get("auto_finalize", True),
-        auto_dismiss=values.get("auto_dismiss", True),
-    )
+    return options_of({key.replace("_", "-"): value for key, value in values.items()})
 
 
 def block_stream(
@@ -180,12 +171,14 @@ def block_commit(
     from machine.block_lookup import find_image, find_node
 
     machine = session.machine
+    if machine.drives.backend(device) is None and machine.graph.find(device) is None:
+        raise DeviceNotFound(device)
     active = find_node(machine, device, device)
     block_jobs.block_commit(
         machine,
         device,
-        top=find_image(active, top_node, top, "top"),
-        base=find_image(active, base_node, base, "base"),
+        top=find_image(machine, active, top_node, top, "top"),
+        base=find_image(machine, active, base_node, base, "base"),
         backing_name=backing_file,
         options=_options(others),
     )
@@ -255,6 +248,7 @@ def drive_backup(
     format: str | None = None,
     mode: str = "absolute-paths",
     compress: bool = False,
+    bitmap: str | None = None,
     **others: Any,
 ) -> None:
     from machine import block_jobs
@@ -268,6 +262,7 @@ def drive_backup(
         mode=mode,
         compress=compress,
         options=_options(others),
+        bitmap=bitmap,
     )
 
 
@@ -278,6 +273,7 @@ def blockdev_backup(
     target: str,
     sync: str,
     compress: bool = False,
+    bitmap: str | None = None,
     **others: Any,
 ) -> None:
     from machine import block_jobs
@@ -291,7 +287,20 @@ def blockdev_backup(
         sync=sync,
         compress=compress,
         options=_options(others),
+        bitmap=bitmap,
     )
+
+
+def transaction(
+    session: QmpSession,
+    *,
+    actions: list[dict[str, Any]],
+    properties: dict[str, Any] | None = None,
+) -> None:
+    from machine.transaction import INDIVIDUAL, run
+
+    mode = (properties or {}).get("completion-mode", INDIVIDUAL)
+    run(session.machine, [(each["type"], each["data"]) for each in actions], mode)
 
 
 HANDLERS: dict[str, Handler] = {
@@ -316,4 +325,5 @@ HANDLERS: dict[str, Handler] = {
     "job-resume": job_resume,
     "query-block-jobs": query_block_jobs,
     "query-jobs": query_jobs,
+    "transaction": transaction,
 }

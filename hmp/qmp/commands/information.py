@@ -31,7 +31,11 @@ def query_version(session: QmpSession) -> dict[str, Any]:
 
 
 def query_commands(session: QmpSession) -> list[dict[str, str]]:
-    return [{"name": name} for name in reversed(_names())]
+    from hmp.qmp.schema import schema
+
+    # Last come in: those that look at their arguments themselves, which QEMU enters by hand.
+    names = sorted(_names(), key=lambda name: schema().entry(name).arguments.is_open)
+    return [{"name": name} for name in reversed(names)]
 
 
 def query_qmp_schema(session: QmpSession) -> list[dict[str, Any]]:
@@ -47,10 +51,9 @@ def query_qmp_schema(session: QmpSession) -> list[dict[str, Any]]:
 def _names() -> list[str]:
     """The commands there are, in QEMU's order."""
     from hmp.qmp.commands import HANDLERS
-    from hmp.qmp.dispatch import NEGOTIATION
     from hmp.qmp.schema import schema
 
-    return [name for name in schema().names if name in HANDLERS and name != NEGOTIATION]
+    return [name for name in schema().names if name in HANDLERS]
 
 
 def query_name(session: QmpSession) -> dict[str, str]:
@@ -101,6 +104,7 @@ def human_monitor_command(
 
     output: list[str] = []
     monitor = Monitor(session.machine, output.append)
+    monitor.can_wait = False
     monitor.receive_descriptor = session.receive_descriptor
     if cpu_index is not None and not monitor.select_cpu(cpu_index):
         raise QemuError("Parameter 'cpu-index' expects a CPU number")

@@ -29,7 +29,7 @@ def assert_joined(text: str) -> None:
 
 
 @given(TEXTS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_the_pieces_are_the_text(text: str) -> None:
     assert_joined(text)
 

@@ -38,7 +38,7 @@ class ToyMachine:
         self.shutdown_requested = False
         self.drives = []
 
-    def request_shutdown(self, status=0):
+    def request_shutdown(self, status=0, reason=""):
         self.shutdown_requested = True
 
 

@@ -2,6 +2,8 @@
 
 import re
 
+from hmp.lab.diff import _field_lines
+from machine.migration.values import NamedValue
 from tests.hmp.lab.conftest import Lab
 
 
@@ -39,9 +41,9 @@ def test_what_was_written_since_differs(lab: Lab) -> None:
     text = lab("%diff a b")
     assert text == (
         "memory: 1 page differs\n"
-        "    page 3 of ram\n"
-        "      a  00003010:  00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  ................\n"
-        "      b  00003010:  68 65 6c 6c 6f 00 00 00 00 00 00 00 00 00 00 00  hello...........\n"
+        "    page 3 of ram, at 0x3010\n"
+        "      - 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  ................\n"
+        "      + 68 65 6c 6c 6f 00 00 00 00 00 00 00 00 00 00 00  hello...........\n"
         "devices: 0 fields differ\n"
         "disk d0: nothing differs\n"
         "disk d1: 64 KiB differ in 1 range\n"
@@ -56,6 +58,22 @@ def test_fields_that_differ_have_their_names(lab: Lab) -> None:
     assert re.search(r"timer/cpu_clock_offset: -?\d+ -> 5000000000$", lab("%diff a"), re.MULTILINE)
     lab("savevm b")
     assert "timer/cpu_clock_offset: 5000000000 -> " in lab("%diff b a")
+
+
+def field_lines(a: object, b: object) -> list[str]:
+    return list(_field_lines("x", NamedValue("uint8", a), NamedValue("uint8", b)))
+
+
+def test_of_a_long_field_the_part_that_differs_is_shown() -> None:
+    before, after = bytes(100), bytes(50) + b"\7" + bytes(49)
+    assert field_lines(before, after) == [
+        "    x, from byte 48 on",
+        "      - 16 bytes, all zero",
+        "      + 00 00 07 00 00 00 00 00 00 00 00 00 00 00 00 00",
+    ]
+    assert field_lines([1, 2, 3], [1, 2, 4]) == ["    x[2]: 3 -> 4"]
+    assert field_lines([1, 2], [1]) == ["    x[1]: 2 -> nothing"]
+    assert list(_field_lines("x", None, NamedValue("bool", 1))) == ["    x: nothing -> true"]
 
 
 def test_disks_are_compared_where_there_is_no_state(lab: Lab) -> None:

@@ -78,3 +78,13 @@ def test_off_is_off(lab: Lab) -> None:
     lab("%trace off")
     assert lab("savevm a") == ""
     lab("%trace off")
+
+
+def test_the_lines_fit_a_screen(lab: Lab) -> None:
+    lab("cont")
+    lab("savevm a")
+    for line in ("savevm a", "loadvm a", "delvm a", "loadvm nowhere"):
+        assert max(map(len, lab(f"%explain {line}").splitlines())) < 80
+    lab("%trace on")
+    for line in ("savevm a", "loadvm a", "delvm a"):
+        assert max(map(len, lab(line).splitlines())) < 80

@@ -57,7 +57,7 @@ def style_of(command: str, text: str, piece: str) -> str:
 @given(NAMES, TEXTS)
 @example("info snapshots", ROW)
 @example("info block", "d0 (#block1): a (b) (qcow2)\n    Cache mode:  x\n")
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_painting_keeps_every_letter(command: str, text: str) -> None:
     assert text_of(paint(command, text)) == text
 

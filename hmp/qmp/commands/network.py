@@ -1,0 +1,94 @@
+"""Network cards and what they are connected to."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hmp.qmp.dispatch import Handler
+    from hmp.qmp.session import QmpSession
+
+
+def netdev_add(session: QmpSession, **options: Any) -> None:
+    from machine.net_options import add_netdev
+
+    if session.machine.network.find_netdev(options["id"]) is not None:
+        raise QemuError(f"Duplicate ID '{options['id']}'")
+    add_netdev(session.machine, {key.replace("_", "-"): v for key, v in _texts(options).items()})
+
+
+def _texts(options: dict[str, Any]) -> dict[str, str]:
+    """Options as people type them: of several values in a list, only the last can be told."""
+    found: dict[str, str] = {}
+    for name, value in options.items():
+        if isinstance(value, bool):
+            found[name] = "on" if value else "off"
+        elif isinstance(value, list):
+            for each in value:
+                found[name] = str(each["str"]) if isinstance(each, dict) else str(each)
+        elif isinstance(value, dict):
+            raise QemuError(f"netdev_add: '{name}' is not simulated yet")
+        else:
+            found[name] = str(value)
+    return found
+
+
+def netdev_del(session: QmpSession, *, id: str) -> None:
+    from machine.net_options import delete_netdev
+
+    delete_netdev(session.machine, id)
+
+
+def set_link(session: QmpSession, *, name: str, up: bool) -> None:
+    session.machine.network.set_link(name, up)
+
+
+def announce_self(session: QmpSession, **values: Any) -> None:
+    from machine.migration.announce import AnnounceParameters, announce
+
+    parameters = AnnounceParameters(
+        initial=values["initial"],
+        max=values["max"],
+        rounds=values["rounds"],
+        step=values["step"],
+    )
+    announce(session.machine, parameters, values.get("interfaces"), values.get("id", ""))
+
+
+def query_rx_filter(session: QmpSession, *, name: str | None = None) -> list[Any]:
+    """The receive filters of network cards: only virtio's tell of theirs, which isn't simulated."""
+    if name is None or not session.machine.has_network:
+        found = None
+    else:
+        clients = session.machine.network.clients
+        found = next((client for client in clients if client.name == name), None)
+    if name is not None and found is None:
+        raise QemuError(f"invalid net client name: {name}")
+    if found is not None:
+        raise QemuError(f"net client({name}) doesn't support rx-filter querying")
+    return []
+
+
+def _no_rocker(name: str) -> QemuError:
+    """No machine of ours has a rocker switch."""
+    return QemuError(f"rocker {name} not found")
+
+
+def query_rocker(session: QmpSession, *, name: str, **others: Any) -> None:
+    raise _no_rocker(name)
+
+
+HANDLERS: dict[str, Handler] = {
+    "announce-self": announce_self,
+    "netdev_add": netdev_add,
+    "netdev_del": netdev_del,
+    "query-rocker": query_rocker,
+    "query-rocker-of-dpa-flows": query_rocker,
+    "query-rocker-of-dpa-groups": query_rocker,
+    "query-rocker-ports": query_rocker,
+    "query-rx-filter": query_rx_filter,
+    "set_link": set_link,
+}

@@ -1,0 +1,160 @@
+"""Several changes of disks that are made together or not at all: QMP's `transaction`.
+
+Each action is prepared in turn, which does its work; if one can't be, those before it are undone,
+the last first. Jobs are only made then, and begin when all is prepared.
+"""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from blockdev.block_job import BlockJob
+    from machine.machine import Machine
+
+INDIVIDUAL, GROUPED = "individual", "grouped"
+
+
+class Action:
+    """What was prepared.
+
+    Attributes:
+        undo: takes it back.
+        commit: what remains to be done when all is prepared.
+    """
+
+    __slots__ = ("commit", "undo")
+
+    def __init__(
+        self,
+        undo: Callable[[], object] = lambda: None,
+        commit: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.undo = undo
+        self.commit = commit
+
+
+def run(
+    machine: Machine,
+    actions: Sequence[tuple[str, dict[str, Any]]],
+    completion_mode: str = INDIVIDUAL,
+) -> None:
+    """Do all of some actions, or none.
+
+    Args:
+        actions: the type of each, and its data by QMP's names.
+        completion_mode: whether the jobs among them succeed each by itself, or only together.
+
+    Raises:
+        QemuError: one can't be done; those before it are undone.
+    """
+    if completion_mode == GROUPED:
+        for kind, _ in actions:
+            if kind not in _OF_JOBS:
+                raise QemuError(
+                    f"Action '{kind}' does not support Transaction property "
+                    f"completion-mode = {GROUPED}"
+                )
+        raise QemuError(f"transaction: completion-mode '{GROUPED}' is not simulated yet")
+    done: list[Action] = []
+    try:
+        for kind, data in actions:
+            prepare = _PREPARE.get(kind)
+            if prepare is None:
+                raise QemuError(f"transaction: {kind}: not simulated yet")
+            done.append(prepare(machine, data))
+    except QemuError:
+        for action in reversed(done):
+            action.undo()
+        raise
+    for action in done:
+        action.commit()
+
+
+def _abort(machine: Machine, data: dict[str, Any]) -> Action:
+    raise QemuError("Transaction aborted using Abort action")
+
+
+def _snapshot_internal(machine: Machine, data: dict[str, Any]) -> Action:
+    from machine.device_snapshot import create_on_device, delete_on_device
+
+    device, name = data["device"], data["name"]
+    create_on_device(machine, device, name)
+    return Action(undo=lambda: delete_on_device(machine, device, name, None))
+
+
+def _snapshot_to_file(machine: Machine, data: dict[str, Any]) -> Action:
+    from machine.external_snapshot import snapshot_to_file, take_off
+
+    overlay = snapshot_to_file(
+        machine,
+        data.get("device", ""),
+        data["snapshot-file"],
+        node_name=data.get("node-name", ""),
+        driver=data.get("format", "qcow2"),
+        is_existing=data.get("mode") == "existing",
+        overlay_name=data.get("snapshot-node-name"),
+    )
+    return Action(undo=lambda: take_off(machine, overlay))
+
+
+def _snapshot_to_node(machine: Machine, data: dict[str, Any]) -> Action:
+    from machine.block_lookup import find_node
+    from machine.external_snapshot import append, take_off
+
+    old = find_node(machine, data["node"], data["node"])
+    overlay = find_node(machine, data["overlay"], data["overlay"])
+    append(machine, overlay, old)
+    return Action(undo=lambda: take_off(machine, overlay))
+
+
+def _drive_backup(machine: Machine, data: dict[str, Any]) -> Action:
+    from machine import block_jobs
+
+    job = block_jobs.drive_backup(
+        machine,
+        data["device"],
+        data["target"],
+        driver=data.get("format"),
+        sync=data["sync"],
+        mode=data.get("mode", block_jobs.ABSOLUTE_PATHS),
+        compress=data.get("compress", False),
+        options=block_jobs.options_of(data, is_held=True),
+        bitmap=data.get("bitmap"),
+    )
+    return _job(job)
+
+
+def _blockdev_backup(machine: Machine, data: dict[str, Any]) -> Action:
+    from machine import block_jobs
+    from machine.block_lookup import find_node
+
+    job = block_jobs.backup(
+        machine,
+        find_node(machine, data["device"], data["device"]),
+        find_node(machine, data["target"], data["target"]),
+        sync=data["sync"],
+        compress=data.get("compress", False),
+        options=block_jobs.options_of(data, is_held=True),
+        bitmap=data.get("bitmap"),
+    )
+    return _job(job)
+
+
+def _job(job: BlockJob) -> Action:
+    return Action(undo=lambda: job.cancel_anyway(force=True), commit=job.start)
+
+
+_OF_JOBS = ("blockdev-backup", "drive-backup")
+_PREPARE: dict[str, Callable[[Machine, dict[str, Any]], Action]] = {
+    "abort": _abort,
+    "blockdev-backup": _blockdev_backup,
+    "blockdev-snapshot": _snapshot_to_node,
+    "blockdev-snapshot-internal-sync": _snapshot_internal,
+    "blockdev-snapshot-sync": _snapshot_to_file,
+    "drive-backup": _drive_backup,
+}
