@@ -60,7 +60,9 @@ def test_what_one_writes_the_other_reads_and_changes(
         for kind in PROGRAMS[way]
     )
     image = str(tmp_path / "image")
-    is_compressed = ["-c"] if "preallocation" not in options else []
+    # Compressed clusters share those of the file, so that narrow counts leave no room for more.
+    is_packed = "preallocation" not in options and options != "refcount_bits=2"
+    is_compressed = ["-c"] if is_packed else []
     convert = ["convert", *is_compressed, "-O", "qcow2", "-o", options, "disk.qcow2", image]
     if "backing_file" in options:
         # A name in an image is looked for beside the image.
