@@ -12,12 +12,14 @@ from blockdev.status import DATA, SECTOR, ZERO, length_of, status_above
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from blockdev.node import BlockNode
+    from blockdev.read_ahead import Piece
 
 _AT_ONCE = 2 << 20  # bytes
 _MOST = 0x7FFFFFFF // SECTOR * SECTOR  # bytes that are looked at together
+_WORTH_A_THREAD = 64 << 20  # bytes of the sources
 _NO_SECTOR = bytes(SECTOR)
 _NOTHING = bytes(_AT_ONCE)
 
@@ -73,8 +75,6 @@ class Conversion:
         self._alignment = 1 << max(least_zeros // SECTOR, 1).bit_length() - 1  # sectors
         self._known = (_DATA, 0)  # kind, and up to where it holds
         self._which = 0
-        # New memory takes longer to come by than to fill.
-        self._buffer = bytearray(0 if compresses else _AT_ONCE)
 
     def run(self) -> Iterator[float]:
         """Copy; yields how much of what is to be copied is done, per cent.
@@ -153,17 +153,18 @@ class Conversion:
             kind = _BACKING
         return start + length, kind
 
-    def _read_whole(self, start: int) -> bytearray | bytes:
+    def _read_whole(self, start: int, memory: Callable[[], bytearray]) -> bytearray | bytes:
         """As `_read` for as much as is read at once, into memory that is used again."""
         source = self._sources[self._which]
         first = self._ends[self._which] - length_of(source)
         if start < first or start + _AT_ONCE > self._ends[self._which]:
             return self._read(start, _AT_ONCE)
+        buffer = memory()
         try:
-            source.read_into(start - first, memoryview(self._buffer))
+            source.read_into(start - first, memoryview(buffer))
         except QemuError:
-            return self._read(start, _AT_ONCE)
-        return self._buffer
+            buffer[:] = self._read(start, _AT_ONCE)
+        return buffer
 
     def _read(self, start: int, length: int) -> bytes:
         parts: list[bytes] = []
@@ -189,17 +190,32 @@ class Conversion:
     # --- the target
 
     def _plain(self) -> Iterator[int]:
-        for start, end, kind in self._pieces():
-            is_copied = self._is_copied(kind)
-            yield end - start if is_copied else 0
-            if kind == _DATA:
-                is_whole = end - start == _AT_ONCE
-                data = self._read_whole(start) if is_whole else self._read(start, end - start)
+        for start, end, kind, data in self._contents():
+            yield end - start if self._is_copied(kind) else 0
+            if data is not None:
                 self._write(start, data)
-            elif kind == _ZEROS and is_copied:
+            elif kind == _ZEROS and not self._least_zeros:
                 self._write(start, bytes(end - start))
             elif kind == _ZEROS:
                 self._zero(start, end - start)
+
+    def _contents(self) -> Iterable[Piece]:
+        """The pieces, with their content where there is data."""
+        if self.total < _WORTH_A_THREAD:
+            buffer = bytearray(_AT_ONCE)
+            return self._read_pieces(lambda: buffer)
+        from blockdev.read_ahead import ReadAhead
+
+        return ReadAhead(self._read_pieces, _AT_ONCE)
+
+    def _read_pieces(self, memory: Callable[[], bytearray]) -> Iterator[Piece]:
+        for start, end, kind in self._pieces():
+            data: bytes | bytearray | None = None
+            if kind == _DATA and end - start == _AT_ONCE:
+                data = self._read_whole(start, memory)
+            elif kind == _DATA:
+                data = self._read(start, end - start)
+            yield start, end, kind, data
 
     def _write(self, start: int, data: bytes | bytearray) -> None:
         view = memoryview(data)

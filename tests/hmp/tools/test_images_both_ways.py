@@ -82,3 +82,27 @@ def test_what_one_writes_the_other_reads_and_changes(
     run(maker["img"], "snapshot", "-a", "s", image, folder=folder)
     run(maker["io"], "-c", "read -q -P 9 64k 70k", image, folder=folder)
     run(user["img"], "check", image, folder=folder)
+
+
+def test_a_disk_that_is_read_ahead_of_the_writing_arrives_whole(
+    qemu_img: str, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        for number in range(40):
+            file.seek(number * (5 << 20))
+            file.write(bytes([number + 1]) * (2 << 20))
+    img = str(BIN / "hmp-img")
+    run(img, "convert", "-f", "raw", "-O", "qcow2", "disk", "image", folder=tmp_path)
+    run(qemu_img, "check", "image", folder=tmp_path)
+    run(qemu_img, "compare", "-f", "raw", "-F", "qcow2", "disk", "image", folder=tmp_path)
+    with disk.open("r+b") as file:
+        file.truncate(300 << 20)
+    done = subprocess.run(
+        [img, "convert", "-f", "raw", "-n", "-O", "qcow2", "disk", "image"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == "hmp-img: output file is smaller than input file\n"
