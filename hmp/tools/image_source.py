@@ -238,7 +238,6 @@ class _Opener:
         child = self._node(inner, is_format=False, read_only=read_only)
         try:
             if driver is None:
-                assert hasattr(child, "bytes")
                 driver = self._graph.probe(child, read_only=read_only)
             known = _OF_QCOW2 if driver == "qcow2" else frozenset(("offset", "size"))
             if self._with_backing and driver == "qcow2":
