@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from machine.devices.qdev import Plugs
     from machine.dirty_rate import DirtyRate
     from machine.dump import GuestDump
+    from machine.exports import Exports
     from machine.faults import Delays
     from machine.head import Head
     from machine.lineage import Lineage
@@ -137,6 +138,7 @@ class Machine:
         self._migration: Migration | None = None
         self._incoming: Incoming | None = None
         self._jobs: Jobs | None = None
+        self._exports: Exports | None = None
         self._dirty_rate: DirtyRate | None = None
         self._dump: GuestDump | None = None
 
@@ -170,6 +172,20 @@ class Machine:
     def has_objects(self) -> bool:
         """Whether somebody asked for `objects` already."""
         return self._objects is not None
+
+    @property
+    def exports(self) -> Exports:
+        """What is shown to others over the network."""
+        if self._exports is None:
+            from machine.exports import Exports
+
+            self._exports = Exports(self)
+        return self._exports
+
+    @property
+    def has_exports(self) -> bool:
+        """Whether somebody asked for `exports` already."""
+        return self._exports is not None
 
     @property
     def plugs(self) -> Plugs:
@@ -425,6 +441,8 @@ class Machine:
             self._network.close()
         if self._jobs is not None:
             self._jobs.cancel_all()
+        if self._exports is not None:
+            self._exports.close()
         self.graph.close()
 
     def set_head(self, tag: str, nodes: Sequence[BlockNode]) -> None:
