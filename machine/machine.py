@@ -258,6 +258,8 @@ class Machine(Rooms):
             self._network.close()
         if self._jobs is not None:
             self._jobs.cancel_all()
+        if self._exports is not None:
+            self._exports.close()
         self.graph.close()
 
     def set_head(self, tag: str, nodes: Sequence[BlockNode]) -> None:

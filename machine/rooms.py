@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from machine.devices.qdev import Plugs
     from machine.dirty_rate import DirtyRate
     from machine.dump import GuestDump
+    from machine.exports import Exports
     from machine.lineage import Lineage
     from machine.machine import Machine
     from machine.migration.incoming import Incoming
@@ -40,6 +41,7 @@ class Rooms:
         self._migration: Migration | None = None
         self._incoming: Incoming | None = None
         self._jobs: Jobs | None = None
+        self._exports: Exports | None = None
         self._dirty_rate: DirtyRate | None = None
         self._dump: GuestDump | None = None
 
@@ -192,7 +194,22 @@ class Rooms:
     def lineage(self) -> Lineage:
         """Which snapshot came after which."""
         if self._lineage is None:
-            from machine.lineage import Lineage
+            from machine.exports import Exports
+    from machine.lineage import Lineage
 
             self._lineage = Lineage()
         return self._lineage
+
+    @property
+    def exports(self) -> Exports:
+        """What is shown to others over the network."""
+        if self._exports is None:
+            from machine.exports import Exports
+
+            self._exports = Exports(self._machine)
+        return self._exports
+
+    @property
+    def has_exports(self) -> bool:
+        """Whether somebody asked for `exports` already."""
+        return self._exports is not None
