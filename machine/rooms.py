@@ -194,7 +194,7 @@ class Rooms:
     def lineage(self) -> Lineage:
         """Which snapshot came after which."""
         if self._lineage is None:
-                    from machine.lineage import Lineage
+            from machine.lineage import Lineage
 
             self._lineage = Lineage()
         return self._lineage
