@@ -56,10 +56,10 @@ def main() -> int:
 
 def _die_of_ctrl_c() -> None:
     """End as if the signal had been left alone: whoever waits for us is to see that."""
-    import _signal
+    import signal
 
-    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    os.kill(os.getpid(), _signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def run(arguments: Sequence[str]) -> int:
