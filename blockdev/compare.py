@@ -20,6 +20,10 @@ class Difference(QemuError):
     """The disks are not the same; the sentence says where."""
 
 
+class NoStatus(QemuError):
+    """What a disk has where can't be found out."""
+
+
 def compare(
     first: BlockNode, second: BlockNode, names: tuple[str, str], *, strict: bool
 ) -> Iterator[int | None]:
@@ -34,6 +38,7 @@ def compare(
 
     Raises:
         Difference: there is one.
+        NoStatus: a disk's tables can't be read.
         QemuError: a disk can't be read.
     """
     comparison = _Comparison(first, second, names)
@@ -94,7 +99,7 @@ class _Comparison:
             found = status_above(self._nodes[which], None, offset, size)
         except QemuError as error:
             text = f"Sector allocation test failed for {self._names[which]}"
-            raise QemuError(text, error.errno_value) from error
+            raise NoStatus(text, error.errno_value) from error
         return found.flags, found.length
 
     def _read(self, which: int, offset: int, length: int) -> bytes | bytearray:

@@ -201,7 +201,7 @@ class ByteFile:
         Raises:
             QemuError: there isn't so much.
         """
-        what = "write zeros for preallocation" if with_zeros else "preallocate data"
+        what = "write zeros for preallocation" if with_zeros else "preallocate new data"
         self._needs_flush = True
         try:
             if not with_zeros:

@@ -9,6 +9,7 @@ from blockdev.errors import QemuError
 from blockdev.filter import skip_implicit
 from blockdev.status import length_of
 from machine.block_lookup import check_op, device_name, find_node, find_root
+from machine.copy_target import create_target, open_target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from blockdev.block_job import BlockJob
-    from blockdev.node import BlockNode, CacheMode
+    from blockdev.node import BlockNode
     from machine.machine import Machine
 
 FULL, TOP, NONE = "full", "top", "none"
@@ -142,7 +143,7 @@ def drive_mirror(
     if mode != EXISTING:
         driver = driver or source.driver
         backing = below if sync != FULL else None
-        _create(machine, target, driver, source.size, backing, looks=False)
+        create_target(machine, target, driver, source.size, backing, looks=False)
     target_node = open_target(machine, target, driver, source.cache, target_name, no_backing=True)
     try:
         return mirror(
@@ -266,7 +267,7 @@ def drive_backup(
     if mode != EXISTING:
         driver = driver or source.driver
         backing = below if sync != FULL else None
-        _create(machine, target, driver, source.size, backing, looks=sync != NONE)
+        create_target(machine, target, driver, source.size, backing, looks=sync != NONE)
     target_node = open_target(machine, target, driver, source.cache, None, no_backing=sync == NONE)
     target_node.detect_zeroes = "unmap"
     try:
@@ -465,65 +466,3 @@ def block_commit(
         job.hold_nodes(images[1 : images.index(base)])
     start(machine, job)
     return job
-
-
-# --- the target
-
-
-def _create(
-    machine: Machine,
-    target: str,
-    driver: str,
-    size: int,
-    backing: BlockNode | None,
-    *,
-    looks: bool,
-) -> None:
-    from blockdev.image_create import create_image
-
-    def look(name: str, driver: str) -> None:
-        _look(machine, name, driver)
-
-    create_image(
-        target,
-        driver,
-        size,
-        machine.report,
-        backing=backing.filename if backing is not None else "",
-        backing_format=backing.driver if backing is not None else "",
-        check_backing=look if looks else None,
-    )
-
-
-def _look(machine: Machine, name: str, driver: str) -> None:
-    """See that a backing file can be opened."""
-    from blockdev.node import CacheMode
-
-    node = machine.graph.open_image(
-        name, driver=driver or None, read_only=True, cache=CacheMode(), locking=False
-    )
-    machine.graph.remove(node)
-
-
-def open_target(
-    machine: Machine,
-    target: str,
-    driver: str | None,
-    cache: CacheMode,
-    node_name: str | None,
-    *,
-    no_backing: bool,
-) -> BlockNode:
-    """Open a file that is going to be written.
-
-    Args:
-        no_backing: the backing file that it names isn't opened.
-    """
-    return machine.graph.open_image(
-        target,
-        driver=driver,
-        read_only=False,
-        cache=cache,
-        node_name=node_name,
-        open_backing=(lambda: None) if no_backing else None,
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blockdev.dirty_bitmap import DirtyBitmap
+from blockdev.filter import skip_implicit
 from blockdev.snapshot import find_by_name
 from machine.memory import PAGE_SIZE
 
@@ -29,13 +30,14 @@ class Head:
 
     def __init__(self, tag: str, nodes: Sequence[BlockNode], blocks: Sequence[RamBlock]) -> None:
         self.tag = tag
-        self._nodes = list(nodes)
+        # What a job puts over a disk goes again; the disk is what the snapshot is of.
+        self._nodes = [skip_implicit(node) for node in nodes]
         self._blocks = list(blocks)
         self._pages = [DirtyBitmap(block.size, PAGE_SIZE) for block in blocks]
         for block, bitmap in zip(self._blocks, self._pages, strict=True):
             block.dirty_bitmaps.append(bitmap)
         self._bitmaps = [
-            DirtyBitmap(node.size, node.cluster_size or _GRANULARITY) for node in nodes
+            DirtyBitmap(node.size, node.cluster_size or _GRANULARITY) for node in self._nodes
         ]
         for node, bitmap in zip(self._nodes, self._bitmaps, strict=True):
             node.dirty_bitmaps.append(bitmap)
@@ -49,8 +51,9 @@ class Head:
 
     @property
     def is_there(self) -> bool:
-        """Whether the snapshot still is on one of the disks."""
-        return any(find_by_name(node.snapshots(), self.tag) for node in self._nodes)
+        """Whether the snapshot still is on one of the disks, and that still in use."""
+        used = [node for node in self._nodes if node.parents or node.monitor_owned]
+        return any(find_by_name(node.snapshots(), self.tag) for node in used)
 
     @property
     def pages_changed(self) -> int:

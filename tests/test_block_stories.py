@@ -13,7 +13,7 @@ import pytest
 
 from tests.session import PLAIN, Session
 
-SEEDS = range(8)
+SEEDS = range(6)
 SETUP = """
 qemu-img create -q -f qcow2 base.qcow2 1M
 qemu-io -c 'write -P 1 0 256k' base.qcow2

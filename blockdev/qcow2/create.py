@@ -7,7 +7,7 @@ import os
 from array import array
 
 from blockdev.errors import QemuError
-from blockdev.file import ByteFile, io_error, make_file
+from blockdev.file import ByteFile, make_file
 from blockdev.qcow2.extensions import (
     EXTENSION_BACKING_FORMAT,
     EXTENSION_FEATURE_NAMES,
@@ -42,7 +42,6 @@ _FEATURE_NAMES = (  # kind (0 incompatible, 1 compatible, 2 autoclear), bit, nam
 )
 _COMPRESSION_TYPES = {"zlib": 0, "zstd": 1}
 _PREALLOCATIONS = ("off", "metadata", "falloc", "full")
-_ZEROS_AT_ONCE = 1 << 20
 
 
 class _Shape:
@@ -241,7 +240,7 @@ def create_image(
     file = ByteFile(name, read_only=False)
     try:
         plan.write(file)
-        _preallocate(name, file, plan.data_runs, shape)
+        _preallocate(file, plan.data_runs, shape)
         # Last, so that a file cut short isn't taken for an image.
         # A whole cluster, as QEMU does, so that the file takes the same room on the host.
         file.write(0, [header.ljust(cluster_size, b"\0")])
@@ -326,23 +325,15 @@ class _Plan:
             file.write(self.l1_cluster * cluster_size, [big_endian(l1)])
 
 
-def _preallocate(name: str, file: ByteFile, runs: list[tuple[int, int]], shape: _Shape) -> None:
+def _preallocate(file: ByteFile, runs: list[tuple[int, int]], shape: _Shape) -> None:
     """Take space on the host for the runs of data clusters, or write zeros there."""
+    if shape.preallocation not in ("falloc", "full"):
+        return
     size = shape.cluster_size
-    if shape.preallocation == "falloc":
-        descriptor = os.open(os.fsencode(name), os.O_RDWR | os.O_CLOEXEC)
-        try:
-            for first, count in runs:
-                os.posix_fallocate(descriptor, first * size, count * size)
-        except OSError as error:
-            raise io_error(error) from error
-        finally:
-            os.close(descriptor)
-    elif shape.preallocation == "full":
-        zeros = bytes(_ZEROS_AT_ONCE)
+    try:
         for first, count in runs:
-            offset, end = first * size, (first + count) * size
-            while offset < end:
-                here = min(len(zeros), end - offset)
-                file.write(offset, [memoryview(zeros)[:here]])
-                offset += here
+            with_zeros = shape.preallocation == "full"
+            file.preallocate(first * size, count * size, with_zeros=with_zeros)
+    except QemuError as error:
+        text = f"Could not resize image: Failed to resize underlying file: {error}"
+        raise QemuError(text, error.errno_value) from error

@@ -24,6 +24,7 @@ _CACHE_MODES = {  # direct, no flush, writes through
     "unsafe": (False, True, False),
     "writethrough": (False, False, True),
 }
+_NULL = "\0"  # JSON's null; no name has this byte
 _FORMATS = ("raw", "qcow2")
 _COMMON = frozenset(
     "driver node-name read-only auto-read-only discard detect-zeroes force-share cache.direct "
@@ -78,11 +79,13 @@ class ImageSource:
         force_share: bool = False,
         with_backing: bool = True,
         cache: CacheMode | None = None,
+        options: dict[str, str] | None = None,
     ) -> BlockNode:
         """Open an image.
 
         Args:
             name: a file's name, `json:{...}`, or with `by_options` a list of options.
+            options: flat ones that come to the name, which may be "" with them.
             format: its driver; None looks at the file.
             force_share: others may do with it what they like meanwhile.
             with_backing: what the image names as its backing file is opened too.
@@ -104,6 +107,9 @@ class ImageSource:
                 locking=not force_share,
                 with_backing=with_backing,
             )
+            if options is not None:
+                named = {"filename": name} if name else {}
+                return opener.by_values({**options, **named})
             if by_options:
                 return opener.by_options(name)
             if name.startswith("json:"):
@@ -201,7 +207,9 @@ class _Opener:
     def by_options(self, text: str) -> BlockNode:
         from hmp.option_list import parse_options
 
-        options = dict(parse_options(text, "file", lambda _: None))
+        return self.by_values(dict(parse_options(text, "file", lambda _: None)))
+
+    def by_values(self, options: dict[str, str]) -> BlockNode:
         return self._node(options, is_format=True, read_only=self._read_only)
 
     def _node(self, options: dict[str, str], *, is_format: bool, read_only: bool) -> BlockNode:
@@ -230,7 +238,6 @@ class _Opener:
         child = self._node(inner, is_format=False, read_only=read_only)
         try:
             if driver is None:
-                assert hasattr(child, "bytes")
                 driver = self._graph.probe(child, read_only=read_only)
             known = _OF_QCOW2 if driver == "qcow2" else frozenset(("offset", "size"))
             if self._with_backing and driver == "qcow2":
@@ -260,7 +267,12 @@ class _Opener:
     ) -> Callable[[], BlockNode | None] | None:
         if driver != "qcow2" or not self._with_backing:
             return self._open_backing
+        if options.get("backing") == _NULL:
+            return lambda: None
         if options.get("backing") == "":
+            self._graph.report(
+                'warning: Use of "backing": "" is deprecated; use "backing": null instead'
+            )
             return lambda: None
         if "backing" in options:
             raise _no_such_node(options["backing"])
@@ -294,5 +306,5 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, str]:
         elif isinstance(item, bool):
             flat[prefix + key] = "on" if item else "off"
         else:
-            flat[prefix + key] = "" if item is None else str(item)
+            flat[prefix + key] = _NULL if item is None else str(item)
     return flat

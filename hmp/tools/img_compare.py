@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockdev.compare import Difference, compare
+from blockdev.compare import Difference, NoStatus, compare
 from blockdev.errors import QemuError
 from blockdev.status import length_of
 from hmp.tools.getopt import UsageError
@@ -70,7 +70,7 @@ def run(program: Program, words: Sequence[str]) -> int:
         result = _DIFFERENT
     except QemuError as error:
         program.say(str(error))
-        result = _NO_STATUS if str(error).startswith("Sector allocation") else _NOT_READ
+        result = _NO_STATUS if isinstance(error, NoStatus) else _NOT_READ
     progress.end()
     source.close()
     return result

@@ -134,24 +134,25 @@ def run(program: Program, words: Sequence[str]) -> int:
     progress.add(0)
     source = ImageSource(program)
     try:
-        status = _convert(program, request, source, progress)
+        is_done = _convert(program, request, source, progress)
     except QemuError as error:
         program.say(str(error))
         progress.end()
         raise SilentFailure from error
-    if status == 0 and "refused" not in request.flags:
+    if is_done:
         progress.add(100, 0)
     progress.end()
-    return status
+    return 0
 
 
-def _convert(program: Program, request: _Request, source: ImageSource, progress: Progress) -> int:
+def _convert(program: Program, request: _Request, source: ImageSource, progress: Progress) -> bool:
+    """Copy; False where QEMU's tool does nothing either, and calls it a success."""
     nodes = [request.words.open(source, name) for name in request.sources]
     if request.snapshot is not None:
         load_snapshot(nodes, request.snapshot)
     target, has_backing = _target(program, request, source, nodes)
     if target is None:
-        return 0
+        return False
     _check_target(request, nodes, target)
     from blockdev.convert import Conversion
 
@@ -171,7 +172,7 @@ def _convert(program: Program, request: _Request, source: ImageSource, progress:
         _copy_bitmaps(request, nodes[0], target)
     source.close(target)
     source.close()
-    return 0
+    return True
 
 
 def _target(
@@ -215,7 +216,6 @@ def _target(
             raise QemuError(text, error.errno_value) from error
     if "target-is-zero" in request.flags and backing is not None:
         program.say("Cannot use --target-is-zero when the destination image has a backing file")
-        request.flags.add("refused")
         return None, True
     target = source.open(
         name,

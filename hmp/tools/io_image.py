@@ -60,8 +60,19 @@ class ImageTarget(IoTarget):
         """Whether there is an image."""
         return self.node is not None
 
-    def open(self, name: str, options: OpenOptions) -> None:
+    @property
+    def is_read_only(self) -> bool:
+        options = self._options
+        return super().is_read_only or (options.is_temporary and options.read_only)
+
+    def open(
+        self, name: str, options: OpenOptions, driver_options: dict[str, str] | None = None
+    ) -> None:
         """Open an image.
+
+        Args:
+            name: of a file, or a list of options; "" if `driver_options` tell all.
+            driver_options: flat (``file.filename``).
 
         Raises:
             QemuError: it can't be; the name stands before the reason.
@@ -80,6 +91,7 @@ class ImageTarget(IoTarget):
                 name,
                 format=options.format,
                 by_options=options.by_options,
+                options=driver_options,
                 read_only=options.read_only or options.is_temporary,
                 force_share=options.force_share,
                 cache=cache,
@@ -88,7 +100,8 @@ class ImageTarget(IoTarget):
                 node = _overlay(source, node)
         except QemuError as error:
             source.close()
-            raise QemuError(f"can't open device {name}: {_bare(name, error)}") from error
+            shown = f" device {name}" if name and not options.by_options else ""
+            raise QemuError(f"can't open{shown}: {_bare(name, error)}") from error
         self.node, self._source, self._options = node, source, options
         self.write_through = writes_through
 

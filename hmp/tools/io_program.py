@@ -105,14 +105,12 @@ def _open(session: IoSession, words: Sequence[str]) -> bool:
     if target.is_open:
         raise QemuError("file open already, try 'help close'")
     if lists:
-        # A name comes to the options as one more of them.
-        options.by_options = True
-        text = ",".join(lists)
-        if len(reader.operands) == 1:
-            text += ",file.filename=" + reader.operands[0].replace(",", ",,")
-        elif reader.operands:
+        from hmp.option_list import parse_options
+
+        if len(reader.operands) > 1:
             raise SyntaxMismatch
-        target.open(text, options)
+        found = parse_options(",".join(lists), "", lambda text: session.report(f"warning: {text}"))
+        target.open((reader.operands or [""])[0], options, dict(found))
         return True
     if len(reader.operands) != 1:
         raise SyntaxMismatch

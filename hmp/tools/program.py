@@ -88,6 +88,9 @@ def run_program(run: Callable[[Program], int], *, failure: int = 1) -> int:
     except MemoryError:
         program.say("Cannot allocate memory")
         return failure
+    except Exception as error:  # a fault of ours, which is no reason for a page of Python
+        program.say(f"Internal error: {type(error).__name__}: {error}")
+        return failure
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BLOCK_SIZE = 4096  # bytes
 _WORD = struct.Struct("<Q")
 _PAGES_AT_ONCE = 16  # between two looks at the clock
+_PAUSE_NS = 10_000_000  # between two slices without end for writes alone
 # Writes a second that stand for "as fast as it can" where nothing may depend on the host.
 FLAT_OUT = 20_000
 # The rates that a key chooses one after the other, writes a second; before the first, what the
@@ -107,6 +108,10 @@ class ScriptedCpu(Cpu):
         notes.pages, notes.blocks = self._pages.done, self._blocks.done
         notes.write()
         times = [each.next_ns(now_ns, flat_out) for each in self._writes]
+        if budget.is_endless:
+            # What is due is due, however late it is done; so not each of them needs a slice.
+            earliest_ns = now_ns + _PAUSE_NS
+            times = [None if each is None else max(each, earliest_ns) for each in times]
         if program is not None:
             times.append(now_ns if program.has_work(notes) else program.wake_ns(budget))
         return min([each for each in times if each is not None], default=None)

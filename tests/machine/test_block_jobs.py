@@ -97,3 +97,21 @@ def test_a_limited_drive_makes_qemu_io_wait(machine):
     assert 0.2 < time.monotonic() - start < 5
     say(machine, "block_set_io_throttle d0 0 0 0 0 0 0")
     assert "throttling" not in say(machine, "info block d0")
+
+
+def test_the_bar_forgets_a_snapshot_that_the_disk_left(machine, tmp_path):
+    say(machine, f"drive_mirror d0 {tmp_path}/copy")
+    turn(machine, lambda: next(iter(machine.jobs)).is_ready)
+    assert say(machine, "savevm a") == ""
+    assert machine.head.is_there
+    machine.drives.backend("d0").write(0, [b"x"])
+    assert machine.head.clusters_changed == 1
+    say(machine, f"snapshot_blkdev d0 {tmp_path}/top")
+    say(machine, "block_job_cancel d0")
+    turn(machine, lambda: not len(machine.jobs))
+    assert machine.head.is_there
+    say(machine, f"drive_mirror -f d0 {tmp_path}/other")
+    turn(machine, lambda: next(iter(machine.jobs)).is_ready)
+    say(machine, "block_job_complete d0")
+    turn(machine, lambda: not len(machine.jobs))
+    assert not machine.head.is_there

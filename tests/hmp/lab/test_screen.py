@@ -9,7 +9,7 @@ from tests.session import Session
 
 LAB = "--lab --ui plain -nodefaults -display none -m 16".split()
 PC = ("-M", "isapc", "-vga", "std", "-drive", "if=none,id=d0,file=d.qcow2")
-GUEST = ("-device", "hmp-guest,disk=d0,pages-rate=0", "-rtc", "base=2006-06-17T16:01:21,clock=vm")
+GUEST = ("-device", "hmp-guest,disk=d0,pages-rate=500", "-rtc", "base=2006-06-17T16:01:21,clock=vm")
 
 
 def test_the_screen_is_shown_as_text(hmp: str, qemu_img: str, tmp_path: Path) -> None:

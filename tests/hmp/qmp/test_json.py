@@ -108,7 +108,7 @@ def spoilt(draw: random.Random) -> str:
 
 def test_spoilt_texts_get_qemus_answers(both: Both):
     draw = random.Random(7)
-    texts = [spoilt(draw) for _ in range(700)]
+    texts = [spoilt(draw) for _ in range(400)]
     data = b""
     for number, text in enumerate(texts):
         data += text.encode() + b"\n" + RESET
