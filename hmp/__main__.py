@@ -50,16 +50,10 @@ def main() -> int:
         _complain(f"{PROGRAM}: {error}")
         return 1
     except KeyboardInterrupt:  # before the machine was there to be told of it
-        _die_of_ctrl_c()
+        from hmp.frontend.signals import die_of_ctrl_c
+
+        die_of_ctrl_c()
         return 1
-
-
-def _die_of_ctrl_c() -> None:
-    """End as if the signal had been left alone: whoever waits for us is to see that."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGINT)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -318,10 +318,10 @@ class Machine(Rooms):
 
     def log_exception(self) -> None:
         """Keep the traceback of the exception being handled for whoever mends the program."""
-        import traceback
-
         folder = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
         try:
+            import traceback
+
             os.makedirs(os.path.join(folder, "hmp"), exist_ok=True)
             with open(os.path.join(folder, "hmp", "errors.log"), "a", encoding="utf-8") as log:
                 log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.program}\n")
