@@ -118,7 +118,7 @@ def replace(
             moved = parent.replace_child(old, new)
             old.parents -= moved
             new.parents += moved
-    for backend in graph.backends:
+    for backend in (*graph.backends, *graph.export_roots):
         if backend.node is old:
             if backend.device is not None and skip_filters(new) is not skip_filters(old):
                 old.claim(attached=False)

@@ -33,6 +33,7 @@ class Graph:
 
     Attributes:
         backends: what uses the nodes from outside, oldest first.
+        export_roots: what else does, for others over the network.
         opens_inactive: what is opened is left to others until `activate`.
         open_json: opens an image whose name is a tree as JSON, read-only; None: the usual way.
         draw: gives the two digits at the end of a name, which are random.
@@ -45,6 +46,7 @@ class Graph:
         self._warn = warn or report
         self.nodes: dict[str, BlockNode] = {}
         self.backends: list[Backend] = []
+        self.export_roots: list[Backend] = []
         self.opens_inactive = False
         self.open_json: Callable[[str, str | None, CacheMode], BlockNode] | None = None
         self.draw: Callable[[], int] = _draw

@@ -8,7 +8,7 @@ import select
 import time
 
 from blockdev.errors import QemuError
-from blockdev.sockets import Connecting, family_of, send_at_once
+from blockdev.sockets import Connecting, family_of, send_all, send_at_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class NbdChannel:
         """
         try:
             for buffer in buffers:
-                self._socket.sendall(buffer)
+                send_all(self._socket, buffer)
         except OSError as error:
             raise _worded("Unable to write to socket", error) from error
 

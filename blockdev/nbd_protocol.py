@@ -94,8 +94,9 @@ ALLOCATION = b"base:allocation"
 STATE_HOLE, STATE_ZERO = 0x1, 0x2
 
 # Limits of what one side takes from the other, as QEMU has them.
-MAX_PAYLOAD = 32 << 20  # bytes of one read or write, and of an option
+MAX_PAYLOAD = 32 << 20  # bytes of one read or write, and of a reply to an option
 MAX_STRING = 4096  # bytes of a name or a message
+MAX_OPTION = 1 << 16  # bytes that a server reads of an option: a name, and some queries
 
 # Errors on the wire, which are Linux's numbers whatever the system is.
 _ERRORS = (

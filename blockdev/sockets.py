@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from blockdev.file import Buffer
+
     Socket = socket.socket
 
 _BACKLOG = 1
@@ -214,6 +216,13 @@ def receive_passing(connection: Socket, size: int) -> tuple[bytes, list[int]]:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             passed.frombytes(content[: len(content) - len(content) % width])
     return data, list(passed)
+
+
+def send_all(connection: Socket, data: Buffer) -> None:
+    """Send all of it. A program that a broken pipe ends isn't ended by a broken connection."""
+    import socket
+
+    connection.sendall(data, socket.MSG_NOSIGNAL)
 
 
 def send_at_once(connection: Socket) -> None:

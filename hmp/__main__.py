@@ -49,6 +49,11 @@ def main() -> int:
     except QemuError as error:
         _complain(f"{PROGRAM}: {error}")
         return 1
+    except KeyboardInterrupt:  # before the machine was there to be told of it
+        from hmp.frontend.signals import die_of_ctrl_c
+
+        die_of_ctrl_c()
+        return 1
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -107,6 +107,8 @@ def delete_drive(machine: Machine, name: str) -> None:
         raise DeviceNotFound(name)
     if backend.node is not None:
         check_op(machine, backend.node, "drive-del")
+    if machine.has_exports:
+        machine.exports.forget_drive(backend)
     medium = backend.remove()
     if medium is not None:
         machine.graph.remove_unused(medium)
@@ -123,7 +125,8 @@ def delete_node(machine: Machine, node: BlockNode) -> None:
         QemuError: nobody made it, or something uses it.
     """
     name = node.node_name
-    if any(backend.node is node for backend in machine.drives.backends):
+    users = (*machine.drives.backends, *machine.graph.export_roots)
+    if any(user.node is node for user in users):
         raise QemuError(f"Node {name} is in use")
     parents = machine.graph.parents_of(node)
     overlay = next((each for each in parents if each.backing is node), None)

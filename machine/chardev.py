@@ -251,7 +251,7 @@ def check_chardev(options: ChardevOptions) -> None:
     """
     kind = options.backend
     if kind == "socket":
-        from machine.chardev_socket import check_socket_options
+        from machine.chardev_socket_options import check_socket_options
 
         check_socket_options(options)
     elif kind == "udp":
@@ -294,7 +294,7 @@ def open_chardev(
     elif kind in _RING_BUFFERS:
         device = RingBuffer(loop, label, options.size("size", 65536), kind)
     elif kind == "socket":
-        from machine.chardev_socket import open_socket_device
+        from machine.chardev_socket_options import open_socket_device
 
         device = open_socket_device(options, loop, report)
     elif kind == "udp":

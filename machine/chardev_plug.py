@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from blockdev.errors import QemuError
 from machine.chardev import Chardev, RingBuffer, check_chardev, open_chardev
 from machine.chardev_options import ChardevOptions
@@ -116,10 +118,19 @@ def _open(
             raise QemuError(f"mux: base chardev {name} not found")
         return [_multiplex(machine, label, base)]
     if not options.mux:
-        return [open_chardev(options, machine.loop, machine.report, tell)]
+        return [_open_one(machine, options, tell)]
     below = ChardevOptions(backend=options.backend, label=f"{label}-base", values=options.values)
-    base = open_chardev(below, machine.loop, machine.report, tell)
+    base = _open_one(machine, below, tell)
     return [base, _multiplex(machine, label, base)]
+
+
+def _open_one(machine: Machine, options: ChardevOptions, tell: Callable[[str], object]) -> Chardev:
+    try:
+        return open_chardev(options, machine.loop, machine.report, tell)
+    except OSError as error:  # the host's descriptors have run out
+        reason = os.strerror(error.errno or 0)
+        text = f"Failed to open chardev '{options.label}': {reason}"
+        raise QemuError(text, error.errno or 0) from error
 
 
 def _multiplex(machine: Machine, label: str, base: Chardev) -> Chardev:

@@ -14,6 +14,7 @@ from machine.drives import Drives
 from machine.events import Events
 from machine.loop import MainLoop
 from machine.memory import PAGE_SIZE, Memory
+from machine.rooms import Rooms
 from machine.runstate import RunState, follow
 from machine.steps import Steps
 
@@ -22,28 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from blockdev.jobs import Jobs
     from blockdev.node import BlockNode
     from machine.chardev import Chardev
     from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
-    from machine.descriptors import DescriptorSets
     from machine.devices.isa import IsaDevices
     from machine.devices.loader import Rom
-    from machine.devices.qdev import Plugs
-    from machine.dirty_rate import DirtyRate
-    from machine.dump import GuestDump
     from machine.faults import Delays
     from machine.head import Head
-    from machine.lineage import Lineage
     from machine.migration.announce import Announcement
-    from machine.migration.incoming import Incoming
-    from machine.migration.migrate import Migration
-    from machine.migration.savevm import SavedState
-    from machine.net import Network
-    from machine.qom.objects import Objects
-    from machine.rtc import RtcClock
-    from machine.vmstate.blockers import Blockers
     from machine.vmstate.description import VMStateDescription
 
     RtcOptions = tuple[int | None, bool, bool]
@@ -51,7 +39,7 @@ if TYPE_CHECKING:
 _RELEASE = 1_670_976_000  # 2022-12-14
 
 
-class Machine:
+class Machine(Rooms):
     """A machine, stopped until `start`; `machine.assembly` gives it its parts.
 
     Args:
@@ -88,6 +76,7 @@ class Machine:
         program: str = "hmp",
         wall_clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        super().__init__()
         self.board = board
         self.name = name
         self.uuid = uuid
@@ -124,86 +113,14 @@ class Machine:
         self.shutdown_requested = False
         self.exit_status = 0
         self.cpu_count = cpus if board.has_cpu else 0
-        self._rtc_options: RtcOptions = (None, False, False)
-        self._rtc_clock: RtcClock | None = None
-        self._network: Network | None = None
-        self._objects: Objects | None = None
-        self._plugs: Plugs | None = None
+        self.rtc_options: RtcOptions = (None, False, False)
         self.head: Head | None = None
-        self._lineage: Lineage | None = None
-        self._saved_state: SavedState | None = None
-        self._blockers: Blockers | None = None
-        self._descriptor_sets: DescriptorSets | None = None
-        self._migration: Migration | None = None
-        self._incoming: Incoming | None = None
-        self._jobs: Jobs | None = None
-        self._dirty_rate: DirtyRate | None = None
-        self._dump: GuestDump | None = None
 
-    # --- rooms that are made when they are first asked for
-
-    @property
-    def network(self) -> Network:
-        """Network cards and back ends."""
-        if self._network is None:
-            from machine.net import Network
-
-            self._network = Network()
-            self._network.is_running = self.is_running
-        return self._network
-
-    @property
-    def has_network(self) -> bool:
-        """Whether somebody asked for `network` already."""
-        return self._network is not None
-
-    @property
-    def objects(self) -> Objects:
-        """The objects beside the machine."""
-        if self._objects is None:
-            from machine.qom.objects import Objects
-
-            self._objects = Objects(self)
-        return self._objects
-
-    @property
-    def has_objects(self) -> bool:
-        """Whether somebody asked for `objects` already."""
-        return self._objects is not None
-
-    @property
-    def plugs(self) -> Plugs:
-        """The devices that were plugged in."""
-        if self._plugs is None:
-            from machine.devices.qdev import Plugs
-
-            self._plugs = Plugs(self)
-        return self._plugs
-
-    @property
-    def has_plugs(self) -> bool:
-        """Whether somebody asked for `plugs` already."""
-        return self._plugs is not None
-
-    @property
-    def rtc_clock(self) -> RtcClock:
-        """The guest's wall clock."""
-        if self._rtc_clock is None:
-            from machine.rtc import RtcClock
-
-            base, is_local, follows_guest = self._rtc_options
-            self._rtc_clock = RtcClock(
-                self.wall_clock_ns,
-                self.clock,
-                base=base,
-                is_local=is_local,
-                follows_guest=follows_guest,
-            )
-        return self._rtc_clock
+    # --- clocks, and what is saved
 
     def set_rtc(self, *, base: int | None, is_local: bool, follows_guest: bool) -> None:
         """Choose the date that the machine begins with; see `machine.rtc.RtcClock`."""
-        self._rtc_options = (base, is_local, follows_guest)
+        self.rtc_options = (base, is_local, follows_guest)
         self._rtc_clock = None
 
     def follow_virtual_time(self, base: int | None) -> None:
@@ -222,11 +139,6 @@ class Machine:
         time.tzset()
 
     @property
-    def has_saved_state(self) -> bool:
-        """Whether somebody asked for `saved_state` already."""
-        return self._saved_state is not None
-
-    @property
     def states(self) -> Iterator[tuple[VMStateDescription, Any, str]]:
         """What is saved of the devices: the description, who has the attributes, the bus path."""
         for description, state in self.board_states:
@@ -234,89 +146,6 @@ class Machine:
         for device in self.plugs.devices if self._plugs is not None else ():
             for description, state in device.states:
                 yield description, state, device.bus_path
-
-    @property
-    def saved_state(self) -> SavedState:
-        """What is saved of this machine; made when it is first asked for."""
-        if self._saved_state is None:
-            from machine.migration.savevm import SavedState
-
-            self._saved_state = SavedState(self)
-        return self._saved_state
-
-    @property
-    def blockers(self) -> Blockers:
-        """Reasons why the machine can't be saved."""
-        if self._blockers is None:
-            from machine.vmstate.blockers import Blockers
-
-            only_migratable = self.switches.get("only-migratable", False)
-            beside = self.graph.migration_blockers
-            self._blockers = Blockers(only_migratable=only_migratable, beside=beside)
-        return self._blockers
-
-    @property
-    def descriptor_sets(self) -> DescriptorSets:
-        """Descriptors that clients passed for all to use."""
-        if self._descriptor_sets is None:
-            from machine.descriptors import DescriptorSets
-
-            self._descriptor_sets = DescriptorSets()
-        return self._descriptor_sets
-
-    @property
-    def migration(self) -> Migration:
-        """What leaves the machine, and the settings of that."""
-        if self._migration is None:
-            from machine.migration.migrate import Migration
-
-            self._migration = Migration(self)
-        return self._migration
-
-    @property
-    def incoming(self) -> Incoming:
-        """What the machine waits for in `RunState.INMIGRATE`."""
-        if self._incoming is None:
-            from machine.migration.incoming import Incoming
-
-            self._incoming = Incoming(self)
-        return self._incoming
-
-    @property
-    def dirty_rate(self) -> DirtyRate:
-        """How fast the guest writes its memory, as last measured."""
-        if self._dirty_rate is None:
-            from machine.dirty_rate import DirtyRate
-
-            self._dirty_rate = DirtyRate(self.memory, self.loop)
-        return self._dirty_rate
-
-    @property
-    def dump(self) -> GuestDump:
-        """The guest's memory as a core file."""
-        if self._dump is None:
-            from machine.dump import GuestDump
-
-            self._dump = GuestDump(self)
-        return self._dump
-
-    @property
-    def jobs(self) -> Jobs:
-        """Work on disks that goes on beside the guest."""
-        if self._jobs is None:
-            from machine.job_steps import jobs_of
-
-            self._jobs = jobs_of(self)
-        return self._jobs
-
-    @property
-    def lineage(self) -> Lineage:
-        """Which snapshot came after which."""
-        if self._lineage is None:
-            from machine.lineage import Lineage
-
-            self._lineage = Lineage()
-        return self._lineage
 
     # --- running
 
@@ -429,6 +258,8 @@ class Machine:
             self._network.close()
         if self._jobs is not None:
             self._jobs.cancel_all()
+        if self._exports is not None:
+            self._exports.close()
         self.graph.close()
 
     def set_head(self, tag: str, nodes: Sequence[BlockNode]) -> None:
@@ -487,10 +318,10 @@ class Machine:
 
     def log_exception(self) -> None:
         """Keep the traceback of the exception being handled for whoever mends the program."""
-        import traceback
-
         folder = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
         try:
+            import traceback
+
             os.makedirs(os.path.join(folder, "hmp"), exist_ok=True)
             with open(os.path.join(folder, "hmp", "errors.log"), "a", encoding="utf-8") as log:
                 log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.program}\n")

@@ -185,6 +185,8 @@ def _move_tray(machine: Machine, backend: Backend, *, is_open: bool) -> None:
 
 
 def _take_out(machine: Machine, backend: Backend) -> None:
+    if machine.has_exports:
+        machine.exports.forget_drive(backend)
     node = backend.remove()
     if node is not None and not node.parents and not node.monitor_owned:
         machine.graph.remove(node)

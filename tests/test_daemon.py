@@ -142,6 +142,16 @@ def test_a_socket_is_for_its_owner_alone(hmp: str, folder: Path) -> None:
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o700
 
 
+def test_ctrl_c_ends_the_wait_for_the_first_client(program: str, tmp_path: Path) -> None:
+    with (tmp_path / "said").open("wb") as said:
+        place = ["-monitor", "unix:m.sock,server=on"]
+        process = subprocess.Popen([program, *MACHINE, *place], cwd=tmp_path, stderr=said)
+        wait_until(lambda: "waiting for connection" in (tmp_path / "said").read_text())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == -signal.SIGINT
+    assert (tmp_path / "said").read_text().count("\n") == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_takes_the_socket_away(program: str, number: int, tmp_path: Path) -> None:
     with (tmp_path / "said").open("wb") as said:

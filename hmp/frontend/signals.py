@@ -38,6 +38,12 @@ def process_name(pid: int) -> str:
     return words.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
+def die_of_ctrl_c() -> None:
+    """End as if SIGINT had been left alone: whoever waits for us is to see that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 class SignalWatch:
     """Turns SIGINT, SIGHUP and SIGTERM into the end of the machine's loop, exit status 0.
 

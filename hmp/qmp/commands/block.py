@@ -36,11 +36,6 @@ def query_blockstats(session: QmpSession, *, query_nodes: bool = False) -> list[
     return [drive_stats(each) for each in backends if each.name or each.device]
 
 
-def query_block_exports(session: QmpSession) -> list[Any]:
-    """None: nothing of ours is served to others."""
-    return []
-
-
 def query_pr_managers(session: QmpSession) -> list[Any]:
     """None: no object of ours manages reservations."""
     return []
@@ -182,7 +177,6 @@ HANDLERS: dict[str, Handler] = {
     "blockdev-remove-medium": blockdev_remove_medium,
     "eject": eject,
     "query-block": query_block,
-    "query-block-exports": query_block_exports,
     "query-blockstats": query_blockstats,
     "query-named-block-nodes": query_named_block_nodes,
     "query-pr-managers": query_pr_managers,

@@ -1,0 +1,124 @@
+"""Disks served to others over the network."""
+
+from __future__ import annotations
+
+from blockdev.errors import QemuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from blockdev.address import InetAddress, UnixAddress
+    from hmp.qmp.dispatch import Handler
+    from hmp.qmp.session import QmpSession
+
+
+def nbd_server_start(
+    session: QmpSession,
+    *,
+    addr: dict[str, Any],
+    tls_creds: str | None = None,
+    tls_authz: str | None = None,
+    max_connections: int = 0,
+) -> None:
+    if tls_creds is not None:
+        raise QemuError(f"No TLS credentials with id '{tls_creds}'")
+    session.machine.exports.start(_address(addr), max_clients=max_connections)
+
+
+def _address(address: dict[str, Any]) -> UnixAddress | InetAddress:
+    from blockdev.address import InetAddress, UnixAddress
+
+    data = address["data"]
+    if address["type"] == "unix":
+        return UnixAddress(
+            path=data["path"],
+            abstract=data.get("abstract", False),
+            tight=data.get("tight", True),
+        )
+    if address["type"] != "inet":
+        raise QemuError(f"nbd-server-start: {address['type']}: not simulated yet")
+    return InetAddress(
+        host=data["host"],
+        port=data["port"],
+        to=data.get("to"),
+        ipv4=data.get("ipv4"),
+        ipv6=data.get("ipv6"),
+        numeric=data.get("numeric", False),
+    )
+
+
+def nbd_server_add(
+    session: QmpSession,
+    *,
+    device: str,
+    name: str | None = None,
+    description: str = "",
+    writable: bool = False,
+    bitmap: str | None = None,
+) -> None:
+    if bitmap is not None:
+        raise QemuError(f"Bitmap '{bitmap}' is not found")
+    session.machine.exports.add_device(device, name, description=description, is_writable=writable)
+
+
+def nbd_server_remove(session: QmpSession, *, name: str, mode: str = "safe") -> None:
+    _remove(session, name, mode)
+
+
+def _remove(session: QmpSession, id: str, mode: str) -> None:
+    try:
+        session.machine.exports.remove(id, is_hard=mode == "hard")
+    except QemuError as error:
+        # QMP isn't told the hint after the sentence.
+        raise QemuError(str(error).partition("\n")[0]) from error
+
+
+def nbd_server_stop(session: QmpSession) -> None:
+    session.machine.exports.stop()
+
+
+def block_export_add(
+    session: QmpSession, *, type: str, id: str, node_name: str, **others: Any
+) -> None:
+    if type != "nbd":
+        raise QemuError(f"block-export-add: {type}: not simulated yet")
+    if others.get("bitmaps"):
+        raise QemuError(f"Bitmap '{others['bitmaps'][0]}' is not found")
+    session.machine.exports.add_node(
+        id,
+        node_name,
+        name=others.get("name"),
+        description=others.get("description", ""),
+        is_writable=others.get("writable", False),
+    )
+
+
+def block_export_del(session: QmpSession, *, id: str, mode: str = "safe") -> None:
+    _remove(session, id, mode)
+
+
+def query_block_exports(session: QmpSession) -> list[dict[str, Any]]:
+    machine = session.machine
+    if not machine.has_exports:
+        return []
+    return [
+        {
+            "id": export.id,
+            "type": "nbd",
+            "node-name": export.node.node_name,
+            "shutting-down": False,
+        }
+        for export in machine.exports.exports
+    ]
+
+
+HANDLERS: dict[str, Handler] = {
+    "block-export-add": block_export_add,
+    "block-export-del": block_export_del,
+    "nbd-server-add": nbd_server_add,
+    "nbd-server-remove": nbd_server_remove,
+    "nbd-server-start": nbd_server_start,
+    "nbd-server-stop": nbd_server_stop,
+    "query-block-exports": query_block_exports,
+}
