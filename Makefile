@@ -14,7 +14,7 @@ run: setup
 	@$(VENV)/bin/hmp $(ARGS)
 
 test: setup
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 check: setup
 	$(VENV)/bin/ruff format --check .

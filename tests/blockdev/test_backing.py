@@ -90,7 +90,7 @@ def test_past_the_end_of_a_shorter_backing_file_there_are_zeros(
     assert raw.read_bytes() == wanted
 
 
-@pytest.mark.parametrize("name", ['json:{"driver":"null-co"}', "json:{", "qcow2:x", "nowhere"])
+@pytest.mark.parametrize("name", ['json:{"driver":"nosuch"}', "json:{", "qcow2:x", "nowhere"])
 def test_a_name_that_is_no_file_is_refused_in_one_sentence(
     name: str, over: Callable[..., Path], open_image: Callable[..., BlockNode]
 ) -> None:

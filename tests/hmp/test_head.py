@@ -92,5 +92,5 @@ def test_a_machine_says_when_it_stops_and_goes_on(session: Session) -> None:
     for line in ("cont", "cont", "stop", "stop", "cont", "savevm a", "loadvm a", "stop"):
         session(line)
     # The state is saved as a migration would send it, and its steps are told too.
-    names = [name for name in names if name != "MIGRATION"]
+    names = [name for name in names if not name.startswith("MIGRATION")]
     assert names == ["RESUME", "STOP"] * 4

@@ -219,7 +219,10 @@ def test_a_card_of_a_real_qemu_is_announced_through_our_hub(
         assert time.monotonic() < end_time
     theirs("announce_self")
     ours("announce_self")
-    time.sleep(0.35)
+    dumps = [tmp_path / name for name in ("ours.pcap", "theirs.pcap")]
+    while any(len(read_pcap(dump)) < 2 for dump in dumps):
+        assert time.monotonic() < end_time
+        time.sleep(0.05)
     assert theirs.quit() == ours.quit() == 0
     for name, number in (("ours.pcap", 2), ("theirs.pcap", 1)):
         frames = read_pcap(tmp_path / name)
