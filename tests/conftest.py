@@ -36,6 +36,11 @@ def qemu_io() -> str:
 
 
 @pytest.fixture(scope="session")
+def qemu_nbd() -> str:
+    return _real("qemu-nbd")
+
+
+@pytest.fixture(scope="session")
 def hmp() -> str:
     """The installed program."""
     program = ROOT / ".venv" / "bin" / "hmp"

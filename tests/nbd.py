@@ -1,0 +1,71 @@
+"""NBD servers for tests: the real `qemu-nbd`, and one that says what it was told to say."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+PATIENCE = 20.0  # seconds
+
+
+class RealServer:
+    """`qemu-nbd` with one export, ``disk``, on a Unix socket."""
+
+    def __init__(self, image: Path, folder: Path, *options: str) -> None:
+        self.socket = folder / "nbd.sock"
+        self.url = f"nbd+unix:///disk?socket={self.socket}"
+        self._command = ["qemu-nbd", "-k", str(self.socket), "-t", "-e", "8", "-x", "disk"]
+        self._command += [*options, str(image)]
+        self.start()
+
+    def start(self) -> None:
+        self.socket.unlink(missing_ok=True)
+        self._process = subprocess.Popen(self._command)
+        deadline = time.monotonic() + PATIENCE
+        while not self.socket.exists():
+            assert time.monotonic() < deadline, "qemu-nbd doesn't start"
+            assert self._process.poll() is None, "qemu-nbd ended"
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class ScriptedServer:
+    """Takes one client; each answer is sent when something came in since the last one."""
+
+    def __init__(self, folder: Path, answers: Sequence[bytes]) -> None:
+        path = folder / "scripted.sock"
+        path.unlink(missing_ok=True)
+        self.url = f"nbd+unix:///disk?socket={path}"
+        self._answers = answers
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(1)
+        self._listener.settimeout(PATIENCE)
+        self._thread = threading.Thread(target=self._talk, daemon=True)
+        self._thread.start()
+
+    def _talk(self) -> None:
+        client, _ = self._listener.accept()
+        client.settimeout(PATIENCE)
+        with client, self._listener:
+            try:
+                for index, answer in enumerate(self._answers):
+                    if index:
+                        client.recv(1 << 16)
+                    client.sendall(answer)
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(1 << 16):
+                    pass
+            except OSError:
+                return
+
+    def join(self) -> None:
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
