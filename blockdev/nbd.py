@@ -47,6 +47,7 @@ class NbdNode(BlockNode):
         may_be_read_only: bool,
     ) -> None:
         super().__init__(node_name, place.filename, read_only=read_only, cache=cache)
+        self._place = place
         self._client = NbdClient(place)
         if self._client.can(nbd.READ_ONLY) and not read_only:
             if not may_be_read_only:
@@ -54,6 +55,10 @@ class NbdNode(BlockNode):
                 raise QemuError("Could not open image: Permission denied", errno.EACCES)
             self.read_only = True
         self._has_unflushed = False
+
+    @property
+    def place_options(self) -> dict[str, str]:
+        return self._place.options
 
     @property
     def size(self) -> int:

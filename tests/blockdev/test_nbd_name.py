@@ -75,3 +75,8 @@ def test_the_older_options_of_a_drive() -> None:
     ):
         with pytest.raises(QemuError, match=said):
             modernize(dict(wrong), "")
+
+
+def test_the_options_of_a_place_lead_to_it() -> None:
+    for name in ("nbd://h:77/x", "nbd+unix:///x?socket=/s", "nbd+unix://?socket=/s"):
+        assert parse_options(parse_name(name).options, "").filename == name
