@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,27 @@ def test_an_export_in_use_goes_only_by_force(serving: Session, tmp_path: Path) -
         assert serving("nbd_server_remove -f q") == ""
         client.stdin.close()
     serving.quit()
+
+
+def test_limits_make_clients_wait_and_nobody_else(start: Programs, tmp_path: Path) -> None:
+    ours = start(
+        "hmp",
+        *("-object", "throttle-group,id=t,x-iops-total=10"),
+        *("-blockdev", "driver=null-co,node-name=n,size=1048576,read-zeroes=on"),
+        *("-blockdev", "driver=throttle,node-name=slow,throttle-group=t,file=n"),
+    )
+    assert ours("nbd_server_start unix:s.sock") == ""
+    assert ours("nbd_server_add slow") == ""
+    url = f"nbd+unix:///slow?socket={tmp_path}/s.sock"
+    reads = ["-c", "read 0 512"] * 12
+    began = time.monotonic()
+    with subprocess.Popen(
+        ["qemu-io", "-r", "-f", "raw", *reads, url], stdout=subprocess.DEVNULL
+    ) as client:
+        assert ours("info status") == "VM status: running\n"
+        assert client.poll() is None
+        assert client.wait(30) == 0
+    assert time.monotonic() - began > 0.5
 
 
 def test_an_overlay_takes_what_clients_write(serving: Session, tmp_path: Path) -> None:
