@@ -1,10 +1,11 @@
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.nbd import RealServer
 from tests.programs import Programs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,9 +36,19 @@ def qemu_io() -> str:
     return _real("qemu-io")
 
 
-@pytest.fixture(scope="session")
-def qemu_nbd() -> str:
-    return _real("qemu-nbd")
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., RealServer]]:
+    """Starts `qemu-nbd` on an image, with options, for as long as the test lasts."""
+    program = _real("qemu-nbd")
+    made: list[RealServer] = []
+
+    def start(image: Path, *options: str) -> RealServer:
+        made.append(RealServer(program, image, tmp_path, *options))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

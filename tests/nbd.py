@@ -15,21 +15,25 @@ PATIENCE = 20.0  # seconds
 class RealServer:
     """`qemu-nbd` with one export, ``disk``, on a Unix socket."""
 
-    def __init__(self, image: Path, folder: Path, *options: str) -> None:
+    def __init__(self, program: str, image: Path, folder: Path, *options: str) -> None:
         self.socket = folder / "nbd.sock"
         self.url = f"nbd+unix:///disk?socket={self.socket}"
-        self._command = ["qemu-nbd", "-k", str(self.socket), "-t", "-e", "8", "-x", "disk"]
+        self._command = [program, "-k", str(self.socket), "-t", "-e", "8", "-x", "disk"]
         self._command += [*options, str(image)]
         self.start()
 
     def start(self) -> None:
         self.socket.unlink(missing_ok=True)
-        self._process = subprocess.Popen(self._command)
+        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + PATIENCE
-        while not self.socket.exists():
+        while not self._answers():
             assert time.monotonic() < deadline, "qemu-nbd doesn't start"
             assert self._process.poll() is None, "qemu-nbd ended"
             time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self.socket)) == 0
 
     def stop(self) -> None:
         self._process.kill()

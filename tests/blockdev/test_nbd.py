@@ -3,7 +3,7 @@
 import errno
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from blockdev.node import CacheMode
 from blockdev.status import DATA, ZERO, status
 from tests.nbd import RealServer, ScriptedServer
 
-pytestmark = pytest.mark.usefixtures("qemu_nbd")
+Serve = Callable[..., RealServer]
 
 KIB, MIB = 1 << 10, 1 << 20
 SIZE = 8 * MIB
@@ -41,10 +41,8 @@ def disk(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(disk: Path, tmp_path: Path) -> Iterator[RealServer]:
-    made = RealServer(disk, tmp_path, "-f", "raw", "--discard=unmap")
-    yield made
-    made.stop()
+def server(serve: Serve, disk: Path, tmp_path: Path) -> RealServer:
+    return serve(disk, "-f", "raw", "--discard=unmap")
 
 
 def test_what_is_written_is_in_the_file(server: RealServer, disk: Path) -> None:
@@ -83,11 +81,11 @@ def test_holes_are_told_from_data(server: RealServer) -> None:
     node.close()
 
 
-def test_requests_larger_than_one_may_be(tmp_path: Path) -> None:
+def test_requests_larger_than_one_may_be(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "large.raw"
     size = nbd.MAX_PAYLOAD + 3 * MIB
     path.write_bytes(bytes(size))
-    server = RealServer(path, tmp_path, "-f", "raw")
+    server = serve(path, "-f", "raw")
     node = open_url(server.url)
     data = random.Random(1).randbytes(size - 10)
     node.write(7, [data[:MIB], data[MIB:]])
@@ -112,8 +110,8 @@ def test_an_export_has_a_fixed_size(server: RealServer) -> None:
     node.close()
 
 
-def test_an_export_that_is_only_read(disk: Path, tmp_path: Path) -> None:
-    server = RealServer(disk, tmp_path, "-f", "raw", "-r")
+def test_an_export_that_is_only_read(serve: Serve, disk: Path, tmp_path: Path) -> None:
+    server = serve(disk, "-f", "raw", "-r")
     with pytest.raises(QemuError, match=r"^Could not open image: Permission denied$"):
         open_url(server.url)
     node = open_url(server.url, read_only=True)

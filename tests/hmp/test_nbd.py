@@ -3,6 +3,7 @@
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.nbd import RealServer
 from tests.programs import Programs
 from tests.session import Session
 
-pytestmark = pytest.mark.usefixtures("qemu_nbd")
+Serve = Callable[..., RealServer]
 
 MIB = 1 << 20
 QCOW2 = "if=none,id=d,format=qcow2,file="
@@ -36,10 +37,10 @@ def _check(path: Path) -> None:
 
 @pytest.mark.parametrize(("served", "format"), [("raw", "qcow2"), ("qcow2", "raw")])
 def test_snapshots_go_with_the_format_on_our_side(
-    served: str, format: str, start: Programs, tmp_path: Path
+    serve: Serve, served: str, format: str, start: Programs, tmp_path: Path
 ) -> None:
     path = _image(tmp_path / "disk", 24 * MIB)
-    server = RealServer(path, tmp_path, "-f", served)
+    server = serve(path, "-f", served)
     ours = start("hmp", "-drive", f"if=none,id=d,format={format},file={server.url}")
     first = ours("savevm one")
     if served == "qcow2":
@@ -59,10 +60,10 @@ def test_snapshots_go_with_the_format_on_our_side(
 
 
 def test_a_full_export_is_one_error_and_the_image_stays_sound(
-    start: Programs, tmp_path: Path
+    serve: Serve, start: Programs, tmp_path: Path
 ) -> None:
     path = _image(tmp_path / "disk.qcow2", 5 * 65536)
-    server = RealServer(path, tmp_path, "-f", "raw")
+    server = serve(path, "-f", "raw")
     ours = start("hmp", "-drive", QCOW2 + server.url)
     assert "wrote 65536/65536" in ours('qemu-io d "write -P 1 0 64k"')
     for _ in range(2):
@@ -75,9 +76,11 @@ def test_a_full_export_is_one_error_and_the_image_stays_sound(
     assert subprocess.run(check, capture_output=True, check=False).returncode in (0, 3)
 
 
-def test_a_server_that_dies_leaves_the_monitor(start: Programs, tmp_path: Path) -> None:
+def test_a_server_that_dies_leaves_the_monitor(
+    serve: Serve, start: Programs, tmp_path: Path
+) -> None:
     path = _image(tmp_path / "disk.qcow2", 24 * MIB)
-    server = RealServer(path, tmp_path, "-f", "raw")
+    server = serve(path, "-f", "raw")
     ours = start("hmp", "-drive", QCOW2 + server.url)
     assert ours("savevm one") == ""
     server.stop()
