@@ -48,6 +48,7 @@ class ScriptedServer:
         path.unlink(missing_ok=True)
         self.url = f"nbd+unix:///disk?socket={path}"
         self._answers = answers
+        self.heard = bytearray()  # all that the client said
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(1)
@@ -62,11 +63,11 @@ class ScriptedServer:
             try:
                 for index, answer in enumerate(self._answers):
                     if index:
-                        client.recv(1 << 16)
+                        self.heard += client.recv(1 << 16)
                     client.sendall(answer)
                 client.shutdown(socket.SHUT_WR)
-                while client.recv(1 << 16):
-                    pass
+                while data := client.recv(1 << 16):
+                    self.heard += data
             except OSError:
                 return
 

@@ -285,6 +285,36 @@ def test_a_reply_that_is_none_is_one_error(answer: bytes, tmp_path: Path) -> Non
     server.join()
 
 
+def test_a_part_of_a_block_has_a_status_all_the_same(tmp_path: Path) -> None:
+    context = struct.pack(">I", 7) + nbd.ALLOCATION
+    option = nbd.OPT_SET_META_CONTEXT
+    meta = _reply(option, nbd.REP_META_CONTEXT, context) + _reply(option, nbd.REP_ACK)
+    answers = [*STRUCTURED[:2], meta, _export(blocks=(512, 4096, 1 << 20))]
+    extent = _chunk(nbd.CHUNK_BLOCK_STATUS, struct.pack(">III", 7, 1, 3))
+    server = ScriptedServer(tmp_path, [*answers, extent])
+    node = open_url(server.url)
+    found = node.own_status(100, 5000, wants_zeros=True, in_slices=False)
+    assert (found.length, found.flags & (DATA | ZERO)) == (412, DATA)
+    node.close()
+    server.join()
+
+
+def test_blocks_are_read_and_written_whole(tmp_path: Path) -> None:
+    answers = [*STRUCTURED[:3], _export(blocks=(512, 4096, 1 << 20))]
+    first = _chunk(OFFSET_DATA, bytes(8) + b"a" * 512)
+    last = _chunk(OFFSET_DATA, struct.pack(">Q", 512) + b"b" * 512, handle=2)
+    done = _chunk(nbd.CHUNK_NONE, b"", handle=3)
+    server = ScriptedServer(tmp_path, [*answers, first, last, done])
+    node = open_url(server.url)
+    node.write(500, [b"x" * 24])
+    node.close()
+    server.join()
+    request = server.heard[-28 - 1024 - 28 : -28]  # what comes after it takes leave
+    _, _, command, _, offset, size = struct.unpack(">IHHQQI", request[:28])
+    assert (command, offset, size) == (nbd.CMD_WRITE, 0, 1024)
+    assert request[28:] == b"a" * 500 + b"x" * 24 + b"b" * 500
+
+
 def test_an_error_of_the_servers_disk_leaves_the_connection(tmp_path: Path) -> None:
     full = _chunk(nbd.CHUNK_ERROR, struct.pack(">IH", 28, 3) + b"out")
     data = _chunk(OFFSET_DATA, bytes(8) + b"ok", handle=2)
