@@ -59,6 +59,9 @@ _FIRST_KEYS = (
     "inject-error.0.once",
     "throttle-group",
     "read-zeroes",
+    "server.path",
+    "server.port",
+    "server.host",
     "image",
     "backing",
     "driver",
@@ -101,6 +104,7 @@ def _tree(node: BlockNode) -> str:
         parts["image" if node.driver == "blkdebug" else "file"] = _tree(node.file)
     elif node.driver == "file":
         parts["filename"] = quoted(node.filename)
+    parts |= {key: quoted(value) for key, value in node.place_options.items()}
     if has_other_backing(node):
         parts["backing"] = "null" if node.backing is None else _tree(node.backing)
     keys = [key for key in _FIRST_KEYS if key in parts]

@@ -47,6 +47,7 @@ class NbdNode(BlockNode):
         may_be_read_only: bool,
     ) -> None:
         super().__init__(node_name, place.filename, read_only=read_only, cache=cache)
+        self._place = place
         self._client = NbdClient(place)
         if self._client.can(nbd.READ_ONLY) and not read_only:
             if not may_be_read_only:
@@ -54,6 +55,10 @@ class NbdNode(BlockNode):
                 raise QemuError("Could not open image: Permission denied", errno.EACCES)
             self.read_only = True
         self._has_unflushed = False
+
+    @property
+    def place_options(self) -> dict[str, str]:
+        return self._place.options
 
     @property
     def size(self) -> int:
@@ -121,6 +126,7 @@ class NbdNode(BlockNode):
         first, end = -(-offset // block) * block, (offset + size) // block * block
         self._check_writable(offset, size)
         self.mark_dirty(offset, size)
+        self._has_unflushed = True
         for start in range(first, end, _MAX_EMPTY_REQUEST):
             part = min(_MAX_EMPTY_REQUEST, end - start)
             self._client.command(nbd.CMD_TRIM, start, part)
@@ -143,11 +149,12 @@ class NbdNode(BlockNode):
         size = min(size, self.size - offset)
         if self._client.info.allocation is None:
             return BlockStatus(DATA | OFFSET_VALID, size, offset, self)
-        before = offset % self._client.info.min_block
-        asked = -(-(before + min(size, _MAX_EMPTY_REQUEST)) // self._client.info.min_block)
-        length, state = self._client.allocation(
-            offset - before, asked * self._client.info.min_block
-        )
+        block = self._client.info.min_block
+        before = offset % block
+        blocks = -(-(before + min(size, _MAX_EMPTY_REQUEST)) // block)
+        length, state = self._client.allocation(offset - before, blocks * block)
+        if length <= before:  # less than what the server itself calls a block
+            return BlockStatus(DATA | OFFSET_VALID, min(block - before, size), offset, self)
         flags = 0 if state & nbd.STATE_HOLE else DATA
         flags |= ZERO if state & nbd.STATE_ZERO else 0
         return BlockStatus(flags | OFFSET_VALID, min(length - before, size), offset, self)

@@ -41,6 +41,15 @@ class NbdPlace:
         path = f"/{self.export}" if self.export else ""
         return f"nbd://{self.address}{path}"
 
+    @property
+    def options(self) -> dict[str, str]:
+        """The driver's options for it."""
+        found = {"export": self.export} if self.export else {}
+        if isinstance(self.address, UnixAddress):
+            return {**found, "server.type": "unix", "server.path": self.address.path}
+        inet = {"server.host": self.address.host, "server.port": self.address.port}
+        return {**found, "server.type": "inet", **inet}
+
 
 def parse_name(name: str) -> NbdPlace:
     """What a name that begins with ``nbd`` means: a URI, or the older form with colons.

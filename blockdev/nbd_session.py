@@ -52,6 +52,7 @@ class NbdSession:
         output: what is to be sent; whoever sends it empties the list.
         export: the one that the client has chosen.
         is_over: nothing more will be said; the connection can be closed.
+        wait_ns: how long the next step has to wait, since somebody limits the disk; 0 mostly.
     """
 
     def __init__(self, exports: Callable[[], Sequence[NbdExport]]) -> None:
@@ -60,6 +61,7 @@ class NbdSession:
         self.output: list[Buffer] = []
         self.export: NbdExport | None = None
         self.is_over = False
+        self.wait_ns = 0
         self._is_structured = False
         self._allocation_of: NbdExport | None = None  # whose client asked for the context
         self._talk = self._conversation()
@@ -224,6 +226,7 @@ class NbdSession:
                 data = (yield size) if size else b""
             try:
                 self._check(export, flags, command, offset, size)
+                yield from self._waiting(export, command)
                 if command == nbd.CMD_READ:
                     self._read(export, handle, offset, size)
                 elif command == nbd.CMD_BLOCK_STATUS:
@@ -233,6 +236,16 @@ class NbdSession:
                     self._done(handle)
             except QemuError as error:
                 self._refuse(handle, error)
+
+    def _waiting(self, export: NbdExport, command: int) -> Generator[int, bytes, None]:
+        """Until the disk's limits let a request through."""
+        if command in (nbd.CMD_FLUSH, nbd.CMD_BLOCK_STATUS):
+            return
+        is_write = command != nbd.CMD_READ
+        while wait_ns := export.root.wait_ns(is_write=is_write):
+            self.wait_ns = wait_ns
+            yield 0
+        self.wait_ns = 0
 
     def _check(self, export: NbdExport, flags: int, command: int, offset: int, size: int) -> None:
         """See that a request can be.
@@ -266,16 +279,18 @@ class NbdSession:
     ) -> None:
         node = export.node
         if command == nbd.CMD_WRITE:
-            node.write(offset, [data])
+            export.root.write(offset, [data])
         elif command == nbd.CMD_TRIM:
+            export.root.account(size, is_write=True)
             node.discard(offset, size)
         elif command == nbd.CMD_WRITE_ZEROES:
+            export.root.account(size, is_write=True)
             node.write_zeroes(offset, size, may_unmap=not flags & nbd.NO_HOLE)
         if command == nbd.CMD_FLUSH or flags & nbd.FUA:
             node.flush()
 
     def _read(self, export: NbdExport, handle: int, offset: int, size: int) -> None:
-        data = export.node.read(offset, size) if size else b""
+        data = export.root.read(offset, size) if size else b""
         if not self._is_structured:
             self._done(handle)
             self.output.append(data)

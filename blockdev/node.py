@@ -138,6 +138,11 @@ class BlockNode:
         """What else its name tells where that is the whole tree."""
         return {}
 
+    @property
+    def place_options(self) -> dict[str, str]:
+        """What stands for its own name where it is a part of a tree."""
+        return {}
+
     def wait_ns(self, *, is_write: bool) -> int:
         """How long the next request has to wait, since somebody limits them; 0 mostly."""
         return self.file.wait_ns(is_write=is_write) if self.file is not None else 0

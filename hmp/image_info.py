@@ -36,6 +36,8 @@ def image_info(node: BlockNode, *, filename: str = "") -> dict[str, Any]:
     }
     if node.allocated_bytes < 0:
         del info["actual-size"]
+        if not node.cluster_size:  # neither format nor protocol has anything to say of itself
+            del info["dirty-flag"]
     # A raw node hands on what the format under it says, but for what is its format's alone.
     image = node.file if node.driver == "raw" else node
     if not isinstance(image, Image):
@@ -114,7 +116,7 @@ def info_text(info: dict[str, Any], snapshots: str) -> str:
     ]
     if "cluster-size" in info:
         lines.append(f"cluster_size: {info['cluster-size']}")
-    if info["dirty-flag"]:
+    if info.get("dirty-flag"):
         lines.append("cleanly shut down: no")
     if "backing-filename" in info:
         name, path = info["backing-filename"], info["full-backing-filename"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from blockdev.address import UnixAddress
 from blockdev.nbd_session import NbdSession
 from blockdev.sockets import family_of, listen_everywhere, send_at_once
@@ -157,6 +159,8 @@ class _Client:
             self._then(self.close)
         elif self._output.waiting_size > _MAX_WAITING:
             self._then(self._go_on)
+        elif is_done and self.session.wait_ns:
+            self._loop.call_at(time.monotonic_ns() + self.session.wait_ns, self._go_on)
         elif is_done:
             self._loop.call_soon(self._go_on)
         else:

@@ -1,11 +1,12 @@
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.nbd import RealServer
 from tests.programs import Programs
 
 # How long an example takes is the machine's affair, which may have others to do.
@@ -38,6 +39,21 @@ def qemu_img() -> str:
 @pytest.fixture(scope="session")
 def qemu_io() -> str:
     return _real("qemu-io")
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., RealServer]]:
+    """Starts `qemu-nbd` on an image, with options, for as long as the test lasts."""
+    program = _real("qemu-nbd")
+    made: list[RealServer] = []
+
+    def start(image: Path, *options: str) -> RealServer:
+        made.append(RealServer(program, image, tmp_path, *options))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -107,6 +107,8 @@ def image_value(node: BlockNode, *, is_flat: bool = False) -> dict[str, Any]:
     }
     if node.allocated_bytes < 0:
         del value["actual-size"]
+        if not node.cluster_size:  # neither format nor protocol has anything to say of itself
+            del value["dirty-flag"]
     if node.driver == "raw" and node.file is not None and node.file.file is not None:
         # A raw node hands on what the format under it says of itself.
         below = image_value(node.file, is_flat=True)
