@@ -46,7 +46,7 @@ def image_info(node: BlockNode, *, filename: str = "") -> dict[str, Any]:
         return info
     info["cluster-size"] = image.cluster_size
     if image.snapshots():
-        info["snapshots"] = [_snapshot_info(snapshot) for snapshot in image.snapshots()]
+        info["snapshots"] = [snapshot_info(snapshot) for snapshot in image.snapshots()]
     if image is not node:
         return info
     info["dirty-flag"] = bool(image.header.incompatible_features & DIRTY)
@@ -59,7 +59,8 @@ def image_info(node: BlockNode, *, filename: str = "") -> dict[str, Any]:
     return info
 
 
-def _snapshot_info(snapshot: Snapshot) -> dict[str, Any]:
+def snapshot_info(snapshot: Snapshot) -> dict[str, Any]:
+    """QEMU's SnapshotInfo."""
     seconds, nanoseconds = divmod(snapshot.vm_clock_nsec, _SECOND_NS)
     info: dict[str, Any] = {
         "id": snapshot.id,

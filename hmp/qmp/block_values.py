@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from blockdev.chain import backing_of, full_backing_name
+from blockdev.chain import backing_of
 from blockdev.filter import skip_implicit
+from hmp.image_info import image_info
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,10 +14,7 @@ if TYPE_CHECKING:
 
     from blockdev.backend import Backend
     from blockdev.node import BlockNode
-    from blockdev.snapshot import Snapshot
 
-_SECTOR = 512
-_NS = 1_000_000_000
 # Devices that stop the guest when their disk fails, and tell that they did.
 _WITHOUT_IO_STATUS = "/machine/unattached/"
 
@@ -98,75 +96,10 @@ def _depth(node: BlockNode) -> int:
 
 def image_value(node: BlockNode, *, is_flat: bool = False) -> dict[str, Any]:
     """An image, as ``qemu-img info`` tells of it."""
-    value: dict[str, Any] = {
-        "filename": node.filename,
-        "format": node.driver,
-        "virtual-size": -(-node.size // _SECTOR) * _SECTOR,
-        "actual-size": node.allocated_bytes,
-        "dirty-flag": False,
-    }
-    if node.allocated_bytes < 0:
-        del value["actual-size"]
-        if not node.cluster_size:  # neither format nor protocol has anything to say of itself
-            del value["dirty-flag"]
-    if node.driver == "raw" and node.file is not None and node.file.file is not None:
-        # A raw node hands on what the format under it says of itself.
-        below = image_value(node.file, is_flat=True)
-        for name in ("cluster-size", "format-specific"):
-            if name in below:
-                value[name] = below[name]
-    if node.driver == "qcow2":
-        value.update(_qcow2_values(node))
-        if node.snapshots():
-            value["snapshots"] = [snapshot_value(each) for each in node.snapshots()]
+    value = image_info(node)
     backing = backing_of(node)
-    if node.backing_name:
-        value["backing-filename"] = node.backing_name
-        value["full-backing-filename"] = full_backing_name(node, node.backing_name)
-        backing_format = getattr(node, "backing_format", "")
-        if backing_format:
-            value["backing-filename-format"] = backing_format
     if backing is not None and not is_flat:
         value["backing-image"] = image_value(backing)
-    return value
-
-
-def _qcow2_values(node: BlockNode) -> dict[str, Any]:
-    from blockdev.qcow2.header import CORRUPT, DIRTY, EXTENDED_L2, LAZY_REFCOUNTS
-    from blockdev.qcow2.image import Image
-
-    assert isinstance(node, Image)
-    header = node.header
-    data: dict[str, Any] = {
-        "compat": "1.1" if header.version == 3 else "0.10",
-        "refcount-bits": 1 << header.refcount_order,
-        "compression-type": "zlib",
-    }
-    if header.version == 3:
-        data["lazy-refcounts"] = bool(header.compatible_features & LAZY_REFCOUNTS)
-        data["corrupt"] = bool(header.incompatible_features & CORRUPT)
-        data["extended-l2"] = bool(header.incompatible_features & EXTENDED_L2)
-    return {
-        "cluster-size": node.cluster_size,
-        "dirty-flag": bool(header.incompatible_features & DIRTY),
-        "format-specific": {"type": "qcow2", "data": data},
-    }
-
-
-def snapshot_value(snapshot: Snapshot) -> dict[str, Any]:
-    """An internal snapshot."""
-    seconds, nanoseconds = divmod(snapshot.vm_clock_nsec, _NS)
-    value = {
-        "id": snapshot.id,
-        "name": snapshot.name,
-        "vm-state-size": snapshot.vm_state_size,
-        "date-sec": snapshot.date_sec,
-        "date-nsec": snapshot.date_nsec,
-        "vm-clock-sec": seconds,
-        "vm-clock-nsec": nanoseconds,
-    }
-    if snapshot.icount is not None:
-        value["icount"] = snapshot.icount
     return value
 
 

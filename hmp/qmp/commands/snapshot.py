@@ -46,12 +46,12 @@ def blockdev_snapshot_internal_sync(session: QmpSession, *, device: str, name: s
 def blockdev_snapshot_delete_internal_sync(
     session: QmpSession, *, device: str, name: str | None = None, id: str | None = None
 ) -> dict[str, Any]:
-    from hmp.qmp.block_values import snapshot_value
+    from hmp.image_info import snapshot_info
     from machine.device_snapshot import delete_on_device
 
     if name is None and id is None:
         raise QemuError("Name or id must be provided")
-    return snapshot_value(delete_on_device(session.machine, device, name, id))
+    return snapshot_info(delete_on_device(session.machine, device, name, id))
 
 
 def blockdev_snapshot_sync(
