@@ -114,6 +114,12 @@ class ByteFile:
             raise QemuError(text, value) from error
 
     @property
+    def identity(self) -> tuple[int, int]:
+        """What tells the file from all others, whatever its name: device and inode."""
+        status = os.fstat(self._descriptor)
+        return status.st_dev, status.st_ino
+
+    @property
     def allocated_bytes(self) -> int:
         """Bytes that the file takes on its file system; holes take none."""
         return os.fstat(self._descriptor).st_blocks * 512

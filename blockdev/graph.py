@@ -50,6 +50,7 @@ class Graph:
         self.opens_inactive = False
         self.open_json: Callable[[str, str | None, CacheMode], BlockNode] | None = None
         self.draw: Callable[[], int] = _draw
+        self._above: list[tuple[int, int] | None] = []  # the files of the images being opened
         self._named = 0
 
     def new_name(self) -> str:
@@ -164,7 +165,13 @@ class Graph:
             )
         else:
             file = self.open_protocol(filename, read_only=read_only, cache=cache, locking=locking)
+        before = len(self._above)
+        identity = file.bytes.identity if isinstance(file, FileNode) else None
         try:
+            if identity is not None and identity in self._above:
+                # Each round would open all its tables once more.
+                raise QemuError("the chain leads back to itself", errno.ELOOP)
+            self._above.append(identity)
             if driver is None:
                 driver = self.probe(file, read_only=read_only)
             if file.read_only and not read_only and driver != "raw":
@@ -181,6 +188,8 @@ class Graph:
         except QemuError:
             self.remove_unused(file)
             raise
+        finally:
+            del self._above[before:]
 
     def open_format(
         self,

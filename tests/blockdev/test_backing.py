@@ -104,5 +104,9 @@ def test_an_image_under_itself_is_refused(
     over: Callable[..., Path], open_image: Callable[..., BlockNode]
 ) -> None:
     path = over("over.qcow2", "over.qcow2")
-    with pytest.raises(QemuError, match="Could not open backing file"):
+    with pytest.raises(QemuError, match="Could not open backing file: the chain leads back"):
+        open_image(path)
+    path = over("one.qcow2", "two.qcow2")
+    over("two.qcow2", "./one.qcow2")
+    with pytest.raises(QemuError, match="the chain leads back to itself"):
         open_image(path)
