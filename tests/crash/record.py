@@ -76,7 +76,7 @@ class RecordingFile(WatchedFile):
 
     # What reads or locks may pass unseen; a way to change the file that isn't known here fails.
     _HARMLESS = frozenset(
-        "name read_only size allocated_bytes read read_into close set_permissions "
+        "name read_only size identity allocated_bytes read read_into close set_permissions "
         "data_extents next_data fileno".split()
     )
 

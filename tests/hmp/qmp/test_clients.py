@@ -27,6 +27,14 @@ system_reset
 TYPED_TO_HMP = "info status\ninfo name\nnope\ninfo block\nstop\ninfo status\n"
 
 
+def is_listening(path: Path) -> bool:
+    """Whether a Unix socket takes clients: it is there a moment before it does."""
+    for line in Path("/proc/net/unix").read_text().splitlines():
+        if line.endswith(f" {path}"):
+            return line.split()[3] == "00010000"
+    return False
+
+
 @pytest.fixture
 def sockets(hmp: str, qemu: str, tmp_path: Path) -> Iterator[dict[str, Path]]:
     """Where each of the programs waits for a client."""
@@ -36,7 +44,7 @@ def sockets(hmp: str, qemu: str, tmp_path: Path) -> Iterator[dict[str, Path]]:
         # The shell for people asks for CPU 0, so there has to be one.
         options = f"{MACHINE} -nodefaults -display none -qmp unix:{path},server=on,wait=off"
         running.append(subprocess.Popen([program, *options.split()], cwd=tmp_path))
-    wait_until(lambda: all(path.exists() for path in found.values()))
+    wait_until(lambda: all(is_listening(path) for path in found.values()))
     yield found
     for each in running:
         each.terminate()
