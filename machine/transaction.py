@@ -113,33 +113,33 @@ def _snapshot_to_node(machine: Machine, data: dict[str, Any]) -> Action:
 
 
 def _drive_backup(machine: Machine, data: dict[str, Any]) -> Action:
-    from machine import block_jobs
+    from machine import copy_jobs, job_options
 
-    job = block_jobs.drive_backup(
+    job = copy_jobs.drive_backup(
         machine,
         data["device"],
         data["target"],
         driver=data.get("format"),
         sync=data["sync"],
-        mode=data.get("mode", block_jobs.ABSOLUTE_PATHS),
+        mode=data.get("mode", copy_jobs.ABSOLUTE_PATHS),
         compress=data.get("compress", False),
-        options=block_jobs.options_of(data, is_held=True),
+        options=job_options.options_of(data, is_held=True),
         bitmap=data.get("bitmap"),
     )
     return _job(job)
 
 
 def _blockdev_backup(machine: Machine, data: dict[str, Any]) -> Action:
-    from machine import block_jobs
+    from machine import copy_jobs, job_options
     from machine.block_lookup import find_node
 
-    job = block_jobs.backup(
+    job = copy_jobs.backup(
         machine,
         find_node(machine, data["device"], data["device"]),
         find_node(machine, data["target"], data["target"]),
         sync=data["sync"],
         compress=data.get("compress", False),
-        options=block_jobs.options_of(data, is_held=True),
+        options=job_options.options_of(data, is_held=True),
         bitmap=data.get("bitmap"),
     )
     return _job(job)

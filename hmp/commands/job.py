@@ -11,24 +11,24 @@ if TYPE_CHECKING:
 
 
 def block_stream(monitor: Monitor, *, device: str, speed: int | None, base: str | None) -> None:
-    from machine import block_jobs
+    from machine import chain_jobs, job_options
 
-    options = block_jobs.JobOptions(device, speed=speed or 0)
-    block_jobs.block_stream(monitor.machine, device, base=base, options=options)
+    options = job_options.JobOptions(device, speed=speed or 0)
+    chain_jobs.block_stream(monitor.machine, device, base=base, options=options)
 
 
 def drive_mirror(
     monitor: Monitor, *, reuse: bool, full: bool, device: str, target: str, format: str | None
 ) -> None:
-    from machine import block_jobs
+    from machine import copy_jobs
 
-    block_jobs.drive_mirror(
+    copy_jobs.drive_mirror(
         monitor.machine,
         device,
         target,
         driver=format,
-        sync=block_jobs.FULL if full else block_jobs.TOP,
-        mode=block_jobs.EXISTING if reuse else block_jobs.ABSOLUTE_PATHS,
+        sync=copy_jobs.FULL if full else copy_jobs.TOP,
+        mode=copy_jobs.EXISTING if reuse else copy_jobs.ABSOLUTE_PATHS,
     )
 
 
@@ -42,15 +42,15 @@ def drive_backup(
     target: str,
     format: str | None,
 ) -> None:
-    from machine import block_jobs
+    from machine import copy_jobs
 
-    block_jobs.drive_backup(
+    copy_jobs.drive_backup(
         monitor.machine,
         device,
         target,
         driver=format,
-        sync=block_jobs.FULL if full else block_jobs.TOP,
-        mode=block_jobs.EXISTING if reuse else block_jobs.ABSOLUTE_PATHS,
+        sync=copy_jobs.FULL if full else copy_jobs.TOP,
+        mode=copy_jobs.EXISTING if reuse else copy_jobs.ABSOLUTE_PATHS,
         compress=compress,
     )
 
@@ -60,9 +60,9 @@ def block_job_set_speed(monitor: Monitor, *, device: str, speed: int) -> None:
 
 
 def block_job_cancel(monitor: Monitor, *, force: bool, device: str) -> None:
-    from machine import block_jobs
+    from machine import job_options
 
-    block_jobs.cancel(_job(monitor, device), force=force)
+    job_options.cancel(_job(monitor, device), force=force)
 
 
 def block_job_complete(monitor: Monitor, *, device: str) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from blockdev.block_job import BlockJob
     from hmp.qmp.dispatch import Handler
     from hmp.qmp.session import QmpSession
-    from machine.block_jobs import JobOptions
+    from machine.job_options import JobOptions
 
 
 def query_jobs(session: QmpSession) -> list[dict[str, Any]]:
@@ -91,7 +91,7 @@ def _block_job(session: QmpSession, id: str) -> BlockJob:
 
 
 def block_job_cancel(session: QmpSession, *, device: str, force: bool = False) -> None:
-    from machine.block_jobs import cancel
+    from machine.job_options import cancel
 
     cancel(_block_job(session, device), force=force)
 
@@ -125,7 +125,7 @@ def block_job_set_speed(session: QmpSession, *, device: str, speed: int) -> None
 
 def _options(values: dict[str, Any]) -> JobOptions:
     """What all jobs may be given, of the arguments of one."""
-    from machine.block_jobs import options_of
+    from machine.job_options import options_of
 
     return options_of({key.replace("_", "-"): value for key, value in values.items()})
 
@@ -140,13 +140,13 @@ def block_stream(
     bottom: str | None = None,
     **others: Any,
 ) -> None:
-    from machine import block_jobs
+    from machine import chain_jobs
 
     if base is not None and base_node is not None:
         raise QemuError("'base' and 'base-node' cannot be specified at the same time")
     if bottom is not None:
         raise QemuError("block-stream: 'bottom' is not simulated yet")
-    block_jobs.block_stream(
+    chain_jobs.block_stream(
         session.machine,
         device,
         base=base,
@@ -167,14 +167,14 @@ def block_commit(
     backing_file: str = "",
     **others: Any,
 ) -> None:
-    from machine import block_jobs
+    from machine import chain_jobs
     from machine.block_lookup import find_image, find_node
 
     machine = session.machine
     if machine.drives.backend(device) is None and machine.graph.find(device) is None:
         raise DeviceNotFound(device)
     active = find_node(machine, device, device)
-    block_jobs.block_commit(
+    chain_jobs.block_commit(
         machine,
         device,
         top=find_image(machine, active, top_node, top, "top"),
@@ -197,9 +197,9 @@ def drive_mirror(
     granularity: int = 0,
     **others: Any,
 ) -> None:
-    from machine import block_jobs
+    from machine import copy_jobs
 
-    block_jobs.drive_mirror(
+    copy_jobs.drive_mirror(
         session.machine,
         device,
         target,
@@ -223,11 +223,11 @@ def blockdev_mirror(
     granularity: int = 0,
     **others: Any,
 ) -> None:
-    from machine import block_jobs
+    from machine import copy_jobs
     from machine.block_lookup import find_node, find_root
 
     machine = session.machine
-    block_jobs.mirror(
+    copy_jobs.mirror(
         machine,
         find_root(machine, device),
         find_node(machine, target, target),
@@ -251,9 +251,9 @@ def drive_backup(
     bitmap: str | None = None,
     **others: Any,
 ) -> None:
-    from machine import block_jobs
+    from machine import copy_jobs
 
-    block_jobs.drive_backup(
+    copy_jobs.drive_backup(
         session.machine,
         device,
         target,
@@ -276,11 +276,11 @@ def blockdev_backup(
     bitmap: str | None = None,
     **others: Any,
 ) -> None:
-    from machine import block_jobs
+    from machine import copy_jobs
     from machine.block_lookup import find_node
 
     machine = session.machine
-    block_jobs.backup(
+    copy_jobs.backup(
         machine,
         find_node(machine, device, device),
         find_node(machine, target, target),

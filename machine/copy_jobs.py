@@ -1,106 +1,24 @@
-"""Jobs on the disks of a machine: what the commands look at before one begins."""
+"""Jobs that copy a disk elsewhere, mirror and backup: what is looked at before one begins."""
 
 from __future__ import annotations
 
 from blockdev.backend import Backend
-from blockdev.block_job import REPORT
-from blockdev.chain import backing_of, chain, find_in_chain
+from blockdev.chain import backing_of
 from blockdev.errors import QemuError
 from blockdev.filter import skip_implicit
 from blockdev.status import length_of
 from machine.block_lookup import check_op, device_name, find_node, find_root
 from machine.copy_target import create_target, open_target
+from machine.job_options import JobOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from blockdev.block_job import BlockJob
     from blockdev.node import BlockNode
     from machine.machine import Machine
 
 FULL, TOP, NONE = "full", "top", "none"
 EXISTING, ABSOLUTE_PATHS = "existing", "absolute-paths"
-
-
-class JobOptions:
-    """What all jobs may be given.
-
-    Attributes:
-        id: the job's name; None for the drive's.
-        speed: bytes a second; 0 for no limit.
-        on_error, on_target_error: what becomes of a fault of the disk, or of the target.
-        filter_name: what the node is called that a job puts over the disk.
-        is_held: the job doesn't begin before somebody calls its `start`.
-    """
-
-    __slots__ = (
-        "auto_dismiss",
-        "auto_finalize",
-        "filter_name",
-        "id",
-        "is_held",
-        "on_error",
-        "on_target_error",
-        "speed",
-    )
-
-    def __init__(
-        self,
-        id: str | None = None,
-        *,
-        speed: int = 0,
-        on_error: str = REPORT,
-        on_target_error: str = REPORT,
-        filter_name: str | None = None,
-        auto_finalize: bool = True,
-        auto_dismiss: bool = True,
-        is_held: bool = False,
-    ) -> None:
-        self.id = id
-        self.is_held = is_held
-        self.speed = speed
-        self.on_error = on_error
-        self.on_target_error = on_target_error
-        self.filter_name = filter_name
-        self.auto_finalize = auto_finalize
-        self.auto_dismiss = auto_dismiss
-
-
-def options_of(values: Mapping[str, Any], *, is_held: bool = False) -> JobOptions:
-    """What all jobs may be given, of the arguments of one by QMP's names."""
-    return JobOptions(
-        values.get("job-id"),
-        speed=values.get("speed", 0),
-        on_error=values.get("on-source-error", values.get("on-error", REPORT)),
-        on_target_error=values.get("on-target-error", REPORT),
-        filter_name=values.get("filter-node-name"),
-        auto_finalize=values.get("auto-finalize", True),
-        auto_dismiss=values.get("auto-dismiss", True),
-        is_held=is_held,
-    )
-
-
-def _job_id(machine: Machine, node: BlockNode, options: JobOptions) -> str:
-    """What the user calls the job, or the drive's id; "" for a node, which no job may be called."""
-    return device_name(machine, node) if options.id is None else options.id
-
-
-def start(machine: Machine, job: BlockJob) -> None:
-    """Let a job begin."""
-    job.start()
-
-
-def cancel(job: BlockJob, *, force: bool) -> None:
-    """Stop a job for good; without force one that is ready may end well.
-
-    Raises:
-        QemuError: somebody paused it, or it can't be stopped now.
-    """
-    if job.is_paused_by_user and not force:
-        raise QemuError(f"The block job for device '{job.id}' is currently paused")
-    job.cancel(force=force)
 
 
 # --- mirror
@@ -189,7 +107,7 @@ def mirror(
         raise QemuError(f"Sync mode '{sync}' not supported")
     check_op(machine, node, "mirror-source")
     check_op(machine, target, "mirror-target")
-    id = _job_id(machine, node, options)
+    id = options.job_id(machine, node)
     replaced = machine.graph.find(replaces) if replaces else None
     if sync == NONE:
         base: BlockNode | None = node
@@ -229,7 +147,7 @@ def mirror(
         raise
     # The copy is a disk of its own meanwhile: a snapshot of the machine has it too.
     backends.append(backend)
-    start(machine, job)
+    options.begin(job)
     return job
 
 
@@ -307,7 +225,7 @@ def backup(
         )
     if target is node:
         raise QemuError("Source and target cannot be the same")
-    id = _job_id(machine, node, options)
+    id = options.job_id(machine, node)
     if compress and target.driver != "qcow2":
         name = device_name(machine, target)
         raise QemuError(f"Compression is not supported for this drive {name}")
@@ -330,139 +248,5 @@ def backup(
         auto_finalize=options.auto_finalize,
         auto_dismiss=options.auto_dismiss,
     )
-    if not options.is_held:
-        start(machine, job)
-    return job
-
-
-# --- stream and commit
-
-
-def block_stream(
-    machine: Machine,
-    device: str,
-    *,
-    base: str | None = None,
-    base_node: str | None = None,
-    backing_name: str = "",
-    options: JobOptions | None = None,
-) -> BlockJob:
-    """Begin to fetch what stands under a disk's image into it.
-
-    Args:
-        base: the file that stays under it; None: none does.
-        base_node: the same by node name.
-        backing_name: what the image calls it then.
-
-    Raises:
-        QemuError: no such disk or base, or something is busy.
-    """
-    from blockdev.stream import StreamJob
-
-    options = options or JobOptions()
-    node = find_node(machine, device, device)
-    below: BlockNode | None = None
-    if base is not None:
-        below = find_in_chain(node, base)
-        if below is None:
-            raise QemuError(f"Can't find '{base}' in the backing chain")
-    elif base_node is not None:
-        below = find_node(machine, "", base_node)
-        if below is node or below not in list(chain(node)):
-            raise QemuError(f"Node '{base_node}' is not a backing image of '{device}'")
-    check_op(machine, node, "stream")
-    for image in chain(node):
-        if image is below:
-            break
-        check_op(machine, image, "stream")
-    if backing_name and below is None:
-        raise QemuError("backing file specified, but streaming the entire chain")
-    job = StreamJob(
-        machine.jobs,
-        machine.graph,
-        _job_id(machine, node, options),
-        node,
-        below,
-        speed=options.speed,
-        backing_name=backing_name,
-        on_error=options.on_error,
-        filter_name=options.filter_name,
-        auto_finalize=options.auto_finalize,
-        auto_dismiss=options.auto_dismiss,
-    )
-    start(machine, job)
-    return job
-
-
-def block_commit(
-    machine: Machine,
-    device: str,
-    *,
-    top: BlockNode | None = None,
-    base: BlockNode | None = None,
-    backing_name: str = "",
-    options: JobOptions | None = None,
-) -> BlockJob:
-    """Begin to put images of a disk's chain into one under them.
-
-    Args:
-        top: the first that goes; None: the active one, in which case the disk goes on in the
-            base when the job is told to complete.
-        base: takes them; None: the last of the chain.
-        backing_name: what the overlay of `top` calls the base then.
-
-    Raises:
-        QemuError: no such disk, or something is busy or can't be written.
-    """
-    from blockdev.commit import CommitJob
-    from blockdev.mirror import LEAVE, ActiveCommitJob
-
-    options = options or JobOptions()
-    node = find_node(machine, device, device)
-    images = list(chain(node))
-    top = top or images[0]
-    base = base or images[-1]
-    for image in images[images.index(top) : images.index(base) + 1]:
-        check_op(machine, image, "commit-target")
-    if top is base:
-        raise QemuError("cannot commit an image into itself")
-    id = _job_id(machine, node, options)
-    if top is not images[0]:
-        job: BlockJob = CommitJob(
-            machine.jobs,
-            machine.graph,
-            id,
-            node,
-            top,
-            base,
-            speed=options.speed,
-            backing_name=backing_name,
-            on_error=options.on_error,
-            filter_name=options.filter_name,
-            auto_finalize=options.auto_finalize,
-            auto_dismiss=options.auto_dismiss,
-        )
-    else:
-        if backing_name:
-            raise QemuError("'backing-file' specified, but 'top' is the active layer")
-        machine.jobs.check_id(id)
-        if base.read_only:
-            base.reopen(read_only=False)
-        job = ActiveCommitJob(
-            machine.jobs,
-            machine.graph,
-            id,
-            node,
-            base,
-            base=base,
-            speed=options.speed,
-            backing_mode=LEAVE,
-            on_source_error=options.on_error,
-            on_target_error=options.on_error,
-            filter_name=options.filter_name,
-            auto_finalize=options.auto_finalize,
-            auto_dismiss=options.auto_dismiss,
-        )
-        job.hold_nodes(images[1 : images.index(base)])
-    start(machine, job)
+    options.begin(job)
     return job
