@@ -43,21 +43,18 @@ _FILE = (
     ("extent_size_hint", "size", "", "Extent size hint for the image file, 0 to disable"),
 )
 _FORMATS = {"qcow2": _QCOW2, "raw": _RAW}
+_AMENDABLE_TOO = frozenset(
+    "backing_file backing_fmt compat data_file data_file_raw encrypt.iter-time lazy_refcounts "
+    "refcount_bits size".split()
+)
+# Nothing has a default there: what isn't given stays as it is.
 _AMENDABLE = (
-    ("backing_file", "text", "", "File name of a base image"),
-    ("backing_fmt", "text", "", "Image format of the base image"),
-    ("compat", "text", "", "Compatibility level (v2 [0.10] or v3 [1.1])"),
-    ("data_file", "text", "", "File name of an external data file"),
-    ("data_file_raw", "truth", "", "The external data file must stay valid as a raw image"),
-    ("encrypt.iter-time", "number", "", "Time to spend in PBKDF in milliseconds"),
+    *((name, kind, "", text) for name, kind, _, text in _QCOW2 if name in _AMENDABLE_TOO),
     ("encrypt.keyslot", "number", "", "Select a single keyslot to modify explicitly"),
     ("encrypt.new-secret", "text", "",
      "New secret to set in the matching keyslots. Empty string to erase"),
     ("encrypt.old-secret", "text", "", "Select all keyslots that match this password"),
     ("encrypt.state", "text", "", "Select new state of affected keyslots (active/inactive)"),
-    ("lazy_refcounts", "truth", "", "Postpone refcount updates"),
-    ("refcount_bits", "number", "", "Width of a reference count entry in bits"),
-    ("size", "size", "", "Virtual disk size"),
 )  # fmt: skip
 _KINDS = {"text": "str", "truth": "bool (on/off)", "number": "num", "size": "size"}
 _HELP_WORDS = ("help", "?")
