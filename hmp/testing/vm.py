@@ -79,6 +79,7 @@ class VM:
         self.monitor_path = place / "monitor"
         self.qmp_path = place / "qmp"
         self._transcript = folder / "transcript"
+        self._errors = folder / "stderr"
         self._process: subprocess.Popen[bytes] | None = None
         self._monitor: socket.socket | None = None
         board = [] if {"-M", "-machine"} & set(arguments) else ["-M", "none"]
@@ -112,15 +113,17 @@ class VM:
         Raises:
             RuntimeError: it didn't start; the error has what it said.
         """
-        process = self._process = subprocess.Popen(
-            self.argv, cwd=self.folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
+        # Into a file: a pipe that nobody reads would stop the program when it is full.
+        with self._errors.open("wb") as errors:
+            process = self._process = subprocess.Popen(
+                self.argv, cwd=self.folder, stdin=subprocess.DEVNULL, stderr=errors
+            )
         deadline = time.monotonic() + PATIENCE
         while not self._is_ready():
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
-                _, said = process.communicate()
-                raise RuntimeError(f"{self.argv} did not start: {said.decode()}")
+                process.wait()
+                raise RuntimeError(f"{self.argv} did not start: {self.stderr}")
             time.sleep(0.01)
         return self
 
@@ -165,10 +168,10 @@ class VM:
         if self._process is not None:
             self._process.terminate()
             try:
-                self._process.communicate(timeout=PATIENCE)
+                self._process.wait(timeout=PATIENCE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.communicate()
+                self._process.wait()
             status = self._process.returncode
             self._process = None
         self._sockets.cleanup()
@@ -222,6 +225,11 @@ class VM:
             self._monitor = None
 
     # --- what became of it
+
+    @property
+    def stderr(self) -> str:
+        """What it wrote there since it was last started."""
+        return self._errors.read_text("utf-8", "surrogateescape") if self._errors.exists() else ""
 
     @property
     def transcript(self) -> list[tuple[str, str]]:

@@ -31,6 +31,7 @@ def test_a_machine_in_a_line(hmp_vm: MakeVM) -> None:
     with pytest.raises(AssertionError, match="'disk0' has the snapshots"):
         vm.assert_snapshots("a", "b")
     assert vm.stop() == 0
+    assert "terminating on signal 15" in vm.stderr
 
 
 def test_the_program_under_test_talks_to_it_by_itself(hmp_vm: MakeVM) -> None:
