@@ -34,27 +34,34 @@ class Session:
             bufsize=0,
             pass_fds=pass_fds,
         )
-        self.greeting = self._until_prompt()
+        self.greeting = self._until(PROMPT)
 
-    def _until_prompt(self) -> bytes:
+    def _until(self, end: bytes) -> bytes:
+        """What comes up to the last of these that has come; what follows it was not asked for."""
         assert self.process.stdout is not None
         got = b""
         deadline = time.monotonic() + PATIENCE
-        while not got.endswith(PROMPT):
+        while end not in got:
             left = deadline - time.monotonic()
             ready, _, _ = select.select([self.process.stdout], [], [], max(left, 0))
-            assert ready, f"no prompt, but {got!r}"
-            chunk = os.read(self.process.stdout.fileno(), 1 << 16)
+            chunk = os.read(self.process.stdout.fileno(), 1 << 16) if ready else b""
             if not chunk:
-                raise AssertionError(f"the program ended: {got!r} {self.stderr()}")
+                trouble = "the program ended" if ready else f"no {end!r}"
+                raise AssertionError(f"{trouble}: {got!r} {self._abandon()}")
             got += chunk
-        return got
+        return got[: got.rindex(end) + len(end)]
+
+    def _abandon(self) -> str:
+        """Leave nothing behind that the next test would stumble over; what was on stderr."""
+        self.process.kill()
+        self.wait()
+        return self.final_stderr
 
     def __call__(self, line: str) -> str:
         """Send a line; the answer, without echo and prompt."""
         assert self.process.stdin is not None
         self.process.stdin.write(line.encode() + b"\n")
-        answer = self._until_prompt()
+        answer = self._until(PROMPT)
         _echo, _, rest = answer.partition(b"\r\n")
         return rest.removesuffix(PROMPT).replace(b"\r\n", b"\n").decode("utf-8", "replace")
 
