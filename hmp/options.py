@@ -30,10 +30,10 @@ _MISSING_WITH_VALUE = frozenset(
 )
 _USED_ALONE = frozenset(
     "S snapshot nodefaults nographic daemonize only-migratable h help version ui-help yes lab "
-    "json deterministic".split()
+    "json deterministic usb".split()
 )
 _IGNORED_ALONE = frozenset(
-    "no-user-config no-reboot no-shutdown no-acpi no-hpet no-fd-bootchk usb portrait full-screen "
+    "no-user-config no-reboot no-shutdown no-acpi no-hpet no-fd-bootchk portrait full-screen "
     "win2k-hack enable-kvm mem-prealloc".split()
 )
 _MISSING_ALONE = frozenset(

@@ -81,13 +81,32 @@ def query_cpus_fast(session: QmpSession) -> list[dict[str, Any]]:
     return [
         {
             "cpu-index": cpu.index,
-            "qom-path": f"/machine/unattached/device[{cpu.index}]",
+            "qom-path": path,
             "thread-id": cpu.thread_id,
-            "props": {"core-id": 0, "thread-id": 0, "socket-id": cpu.index},
+            "props": place,
             "target": "x86_64",
         }
-        for cpu in session.machine.cpus
+        for cpu, (path, place) in zip(
+            session.machine.cpus, session.machine.cpu_places(), strict=False
+        )
     ]
+
+
+def query_hotpluggable_cpus(session: QmpSession) -> list[dict[str, Any]]:
+    machine = session.machine
+    if not machine.board.has_cpu_slots:
+        raise QemuError("The feature 'query-hotpluggable-cpus' is not enabled")
+    found: list[dict[str, Any]] = []
+    for path, place in machine.cpu_places():
+        row: dict[str, Any] = {
+            "props": place,
+            "vcpus-count": 1,
+            "type": f"{machine.board.cpu_model}-x86_64-cpu",
+        }
+        if path:
+            row["qom-path"] = path
+        found.insert(0, row)
+    return found
 
 
 def query_sev(session: QmpSession) -> dict[str, Any]:
@@ -114,6 +133,7 @@ HANDLERS: dict[str, Handler] = {
     "inject-nmi": inject_nmi,
     "query-cpus-fast": query_cpus_fast,
     "query-current-machine": query_current_machine,
+    "query-hotpluggable-cpus": query_hotpluggable_cpus,
     "query-replay": query_replay,
     "query-sev": query_sev,
     "query-sgx": query_sgx,
