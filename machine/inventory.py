@@ -38,10 +38,10 @@ def describe(machine: Machine, topic: str) -> Sequence[str] | None:
     return None
 
 
-def _device_tree(machine: Machine) -> Sequence[str] | None:
-    if machine.buses or machine.roms:
-        return None
-    return ("bus: main-system-bus", "  type System")
+def _device_tree(machine: Machine) -> Sequence[str]:
+    from machine.qom.qtree import describe
+
+    return list(describe(machine))
 
 
 def _memory_backends(machine: Machine) -> Sequence[str]:

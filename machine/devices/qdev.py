@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from blockdev.backend import Backend
     from machine.devices.bus import Bus
     from machine.machine import Machine
     from machine.vmstate.description import VMStateDescription
@@ -63,9 +64,12 @@ class Device:
         undo: what takes it away again, in the order in which it was put there.
         states: what is saved of it: the description, and who has the attributes.
         is_going: the guest was asked to let it go.
+        shown: properties whose values it chose itself.
+        backend: the disk that it has; None for none.
     """
 
     __slots__ = (
+        "backend",
         "bus",
         "id",
         "is_going",
@@ -73,6 +77,7 @@ class Device:
         "options",
         "path",
         "pci_place",
+        "shown",
         "states",
         "undo",
     )
@@ -89,6 +94,8 @@ class Device:
         self.undo: list[Callable[[], object]] = []
         self.states: list[tuple[VMStateDescription, Any]] = []
         self.is_going = False
+        self.shown: dict[str, str] = {}
+        self.backend: Backend | None = None
 
     @property
     def bus_path(self) -> str:
@@ -263,7 +270,7 @@ class Plugs:
                 if wanted is None:
                     text = f"Property '{model}.addr' doesn't take value '{options['addr']}'"
                     raise QemuError(text)
-            place = device.pci_place = self.pci.take(model, device.id, wanted)
+            place = device.pci_place = self.pci.take(model, options, wanted)
             device.undo.append(lambda: self.pci.give_back(place))
 
 
