@@ -263,6 +263,8 @@ class PlugOptions:
         Raises:
             QemuError: one doesn't fit.
         """
+        for made in machine.objects if machine.has_objects else ():
+            made.is_first = True
         self._plug_vga(machine, has_defaults=has_defaults)
         for nic in self._nics:
             self._plug_nic(machine, nic)

@@ -188,17 +188,13 @@ def _roms(machine: Machine) -> Sequence[str]:
     return [*fixed, *loaded, *tables]
 
 
-def _ram_blocks(machine: Machine) -> Sequence[str] | None:
-    if machine.board.firmware:
-        return None
-    lines = []
-    offset = 0
-    for block in machine.memory.migration_blocks():
-        lines.append(
-            f"{block.name:>24} {'4 KiB':>8}  {offset:#018x} {block.size:#018x} {block.size:#018x}"
-        )
-        offset += block.size
-    return lines
+def _ram_blocks(machine: Machine) -> Sequence[str]:
+    from machine.qom.ram_list import ram_list
+
+    return [
+        f"{block.name:>24} {'4 KiB':>8}  {block.offset:#018x} {block.used:#018x} {block.size:#018x}"
+        for block in ram_list(machine)
+    ]
 
 
 _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {

@@ -14,6 +14,7 @@ COMMANDS = (
     "info mtree -o -D",
     "info mtree -f -o -d",
     "info pci",
+    "info ramblock",
 )
 ALIKE = ["-S", "-nodefaults", "-display", "none", "-monitor", "stdio"]
 # Options of a machine; {disk} is an image's path.

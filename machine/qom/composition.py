@@ -13,7 +13,7 @@ from machine.qom.plugged import plugged_device, plugged_on_board
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from machine.machine import Machine
     from machine.qom.plugged import Plan
@@ -29,6 +29,7 @@ class Composition:
         root: where all paths begin.
         buses: by name; the system's own first.
         regions: those of the board and, by their first device, of devices.
+        ram: the regions that are memory, in the order in which they were made.
         spaces: the address spaces: names and the regions that they begin with.
     """
 
@@ -38,6 +39,7 @@ class Composition:
         self.buses: dict[str, BusPart] = {}
         self.regions: dict[str, RegionPart] = {}
         self.spaces: list[tuple[str, RegionPart]] = []
+        self.ram: list[RegionPart] = []
         self._numbers: dict[str, str] = _numbers(machine)
         self._unattached_count = 0
         self._late: list[tuple[list[str], DevicePart | None]] = []
@@ -48,21 +50,31 @@ class Composition:
             board.add(Part(name, "container"))
         self._board = board
         self.unattached = board.parts["unattached"]
-        self._compose_beside()
+        late_ram = self._compose_beside()
         system = BusPart("sysbus", "System")
         self.unattached.add(system)
         self.buses[SYSTEM_BUS] = system
         for row in board_rows(machine.board.name.partition("-")[0]) or ():
             self._build(row, None)
-        for late, owner in self._late:
-            self._build(Row(late), owner)
         for device in machine.plugs.devices if machine.has_plugs else ():
             plan = plugged_device(machine, device)
             if plan is not None:
                 self._plug(plan)
+        for late, owner in self._late:
+            self._build(Row(late), owner)
+        self.ram += late_ram
 
-    def _compose_beside(self) -> None:
-        """What stands beside the machine: consoles, character devices, objects."""
+    @property
+    def devices(self) -> Iterator[DevicePart]:
+        """All devices, those of the board first."""
+        return (part for part in self.root.all() if isinstance(part, DevicePart))
+
+    def _compose_beside(self) -> list[RegionPart]:
+        """What stands beside the machine: consoles, character devices, objects.
+
+        Returns:
+            RAM of objects that came after the board.
+        """
         machine = self.machine
         displays = machine.isa.displays if machine.isa is not None else {}
         if displays:
@@ -70,6 +82,7 @@ class Composition:
             self.root.add(backend)
             for number in range(len(displays)):
                 backend.add(Part(f"console[{number}]", "qemu-console"))
+        late: list[RegionPart] = []
         chardevs = Part("chardevs", "container")
         self.root.add(chardevs)
         for each in machine.chardevs:
@@ -83,7 +96,11 @@ class Composition:
                 part = Part(made.id, made.type.name)
                 objects.add(part)
                 if made.type.name in MEMORY_TYPES:
-                    part.add(Part(f"{made.id}[0]", "memory-region"))
+                    region = RegionPart(f"{made.id}[0]", made.id, made.values["size"])
+                    region.kind, region.owner = "ram", part
+                    part.add(region)
+                    (self.ram if made.is_first else late).append(region)
+        return late
 
     # --- a line of the texts
 
@@ -225,6 +242,7 @@ class Composition:
         - ``at REGION+ADDRESS`` where it is mapped, ``prio NUMBER``
         - ``alias REGION+OFFSET``
         - ``ram``, ``rom``; ``box`` where only the regions in it answer
+        - ``used BYTES``: of RAM that may grow, what it has
         - ``off``: it is disabled
         - ``loose``: a device's that belongs to the board
         - ``bar NUMBER``: it isn't there without this bar
@@ -257,6 +275,8 @@ class Composition:
             region = RegionPart(parent.next_name(label), label, size)
             parent.add(region)
             region.owner = None if parent is self.unattached else owner
+            if "used" in flags:
+                region.used_size = int(flags[flags.index("used") + 1], 16)
             region.is_enabled = "off" not in flags
             region.is_container = "box" in flags
             if "prio" in flags:
@@ -268,6 +288,8 @@ class Composition:
             if "at" in flags and not ("once" in flags and label in self.regions):
                 container, address = self._place(flags[flags.index("at") + 1], device)
                 container.map(region, address + index * size)
+            if region.kind != "i/o" and region.alias is None:
+                self.ram.append(region)
             if "mmio" in flags and device is not None:
                 device.mapped.append(region)
             self.regions.setdefault(label, region)

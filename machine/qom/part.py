@@ -135,6 +135,10 @@ class DevicePart(Part):
         outer = self.parent
         return self.id or (outer.named_by if isinstance(outer, DevicePart) else "")
 
+    def uses(self, option: str, name: str) -> bool:
+        """Whether the user gave it an option of this value."""
+        return self.plugged is not None and self.plugged.options.get(option) == name
+
     def find_bus(self, name: str) -> BusPart | None:
         """A bus of its own."""
         return next((bus for bus in self.buses if bus.name == name), None)
@@ -169,6 +173,7 @@ class RegionPart(Part):
         alias_offset: where that part begins.
         is_container: whether only the regions in it answer.
         is_enabled: whether accesses come to it.
+        used_size: of RAM that may grow, what it has now.
         regions: those in it: by address, then by priority, then the newest first.
     """
 
@@ -185,12 +190,13 @@ class RegionPart(Part):
         "priority",
         "regions",
         "size",
+        "used_size",
     )
 
     def __init__(self, name: str, label: str, size: int) -> None:
         super().__init__(name, "memory-region")
         self.label = label
-        self.size = size
+        self.size = self.used_size = size
         self.kind = "i/o"
         self.owner: Part | None = None
         self.container: RegionPart | None = None
