@@ -29,8 +29,11 @@ def describe(machine: Machine, topic: str) -> Sequence[str] | None:
     kind, _, index = topic.partition(" ")
     if kind == "registers":
         return list(machine.cpus[int(index)].describe())
-    if kind == "lapic" and not machine.board.has_apic:
-        return ("local apic state not available",)
+    if kind == "lapic":
+        from machine.devices.apic import describe as describe_apic
+
+        has_apic = machine.board.has_apic
+        return list(describe_apic(int(index))) if has_apic else ["local apic state not available"]
     if topic in _NOTHING_ANYWHERE:
         return ()
     if topic in _NOTHING_ON_BARE_BOARDS and not machine.buses:

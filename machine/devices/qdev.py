@@ -63,6 +63,7 @@ class Device:
         pci_place: slot and function, on a PCI bus.
         undo: what takes it away again, in the order in which it was put there.
         states: what is saved of it: the description, and who has the attributes.
+        is_hotplugged: the machine was there before it.
         is_going: the guest was asked to let it go.
         shown: properties whose values it chose itself.
         backend: the disk that it has; None for none.
@@ -73,6 +74,7 @@ class Device:
         "bus",
         "id",
         "is_going",
+        "is_hotplugged",
         "model",
         "options",
         "path",
@@ -93,6 +95,7 @@ class Device:
         self.pci_place: tuple[int, int] | None = None
         self.undo: list[Callable[[], object]] = []
         self.states: list[tuple[VMStateDescription, Any]] = []
+        self.is_hotplugged = False
         self.is_going = False
         self.shown: dict[str, str] = {}
         self.backend: Backend | None = None
@@ -155,6 +158,7 @@ class Plugs:
                 raise QemuError(f"Property '{model.name}.{name}' not found")
         path = f"/machine/unattached/{model.name}" if is_of_board else self._next_path(id)
         device = Device(model, options, path, bus)
+        device.is_hotplugged = is_hotplug
         try:
             self._take_places(device)
             model.realize(self._machine, device)

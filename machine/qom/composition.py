@@ -9,7 +9,7 @@ from machine.devices.pci import MODELS
 from machine.inventory import MEMORY_TYPES
 from machine.qom.blueprint import Row, board_rows, device_rows
 from machine.qom.part import BusPart, DevicePart, Part, RegionPart
-from machine.qom.plugged import plugged_device, plugged_on_board
+from machine.qom.plugged import plugged_device, plugged_devices, plugged_on_board
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,12 +56,15 @@ class Composition:
         self.buses[SYSTEM_BUS] = system
         for row in board_rows(machine.board.name.partition("-")[0]) or ():
             self._build(row, None)
-        for device in machine.plugs.devices if machine.has_plugs else ():
-            plan = plugged_device(machine, device)
-            if plan is not None:
+        plans = [plugged_device(machine, each) for each in plugged_devices(machine)]
+        for plan in plans:
+            if not plan.is_hotplugged:
                 self._plug(plan)
         for late, owner in self._late:
             self._build(Row(late), owner)
+        for plan in plans:
+            if plan.is_hotplugged:
+                self._plug(plan)
         self.ram += late_ram
 
     @property

@@ -54,11 +54,20 @@ class Plan:
         self.path = ""
         self.pci_place = device.pci_place if device is not None else None
 
+    @property
+    def is_hotplugged(self) -> bool:
+        """Whether the board was complete before it came."""
+        return self.device is not None and self.device.is_hotplugged
 
-def plugged_device(machine: Machine, device: Device) -> Plan | None:
-    """A device of the user; None for one of the board, whose place is in the board's text."""
-    if device.path.startswith(_INTERNAL):
-        return None
+
+def plugged_devices(machine: Machine) -> list[Device]:
+    """The user's devices; where the board takes one, that is said in its text."""
+    devices = machine.plugs.devices if machine.has_plugs else []
+    return [each for each in devices if not each.path.startswith(_INTERNAL)]
+
+
+def plugged_device(machine: Machine, device: Device) -> Plan:
+    """A device of the user."""
     plan = _plan(device)
     plan.path = device.path
     plan.values = {**_queue_values(machine, device), **plan.values}
