@@ -32,7 +32,9 @@ _Q35 = PC.but(
         (31, 3, "ICH9-SMB", "smbus"),
     ),
     nic_model="e1000e",
-    first_paths=(16, 0),
+    ram_limit=0xB0000000,
+    low_ram=0x80000000,
+    first_paths=(16, 12),
 )
 _MICROVM = Board(
     "microvm",
@@ -52,6 +54,8 @@ _MICROVM = Board(
     pci_functions=((0, 0, "gpex-root", "pcie"),),
     cpu_model="qemu64",
     cpu_signature=0x60FB1,
+    ram_limit=0xC0000001,
+    low_ram=0xC0000000,
     properties="microvm",
 )
 _REMOTE = Board(

@@ -39,6 +39,8 @@ class Board:
         vga_model: of its display; "" where it has none.
         cpu_model: of its processors, without another.
         cpu_signature: what a processor says of itself after a reset: family, model, stepping.
+        ram_limit: bytes of RAM from which on not all of it is below 4 GiB.
+        low_ram: how much of it is there then.
         first_paths: the numbers in the object tree of the first IDE and the first floppy drive,
             on a board without cards, ports and further processors.
         properties: the names of the options that it has beside those of all boards.
@@ -69,6 +71,8 @@ class Board:
     vga_model = ""
     cpu_model = ""
     cpu_signature = 0
+    ram_limit = 0xE0000000
+    low_ram = 0xE0000000
     first_paths = (0, 0)
     properties = ""
 
@@ -141,6 +145,7 @@ PC = Board(
     vga_model="VGA",
     cpu_model="qemu64",
     cpu_signature=0x60FB1,
+    low_ram=0xC0000000,
     first_paths=(18, 13),
     properties="pc",
 )

@@ -31,8 +31,11 @@ def describe(machine: Machine, topic: str) -> Sequence[str] | None:
     kind, _, index = topic.partition(" ")
     if kind == "registers":
         return list(machine.cpus[int(index)].describe())
-    if kind == "lapic" and not machine.board.has_apic:
-        return ("local apic state not available",)
+    if kind == "lapic":
+        from machine.devices.apic import describe as describe_apic
+
+        has_apic = machine.board.has_apic
+        return list(describe_apic(int(index))) if has_apic else ["local apic state not available"]
     if topic in _NOTHING_ANYWHERE:
         return ()
     if topic in _NOTHING_ON_BARE_BOARDS and not machine.buses:
@@ -40,10 +43,10 @@ def describe(machine: Machine, topic: str) -> Sequence[str] | None:
     return None
 
 
-def _device_tree(machine: Machine) -> Sequence[str] | None:
-    if machine.buses or machine.roms:
-        return None
-    return ("bus: main-system-bus", "  type System")
+def _device_tree(machine: Machine) -> Sequence[str]:
+    from machine.qom.qtree import describe
+
+    return list(describe(machine))
 
 
 def _memory_backends(machine: Machine) -> Sequence[str]:
@@ -197,17 +200,13 @@ def _roms(machine: Machine) -> Sequence[str]:
     return [*fixed, *loaded, *tables]
 
 
-def _ram_blocks(machine: Machine) -> Sequence[str] | None:
-    if machine.board.firmware:
-        return None
-    lines = []
-    offset = 0
-    for block in machine.memory.migration_blocks():
-        lines.append(
-            f"{block.name:>24} {'4 KiB':>8}  {offset:#018x} {block.size:#018x} {block.size:#018x}"
-        )
-        offset += block.size
-    return lines
+def _ram_blocks(machine: Machine) -> Sequence[str]:
+    from machine.qom.ram_list import ram_list
+
+    return [
+        f"{block.name:>24} {'4 KiB':>8}  {block.offset:#018x} {block.used:#018x} {block.size:#018x}"
+        for block in ram_list(machine)
+    ]
 
 
 _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from blockdev.backend import Backend
     from machine.devices.bus import Bus
     from machine.machine import Machine
     from machine.vmstate.description import VMStateDescription
@@ -62,19 +63,25 @@ class Device:
         pci_place: slot and function, on a PCI bus.
         undo: what takes it away again, in the order in which it was put there.
         states: what is saved of it: the description, and who has the attributes.
+        is_hotplugged: the machine was there before it.
         is_going: the guest was asked to let it go.
         is_of_board: it is none of the user's devices.
+        shown: properties whose values it chose itself.
+        backend: the disk that it has; None for none.
     """
 
     __slots__ = (
+        "backend",
         "bus",
         "id",
         "is_going",
+        "is_hotplugged",
         "is_of_board",
         "model",
         "options",
         "path",
         "pci_place",
+        "shown",
         "states",
         "undo",
     )
@@ -90,8 +97,11 @@ class Device:
         self.pci_place: tuple[int, int] | None = None
         self.undo: list[Callable[[], object]] = []
         self.states: list[tuple[VMStateDescription, Any]] = []
+        self.is_hotplugged = False
         self.is_going = False
         self.is_of_board = False
+        self.shown: dict[str, str] = {}
+        self.backend: Backend | None = None
 
     @property
     def bus_path(self) -> str:
@@ -151,6 +161,7 @@ class Plugs:
         path = f"/machine/unattached/{model.name}" if is_of_board else self._next_path(id)
         device = Device(model, options, path, bus)
         device.is_of_board = is_of_board
+        device.is_hotplugged = is_hotplug
         try:
             self._take_places(device, is_hotplug=is_hotplug)
             model.realize(self._machine, device)
@@ -267,6 +278,7 @@ class Plugs:
         fill(bus)
         if bus.kind == "IDE":
             unit = bus.take_unit(options.get("unit"))
+            device.shown["unit"] = str(unit)
             device.undo.append(lambda: bus.units.discard(unit))
         slots = bus.slots
         if slots is not None:
@@ -276,7 +288,7 @@ class Plugs:
                 if wanted is None:
                     text = f"Property '{model}.addr' doesn't take value '{options['addr']}'"
                     raise QemuError(text)
-            place = slots.take(model, device.id, wanted, is_hotplug=is_hotplug)
+            place = slots.take(model, options, wanted, is_hotplug=is_hotplug)
             device.pci_place = place
             device.undo.append(lambda: slots.give_back(place))
 
