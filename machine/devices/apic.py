@@ -24,8 +24,7 @@ def describe(index: int) -> Iterator[str]:
         yield f"{name}\t {_MASKED:#010x} active-hi edge  masked         {mode:12} Fixed  (vec 0)"
     yield "Timer\t DCR=0x0 (divide by 2) initial_count = 0 current_count = 0"
     yield (
-        f"SPIV\t {_SPURIOUS_VECTOR:#010x} APIC disabled, focus=off, "
-        f"spurious vec {_SPURIOUS_VECTOR}"
+        f"SPIV\t {_SPURIOUS_VECTOR:#010x} APIC disabled, focus=off, spurious vec {_SPURIOUS_VECTOR}"
     )
     yield "ICR\t 0x00000000 physical edge de-assert no-shorthand"
     yield "ICR2\t 0x00000000 cpu 0 (APIC ID)"
