@@ -112,12 +112,30 @@ class PlugOptions:
     def _take_device(self, option: Option) -> None:
         is_json = option.value.startswith("{")
         options = from_json(option) if is_json else self._options(option, "driver")
+        self._check_for_help(option, options)
         id = options.get("id")
         if id and any(other.get("id") == id for other, _ in self.device_options):
             raise about(option, QemuError(f"Duplicate ID '{id}' for device"))
         if "driver" not in options:
             raise about(option, QemuError("Parameter 'driver' is missing"))
         self.device_options.append((options, option.text))
+
+    def _check_for_help(self, option: Option, options: Mapping[str, str]) -> None:
+        """Raises: HelpAnswer: the models, or the properties of one, are asked for."""
+        driver = options.get("driver", "")
+        if driver in _HELP_WORDS:
+            from machine.devices.models import listing
+
+            raise HelpAnswer("\n".join(listing(only_for_users=True)))
+        if driver and any(word in options for word in _HELP_WORDS):
+            from machine.devices.properties import describe
+
+            try:
+                lines = describe(driver)
+            except QemuError as error:  # QEMU takes it for an answer too
+                self._complain(f"{self._program}: {option.text}: {error}")
+                raise HelpAnswer("") from error
+            raise HelpAnswer("\n".join(lines))
 
     def _take_object(self, option: Option) -> None:
         from machine.keyval import parse_json

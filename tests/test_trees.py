@@ -111,3 +111,23 @@ def test_the_trees_are_qemus(name: str, hmp: str, qemu: str, tmp_path: Path, dis
 def test_what_comes_and_goes_is_in_the_trees(hmp: str, qemu: str, tmp_path: Path) -> None:
     lines = (*PLUGGED, *COMMANDS)
     assert ask(hmp, "-M pc", lines, tmp_path) == ask(qemu, "-M pc", lines, tmp_path)
+
+
+def test_help_tells_the_properties_of_each_model(hmp: str, qemu: str, tmp_path: Path) -> None:
+    listing = ask(qemu, "-M none", ("info qdm",), tmp_path)["info qdm"]
+    models = re.findall(r'(?m)^name "([^"]+)"', listing)
+    assert len(models) > 400
+    strange = {"virtio-gpu-gl-pci", "virtio-vga-gl"}  # the real program ends, without a display
+    odd = ("virtio-net,help", "e1000,id=x,?", "nosuch,help", "pci-device,help", "iothread,help")
+    lines = tuple(f"device_add {model},help" for model in models if model not in strange)
+    lines += tuple(f"device_add {text}" for text in odd)
+    assert ask(hmp, "-M pc", lines, tmp_path) == ask(qemu, "-M pc", lines, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["e1000,help", "help", "nosuch,help", "kvmvapic,?"])
+def test_help_of_an_option_ends_the_program(text: str, hmp: str, qemu: str, tmp_path: Path) -> None:
+    from tests.session import run_to_end
+
+    ours, real = (run_to_end([program, "-device", text], tmp_path) for program in (hmp, qemu))
+    assert ours[:2] == real[:2]
+    assert ours[2] == real[2].replace("qemu-system-x86_64: ", "hmp: ")

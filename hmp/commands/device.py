@@ -22,8 +22,17 @@ def complete_device(machine: Machine, words: Sequence[str]) -> Completion:
 
 
 def device_add(monitor: Monitor, *, device: dict[str, str]) -> None:
-    if device.get("driver") in ("help", "?"):
+    help_words = ("help", "?")
+    if device.get("driver") in help_words:
         _list_models(monitor, only_for_users=True)
+    elif "driver" in device and any(word in device for word in help_words):
+        from machine.devices.properties import describe
+
+        try:
+            for line in describe(device["driver"]):
+                monitor.print_line(line)
+        except QemuError as error:
+            monitor.print_line(str(error))  # QEMU prints this without its usual word before it
     else:
         monitor.machine.plugs.plug(device, is_hotplug=True)
 
