@@ -35,6 +35,7 @@ _Q35 = PC.but(
     ram_limit=0xB0000000,
     low_ram=0x80000000,
     first_paths=(16, 12),
+    blueprint="q35",
 )
 _MICROVM = Board(
     "microvm",
@@ -57,6 +58,7 @@ _MICROVM = Board(
     ram_limit=0xC0000001,
     low_ram=0xC0000000,
     properties="microvm",
+    blueprint="microvm",
 )
 _REMOTE = Board(
     "x-remote",
@@ -64,6 +66,7 @@ _REMOTE = Board(
     ram_name="",
     default_drives=(("none", 2, "cdrom"), ("floppy", 0, "disk"), ("sd", 0, "disk")),
     buses={"remote-pci": 1},
+    blueprint="x-remote",
 )
 _PC_VERSIONS = (
     "7.1 7.0 6.2 6.1 6.0 5.2 5.1 5.0 4.2 4.1 4.0 3.1 3.0 2.9 2.8 2.7 2.6 2.5 2.4 2.3 2.2 "

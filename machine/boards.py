@@ -43,7 +43,8 @@ class Board:
         low_ram: how much of it is there then.
         first_paths: the numbers in the object tree of the first IDE and the first floppy drive,
             on a board without cards, ports and further processors.
-        properties: the names of the options that it has beside those of all boards.
+        properties: whose options it has beside those of all boards.
+        blueprint: the name of the text that says what it is made of.
     """
 
     description = ""
@@ -75,6 +76,7 @@ class Board:
     low_ram = 0xE0000000
     first_paths = (0, 0)
     properties = ""
+    blueprint = ""
 
     def __init__(self, name: str, **differences: Any) -> None:
         self.name = name
@@ -94,7 +96,7 @@ TABLES = (
     ("etc/table-loader", 0x10000),
     ("etc/acpi/rsdp", 0x1000),
 )
-_NONE = Board("none", description="empty machine")
+_NONE = Board("none", description="empty machine", blueprint="none")
 _ISA_PC = Board(
     "isapc",
     description="ISA-only PC",
@@ -115,6 +117,7 @@ _ISA_PC = Board(
     cpu_signature=0x480,
     first_paths=(16, 10),
     properties="pc",
+    blueprint="isapc",
 )
 PC = Board(
     "pc-i440fx-7.2",
@@ -148,6 +151,7 @@ PC = Board(
     low_ram=0xC0000000,
     first_paths=(18, 13),
     properties="pc",
+    blueprint="pc",
 )
 # Those that most machines are of; the others are in `machine.board_list`.
 BOARDS = (_NONE, _ISA_PC, PC)

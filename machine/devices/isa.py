@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from machine.boards import Board
     from machine.devices.vga import Vga
     from machine.machine import Machine
     from machine.vmstate.description import VMStateDescription
@@ -48,7 +49,7 @@ class IsaDevices:
         )
         self.serials = [
             Serial16550(chardev.claim())
-            for chardev in machine.serials[: _ports(machine)]
+            for chardev in machine.serials[: room_for_ports(machine.board)]
             if chardev is not None
         ]
         self.keyboard = Ps2Keyboard()
@@ -119,8 +120,8 @@ class IsaDevices:
         self.keys.run_until(now_ns)
 
 
-def _ports(machine: Machine) -> int:
-    """How many serial ports the board has room for."""
-    if machine.board.properties == "microvm":
-        return int("isa-serial" in machine.board.parts)
+def room_for_ports(board: Board) -> int:
+    """How many serial ports of the options a board takes."""
+    if board.properties == "microvm":
+        return int("isa-serial" in board.parts)
     return PORT_COUNT
