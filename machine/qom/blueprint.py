@@ -18,8 +18,9 @@ one of these, its words between blanks (``~`` in a name stands for a blank):
 - ``with PART ...``: a line for boards with that part, see `machine.boards.Board`.
 - ``late region ...``: one that is made when all of the board is there.
 - ``space NAME ROOT``: an address space that begins with a region.
-- ``cpus TYPE``, ``transports TYPE``, ``plugged KIND [BUS]``, ``gpio NAME COUNT``: on boards, where the processors are
-  made, a device for each bus of virtio, where what options ask for, and how many lines belong to no device.
+- ``cpus TYPE``, ``transports TYPE``, ``plugged KIND [BUS]``, ``gpio NAME COUNT``: on boards,
+  where the processors are made, a device for each bus of virtio, where what options ask for, and
+  how many lines belong to no device.
 
 Source: what QEMU 7.2 shows of them on `info qtree`, `info qom-tree` and `info mtree`.
 """

@@ -124,8 +124,9 @@ class Composition:
             assert device is not None, "a board's lines are its own word"
             self._add_lines(device, kind, "" if words[0] == "-" else words[0], int(words[1]))
         elif kind == "gpio":
-            for number in range(int(words[1])):
-                self.unattached.add(Part(f"non-qdev-gpio[{number}]", words[0]))
+            for _ in range(int(words[1])):
+                name = self.unattached.next_name("non-qdev-gpio")
+                self.unattached.add(Part(name, words[0]))
         elif kind == "bus":
             assert device is not None, "buses belong to devices"
             self._add_bus(device, *words)
@@ -269,7 +270,8 @@ class Composition:
         - ``space NAME``: an address space begins with it
         - ``of objects``: the RAM
 
-        A region of no bytes isn't there, unless ``empty`` says so; without a size it is never mapped.
+        A region of no bytes isn't there, unless ``empty`` says so; without a size it is never
+        mapped.
         """
         label = self._named(words[0], device)
         flags = words[1:]
