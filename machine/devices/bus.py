@@ -142,3 +142,22 @@ def root_bus(buses: Sequence[Bus]) -> Bus | None:
 def fill(bus: Bus) -> None:
     """A device is plugged in."""
     bus.is_full = bus.kind in _OF_ONE_DEVICE
+
+
+def check_placeless(board: Board, model: str) -> None:
+    """What a board says of processors and memory that don't say where they go.
+
+    Raises:
+        QemuError: it is one of these, and the board has places for them.
+    """
+    own = f"{board.cpu_model}-x86_64-cpu"
+    if model.endswith("-x86_64-cpu") and board.has_cpu:
+        if model != own:
+            raise QemuError(f"Invalid CPU type, expected cpu type: '{own}'")
+        raise QemuError("CPU socket-id is not set")
+    if model in ("pc-dimm", "nvdimm") and board.has_cpu_slots:
+        if "acpi" not in board.parts:
+            raise QemuError("memory hotplug is not enabled: missing acpi device or acpi disabled")
+        if model == "nvdimm":
+            raise QemuError("nvdimm is not enabled: missing 'nvdimm' in '-M'")
+        raise QemuError("no slots where allocated, please specify the 'slots' option")

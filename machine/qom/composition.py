@@ -5,6 +5,8 @@ From it alone come `info qom-tree`, `info qtree`, `info mtree` and `info virtio`
 
 from __future__ import annotations
 
+from blockdev.errors import QemuError
+from machine.devices.bus import find_bus
 from machine.devices.pci import MODELS
 from machine.inventory import MEMORY_TYPES
 from machine.qom.blueprint import Row, board_rows, device_rows
@@ -372,3 +374,23 @@ def _numbers(machine: Machine) -> dict[str, str]:
 def compose(machine: Machine) -> Composition:
     """The whole tree of a machine as it is now."""
     return Composition(machine)
+
+
+def check_removal(machine: Machine, path: str) -> None:
+    """See whether a device of the board can go.
+
+    Raises:
+        QemuError: it stays; where there is none, nothing is said.
+    """
+    part = compose(machine).root.find(path)
+    if not isinstance(part, DevicePart):
+        return
+    if part.type.endswith("-cpu") and machine.board.has_cpu_slots:
+        raise QemuError("Boot CPU is unpluggable")
+    if part.bus is not None:
+        name = SYSTEM_BUS if part.bus.type == "System" else part.bus.name
+        bus = find_bus(machine.buses, name=name)
+        if bus is None or not bus.is_hotpluggable:
+            raise QemuError(f"Bus '{name}' does not support hotplugging")
+        if part.plugged is None:
+            raise QemuError(f"Device '{part.type}' does not support hotplugging")
