@@ -1,6 +1,7 @@
 """The machine types: their names, their options, and what each is as it starts, beside QEMU."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -50,7 +51,7 @@ BARE = [
     "-M pc,acpi=off,hpet=off -usb",
     "-M q35,sata=off,smbus=off,acpi=off -smp 2,maxcpus=4,cores=2",
     "-M microvm,pit=off,rtc=off,isa-serial=off -serial null",
-    "-M microvm,pcie=on,smp.cpus=2",
+    "-M microvm,pcie=on,memory.size=32M",
 ]
 PORTS = (
     "-device pcie-root-port,id=rp1 -device pcie-root-port,id=rp2,chassis=2,slot=3,addr=4.0 "
@@ -149,7 +150,6 @@ ENDING = """
 -M ,smm=on
 -M q35,id=x
 -M q35,=x
--M
 -M bogus,smm=on
 -M q35,smm.x=1
 -M q35,foo=on -m 16x
@@ -214,14 +214,14 @@ def test_a_bare_board_answers_as_qemu_does(options: str, hmp: str, qemu: str) ->
     check_session(f"{options} -m 16 -S", QUESTIONS, hmp, qemu)
 
 
-@pytest.mark.parametrize("options", ["-M q35", "-M microvm", "-M pc-i440fx-2.0 -smp 2"])
+@pytest.mark.parametrize("options", ["-M q35", "-M microvm", "-M pc -smp 2"])
 def test_default_devices_are_qemus(options: str, hmp: str, qemu: str, tmp_path: Path) -> None:
     answers = []
     for program in (hmp, qemu):
         arguments = [*options.split(), "-m", "16", "-S", "-display", "none", "-monitor", "stdio"]
         session = Session([program, *arguments], tmp_path)
         lines = "info pci|info block|info chardev|info network|info qtree|info qom-tree".split("|")
-        answers.append([normal(session(line)) for line in lines])
+        answers.append([re.sub(r"#net\d+", "#net", session(line)) for line in lines])
         assert session.quit() == 0
     assert answers[0] == answers[1]
 
@@ -236,8 +236,7 @@ def test_a_session_is_answered_as_qemu_answers_it(name: str, hmp: str, qemu: str
 def test_a_command_line_ends_as_qemus_does(line: str, hmp: str, qemu: str, tmp_path: Path) -> None:
     outcomes = []
     for program in (hmp, qemu):
-        words = line.split() if line != "-M" else ["-M", ""]
-        command = [program, "-M", "q35", *PLAIN, "-m", "16", *words]
+        command = [program, *PLAIN, "-M", "q35", "-m", "16", *line.split()]
         status, output, errors = run_to_end(command, tmp_path)
         name = Path(program).name
         # The greeting may stand before what is said of devices.
@@ -251,8 +250,12 @@ def test_qmp_tells_of_the_same_types_and_processors(hmp: str, qemu: str) -> None
     for program in (hmp, qemu):
         names = ("qmp_capabilities", "query-machines", "query-hotpluggable-cpus", "quit")
         done = subprocess.run(
-            [program, *"-M q35 -m 16 -S -smp 2,maxcpus=3 -nodefaults -qmp stdio".split()]
-            + ["-display", "none"],
+            [
+                program,
+                *"-M q35 -m 16 -S -smp 2,maxcpus=3 -nodefaults -qmp stdio".split(),
+                "-display",
+                "none",
+            ],
             input="".join(f'{{"execute": "{name}"}}\n' for name in names),
             capture_output=True,
             text=True,

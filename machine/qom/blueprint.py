@@ -16,6 +16,7 @@ one of these, its words between blanks (``~`` in a name stands for a blank):
 - ``region NAME [SIZE] [FLAG ...]``: a memory region, see `machine.qom.composition`; numbers are
   hexadecimal there.
 - ``with PART ...``: a line for boards with that part, see `machine.boards.Board`.
+- ``tables``: the firmware's, as memory.
 - ``late region ...``: one that is made when all of the board is there.
 - ``space NAME ROOT``: an address space that begins with a region.
 - ``cpus TYPE``, ``transports TYPE``, ``plugged KIND [BUS]``, ``gpio NAME COUNT``: on boards,

@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from machine.boards import Board
     from machine.machine import Machine
     from machine.qom.plugged import Plan
 
@@ -134,6 +135,10 @@ class Composition:
             self._add_bus(device, *words)
         elif kind == "space":
             self._add_space(self._named(words[0], device), self._region(words[1], device))
+        elif kind == "tables":
+            for name, most, used in self.machine.board.tables:
+                words = ["region", f"/rom@{name}", f"{most:x}", "ram", "used", f"{used:x}"]
+                self._late.append((words, device))
         elif kind == "late":
             self._late.append((words, device))
         elif kind == "region":
@@ -385,8 +390,8 @@ def check_removal(machine: Machine, path: str) -> None:
     part = compose(machine).root.find(path)
     if not isinstance(part, DevicePart):
         return
-    if part.type.endswith("-cpu") and machine.board.has_cpu_slots:
-        raise QemuError("Boot CPU is unpluggable")
+    if part.type.endswith("-cpu"):
+        raise QemuError(_why_processors_stay(machine.board))
     if part.bus is not None:
         name = SYSTEM_BUS if part.bus.type == "System" else part.bus.name
         bus = find_bus(machine.buses, name=name)
@@ -394,3 +399,11 @@ def check_removal(machine: Machine, path: str) -> None:
             raise QemuError(f"Bus '{name}' does not support hotplugging")
         if part.plugged is None:
             raise QemuError(f"Device '{part.type}' does not support hotplugging")
+
+
+def _why_processors_stay(board: Board) -> str:
+    if board.properties != "pc":
+        return f"unplug not supported by {board.name}"
+    if board.blueprint == "pc" and "acpi" not in board.parts:
+        return "CPU hot unplug not supported without ACPI"
+    return "Boot CPU is unpluggable"
