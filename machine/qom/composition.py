@@ -252,7 +252,16 @@ class Composition:
     # --- regions
 
     def _region(self, label: str, device: DevicePart | None) -> RegionPart:
-        """The region of a name: the device's own, or else anybody's."""
+        """The region of a name: the device's own, or else anybody's.
+
+        ``bus-pci`` and ``bus-io`` are those of the bus that the device is on.
+        """
+        if device is not None and label.startswith("bus-"):
+            owner = device.bus.parent if device.bus is not None else None
+            kind = label.removeprefix("bus-")
+            if isinstance(owner, DevicePart) and f"pci_bridge_{kind}[0]" in owner.parts:
+                return self._region(f"pci_bridge_{kind}", owner)
+            return self.regions[kind]
         if device is not None:
             own = [each for each in device.parts.values() if isinstance(each, RegionPart)]
             for region in own:
