@@ -150,7 +150,11 @@ FW_CFG = VMStateDescription(
     fields=(UInt16("cur_entry"), UInt32("cur_offset")),
     subsections=(
         VMStateDescription(
-            name="fw_cfg/dma", version_id=0, fields=(UInt64("dma_addr"),), needed=lambda _: True
+            name="fw_cfg/dma",
+            version_id=0,
+            minimum_version_id=0,
+            fields=(UInt64("dma_addr"),),
+            needed=lambda _: True,
         ),
         VMStateDescription(
             name="fw_cfg/acpi_mr",
