@@ -14,6 +14,7 @@ from machine.drives import Drives
 from machine.events import Events
 from machine.loop import MainLoop
 from machine.memory import PAGE_SIZE, Memory
+from machine.power import ACTIONS
 from machine.rooms import Rooms
 from machine.runstate import RunState, follow
 from machine.steps import Steps
@@ -112,6 +113,7 @@ class Machine(Rooms):
         self.delays: Delays | None = None
         self.shutdown_requested = False
         self.exit_status = 0
+        self.actions = {deed: choices[0] for deed, choices in ACTIONS.items()}
         self.cpu_count = cpus if board.has_cpu else 0
         self.rtc_options: RtcOptions = (None, False, False)
         self.head: Head | None = None
@@ -205,6 +207,12 @@ class Machine(Rooms):
 
     def reset(self) -> None:
         """What the reset button does; a machine that is stopped is as before its launch then."""
+        if self.actions["reboot"] == "shutdown":
+            self.request_shutdown(reason="host-qmp-system-reset")
+            if self.actions["shutdown"] == "pause":
+                self.shutdown_requested = False
+                self.stop(RunState.SHUTDOWN)
+            return
         self.reset_devices()
         self.events.emit("RESET", guest=False, reason="host-qmp-system-reset")
         keeping = (RunState.RUNNING, RunState.INMIGRATE, RunState.FINISH_MIGRATE)
