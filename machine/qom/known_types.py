@@ -102,10 +102,7 @@ class KnownTypes:
 
     def is_a(self, known: KnownType, wanted: str) -> bool:
         """Whether a type is one of another, or has it as an interface."""
-        for each in self.lineage(known):
-            if each.name == wanted or wanted in each.interfaces:
-                return True
-        return False
+        return any(each.name == wanted or wanted in each.interfaces for each in self.lineage(known))
 
     def properties(self, known: KnownType) -> list[KnownProperty]:
         """All of a type's properties, in the order in which QEMU lists them."""
