@@ -151,13 +151,9 @@ def _interrupt_counts(machine: Machine) -> Sequence[str] | None:
 
 
 def _virtio(machine: Machine) -> Sequence[str]:
-    devices = machine.plugs.devices if machine.has_plugs else ()
-    lines = []
-    for device in reversed(devices):
-        name = device.model.name
-        if name.startswith("virtio-") and name.endswith("-pci"):
-            lines.append(f"{device.path}/virtio-backend [{name.removesuffix('-pci')}]")
-    return lines
+    from machine.devices.virtio import backends
+
+    return [f"{path} [{model.name}]" for path, model in backends(machine)]
 
 
 def _nodes(_machine: Machine) -> Sequence[str]:
