@@ -153,16 +153,6 @@ def _interrupt_counts(machine: Machine) -> Sequence[str] | None:
     return [line for name in names for line in (f"IRQ statistics for {name}:", *counts)]
 
 
-def _virtio(machine: Machine) -> Sequence[str]:
-    devices = machine.plugs.devices if machine.has_plugs else ()
-    lines = []
-    for device in reversed(devices):
-        name = device.model.name
-        if name.startswith("virtio-") and name.endswith("-pci"):
-            lines.append(f"{device.path}/virtio-backend [{name.removesuffix('-pci')}]")
-    return lines
-
-
 def _nodes(_machine: Machine) -> Sequence[str]:
     return ()
 
@@ -214,5 +204,4 @@ _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
     "ramblock": _ram_blocks,
     "roms": _roms,
     "usernet": _usernet,
-    "virtio": _virtio,
 }
