@@ -44,7 +44,8 @@ def main() -> int:
     try:
         return run(sys.argv[1:])
     except HelpAnswer as answer:
-        _tell(str(answer))
+        if str(answer):
+            _tell(str(answer))
         return answer.status
     except BareError as error:
         _complain(str(error))

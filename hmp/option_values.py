@@ -8,7 +8,7 @@ from machine.drive_options import NO_NODE
 
 
 class HelpAnswer(QemuError):
-    """An option asked for help: the text that answers it, on standard output.
+    """An option asked for help: the text that answers it, on standard output; "" for none.
 
     Attributes:
         status: what the program then exits with.

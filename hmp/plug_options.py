@@ -12,7 +12,7 @@ from blockdev.errors import QemuError
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.option_values import Blame, HelpAnswer, about, from_json
 from hmp.options import Option
-from machine.assembly import plug_board_drives
+from machine.assembly import plug_board_drives, plug_virtio_drives
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,15 +41,17 @@ class Nic:
     Attributes:
         netdev: what it is plugged into; "" for nothing.
         mac: empty for the next free address.
+        vectors: interrupts by messages; empty for the model's own number.
         name: in a warning.
     """
 
-    __slots__ = ("mac", "model", "name", "netdev")
+    __slots__ = ("mac", "model", "name", "netdev", "vectors")
 
     def __init__(self, options: Mapping[str, str], netdev: str, name: str) -> None:
         self.model = options.get("model", "")
         self.mac = options.get("mac", options.get("macaddr", ""))
         self.netdev = netdev
+        self.vectors = options.get("vectors", "" if options["type"] == "nic" else "0")
         self.name = name
 
 
@@ -109,12 +111,30 @@ class PlugOptions:
     def _take_device(self, option: Option) -> None:
         is_json = option.value.startswith("{")
         options = from_json(option) if is_json else self._options(option, "driver")
+        self._check_for_help(option, options)
         id = options.get("id")
         if id and any(other.get("id") == id for other, _ in self.device_options):
             raise about(option, QemuError(f"Duplicate ID '{id}' for device"))
         if "driver" not in options:
             raise about(option, QemuError("Parameter 'driver' is missing"))
         self.device_options.append((options, option.text))
+
+    def _check_for_help(self, option: Option, options: Mapping[str, str]) -> None:
+        """Raises: HelpAnswer: the models, or the properties of one, are asked for."""
+        driver = options.get("driver", "")
+        if driver in _HELP_WORDS:
+            from machine.devices.models import listing
+
+            raise HelpAnswer("\n".join(listing(only_for_users=True)))
+        if driver and any(word in options for word in _HELP_WORDS):
+            from machine.devices.properties import describe
+
+            try:
+                lines = describe(driver)
+            except QemuError as error:  # QEMU takes it for an answer too
+                self._complain(f"{self._program}: {option.text}: {error}")
+                raise HelpAnswer("") from error
+            raise HelpAnswer("\n".join(lines))
 
     def _take_object(self, option: Option) -> None:
         from machine.keyval import parse_json
@@ -261,6 +281,8 @@ class PlugOptions:
         Raises:
             QemuError: one doesn't fit.
         """
+        for made in machine.objects if machine.has_objects else ():
+            made.is_first = True
         self._plug_vga(machine, has_defaults=has_defaults)
         for nic in self._nics:
             self._plug_nic(machine, nic)
@@ -268,6 +290,7 @@ class PlugOptions:
         for options, text in self.device_options:
             with Blame(text):
                 machine.plugs.plug(options)
+        plug_virtio_drives(machine)
         if self._has_net or self._net_options or self.device_options:
             self._warn_of_network(machine, has_defaults=has_defaults)
 
@@ -294,6 +317,8 @@ class PlugOptions:
         options = {"driver": model, "netdev": nic.netdev}
         if nic.mac:
             options["mac"] = nic.mac
+        if nic.vectors and model.startswith("virtio-net-pci"):
+            options["vectors"] = nic.vectors
         machine.plugs.plug(options, is_of_board=True)
 
     def _warn_of_network(self, machine: Machine, *, has_defaults: bool) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 _GIB = 1 << 30
-_LOW_RAM_LIMIT = 0xE0000000  # a PC's RAM from here on lies above 4 GiB
+_RAM_LIMIT = 0xE0000000  # so much of a PC's RAM doesn't fit below the devices' addresses
 _BIOS_IN_LOW_MEMORY = 128 << 10
 
 
@@ -62,11 +62,19 @@ def _map_ram(machine: Machine) -> None:
     except (OSError, OverflowError) as error:
         text = os.strerror(errno.ENOMEM)
         raise QemuError(f"cannot set up guest memory '{board.ram_name}': {text}") from error
-    if not board.has_cpu or machine.ram_size <= _LOW_RAM_LIMIT:
-        machine.memory.map(0, ram)
-    else:
-        machine.memory.map(0, ram, 0, _LOW_RAM_LIMIT)
-        machine.memory.map(4 * _GIB, ram, _LOW_RAM_LIMIT)
+    below, above = split_ram(machine)
+    machine.memory.map(0, ram, 0, below)
+    if above:
+        machine.memory.map(4 * _GIB, ram, below)
+
+
+def split_ram(machine: Machine) -> tuple[int, int]:
+    """How many bytes of RAM lie below the devices' addresses, and how many above 4 GiB."""
+    board, size = machine.board, machine.ram_size
+    if not board.has_cpu or size < _RAM_LIMIT:
+        return size, 0
+    low = board.low_ram
+    return low, size - low
 
 
 def add_default_drives(machine: Machine, models: Iterable[str] = ()) -> None:
@@ -97,20 +105,31 @@ def plug_board_drives(machine: Machine) -> None:
     for drive in sorted(machine.drives.drives, key=_board_order):
         place = (drive.interface, drive.bus, drive.unit)
         path = _unattached_path(machine, drive)
+        if drive.interface == "ide" and "IDE" in kinds and drive.bus < 2:
+            machine.ide_units.add((f"ide.{drive.bus}", drive.unit))
+            is_cd = drive.media == "cdrom"
+            drive.backend.attach(path, removable=is_cd, has_tray=is_cd)
+        elif drive.interface == "floppy" and "floppy-bus" in kinds and drive.unit < 2:
+            drive.backend.attach(path, removable=True)
+        elif drive.interface not in ("none", "sd", "virtio") or (
+            drive.interface == "sd" and drive.text
+        ):
+            where = "if={},bus={},unit={}".format(*place)
+            raise QemuError(f"{drive.text}: machine type does not support {where}")
+
+
+def plug_virtio_drives(machine: Machine) -> None:
+    """Plug in a disk for each drive of that interface, which a ``-device`` stands for.
+
+    Raises:
+        QemuError: one doesn't fit; its option's text stands before QEMU's words.
+    """
+    for drive in machine.drives.drives:
         if drive.interface == "virtio":
             try:
                 machine.plugs.plug({"driver": "virtio-blk-pci", "drive": drive.backend.name})
             except QemuError as error:
                 raise QemuError(f"{drive.text}: {error}") from error
-        elif drive.interface == "ide" and "IDE" in kinds and drive.bus < 2:
-            machine.ide_units_used += 1
-            is_cd = drive.media == "cdrom"
-            drive.backend.attach(path, removable=is_cd, has_tray=is_cd)
-        elif drive.interface == "floppy" and "floppy-bus" in kinds and drive.unit < 2:
-            drive.backend.attach(path, removable=True)
-        elif drive.interface not in ("none", "sd") or (drive.interface == "sd" and drive.text):
-            where = "if={},bus={},unit={}".format(*place)
-            raise QemuError(f"{drive.text}: machine type does not support {where}")
 
 
 def _unattached_path(machine: Machine, drive: Drive) -> str:

@@ -26,6 +26,7 @@ class Board:
         nic_model: of its network cards; "" where it has none.
         vga_model: of its display; "" where it has none.
         cpu_signature: what a processor says of itself after a reset: family, model, stepping.
+        low_ram: bytes of the RAM below 4 GiB, where there is more of it than fits.
         first_paths: the numbers in the object tree of the first IDE and the first floppy drive.
     """
 
@@ -40,6 +41,7 @@ class Board:
         "first_paths",
         "has_apic",
         "has_cpu",
+        "low_ram",
         "max_cpus",
         "name",
         "nic_model",
@@ -66,6 +68,7 @@ class Board:
         nic_model: str = "",
         vga_model: str = "",
         cpu_signature: int = 0,
+        low_ram: int = 0xE0000000,
         first_paths: tuple[int, int] = (0, 0),
     ) -> None:
         self.name = name
@@ -83,6 +86,7 @@ class Board:
         self.nic_model = nic_model
         self.vga_model = vga_model
         self.cpu_signature = cpu_signature
+        self.low_ram = low_ram
         self.first_paths = first_paths
 
 
@@ -119,6 +123,7 @@ BOARDS = (
         nic_model="e1000",
         vga_model="VGA",
         cpu_signature=0x60FB1,  # of QEMU's own model qemu64
+        low_ram=0xC0000000,
         first_paths=(23, 16),
     ),
 )

@@ -29,8 +29,11 @@ def describe(machine: Machine, topic: str) -> Sequence[str] | None:
     kind, _, index = topic.partition(" ")
     if kind == "registers":
         return list(machine.cpus[int(index)].describe())
-    if kind == "lapic" and not machine.board.has_apic:
-        return ("local apic state not available",)
+    if kind == "lapic":
+        from machine.devices.apic import describe as describe_apic
+
+        has_apic = machine.board.has_apic
+        return list(describe_apic(int(index))) if has_apic else ["local apic state not available"]
     if topic in _NOTHING_ANYWHERE:
         return ()
     if topic in _NOTHING_ON_BARE_BOARDS and not machine.buses:
@@ -38,10 +41,10 @@ def describe(machine: Machine, topic: str) -> Sequence[str] | None:
     return None
 
 
-def _device_tree(machine: Machine) -> Sequence[str] | None:
-    if machine.buses or machine.roms:
-        return None
-    return ("bus: main-system-bus", "  type System")
+def _device_tree(machine: Machine) -> Sequence[str]:
+    from machine.qom.qtree import describe
+
+    return list(describe(machine))
 
 
 def _memory_backends(machine: Machine) -> Sequence[str]:
@@ -150,12 +153,6 @@ def _interrupt_counts(machine: Machine) -> Sequence[str] | None:
     return [line for name in names for line in (f"IRQ statistics for {name}:", *counts)]
 
 
-def _virtio(machine: Machine) -> Sequence[str]:
-    from machine.devices.virtio import backends
-
-    return [f"{path} [{model.name}]" for path, model in backends(machine)]
-
-
 def _nodes(_machine: Machine) -> Sequence[str]:
     return ()
 
@@ -184,17 +181,13 @@ def _roms(machine: Machine) -> Sequence[str]:
     return [*fixed, *loaded, *tables]
 
 
-def _ram_blocks(machine: Machine) -> Sequence[str] | None:
-    if machine.board.firmware:
-        return None
-    lines = []
-    offset = 0
-    for block in machine.memory.migration_blocks():
-        lines.append(
-            f"{block.name:>24} {'4 KiB':>8}  {offset:#018x} {block.size:#018x} {block.size:#018x}"
-        )
-        offset += block.size
-    return lines
+def _ram_blocks(machine: Machine) -> Sequence[str]:
+    from machine.qom.ram_list import ram_list
+
+    return [
+        f"{block.name:>24} {'4 KiB':>8}  {block.offset:#018x} {block.used:#018x} {block.size:#018x}"
+        for block in ram_list(machine)
+    ]
 
 
 _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
@@ -211,5 +204,4 @@ _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
     "ramblock": _ram_blocks,
     "roms": _roms,
     "usernet": _usernet,
-    "virtio": _virtio,
 }

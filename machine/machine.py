@@ -101,7 +101,7 @@ class Machine(Rooms):
         self.isa: IsaDevices | None = None
         self.roms: list[Rom] = []
         self.buses = board_buses(board.buses)
-        self.ide_units_used = 0
+        self.ide_units: set[tuple[str, int]] = set()
         self.serial_count = 0
         self.serials: list[Chardev | None] = []
         self.chardevs: list[Chardev] = []

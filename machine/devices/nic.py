@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from machine.devices.qdev import DeviceModel
-from machine.net import parse_mac
+from machine.net import format_mac, parse_mac
 from machine.vmstate.description import VMStateDescription
 from machine.vmstate.fields import Bool, Buffer
 
@@ -51,6 +51,7 @@ def realize(machine: Machine, device: Device) -> None:
             raise QemuError(f"Property '{owner}.netdev' can't take value '{name}', it's in use")
     nic = machine.network.add_nic(model, id=device.id, mac=mac, peer=peer)
     device.undo.append(lambda: machine.network.remove_nic(nic))
+    device.shown["mac"] = format_mac(nic.mac)
     if model == "e1000":
         from machine.devices.e1000 import E1000, E1000_STATE
 

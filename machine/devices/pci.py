@@ -6,12 +6,12 @@ from blockdev.errors import QemuError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
 SLOTS = 32
 FUNCTIONS = 8
-_UNMAPPED = "0xffffffffffffffff"  # no firmware of ours gives addresses to anybody
+UNMAPPED = "0xffffffffffffffff"  # no firmware of ours gives addresses to anybody
 _SPACES = {
     "io": "I/O",
     "mem": "32 bit memory",
@@ -21,6 +21,8 @@ _SPACES = {
 }
 
 
+ROM_BAR = "6"
+_MESSAGES_BAR = "1"  # of virtio devices, the only ones that take the property
 _UNNAMED = "Class "  # how a class without a name is shown, with its number
 _CLASSES = {
     "SCSI controller": 0x100,
@@ -68,6 +70,21 @@ class PciModel:
             return int(self.kind.removeprefix(_UNNAMED))
         return _CLASSES[self.kind]
 
+    def bars_of(self, options: Mapping[str, str]) -> list[tuple[str, ...]]:
+        """The bars that are left where a device has no ROM, or no interrupts by messages."""
+        without = set()
+        if options.get("romfile") == "" or options.get("rombar") in ("0", "off"):
+            without.add(ROM_BAR)
+        if options.get("vectors") == "0":
+            without.add(_MESSAGES_BAR)
+        return [bar for bar in self.bars if bar[0] not in without]
+
+    @property
+    def class_text(self) -> str:
+        """The class as `info qtree` has it: a name, or a number in hexadecimal."""
+        has_name = not self.kind.startswith(_UNNAMED)
+        return self.kind if has_name else f"{_UNNAMED}{self.class_code:04x}"
+
 
 _VIRTIO = "1:mem:1000 4:pref64:4000"
 _ROM = "6:mem:40000"
@@ -104,17 +121,20 @@ MODELS = {
 
 
 class PciSlots:
-    """Who is where on the first PCI bus: model and id by slot and function."""
+    """Who is where on the first PCI bus: model and options by slot and function."""
 
     def __init__(self, taken: Sequence[tuple[int, int, str]] = ()) -> None:
-        self._taken: dict[tuple[int, int], tuple[str, str]] = {
-            (slot, function): (model, "") for slot, function, model in taken
+        self._taken: dict[tuple[int, int], tuple[str, Mapping[str, str]]] = {
+            (slot, function): (model, {}) for slot, function, model in taken
         }
 
-    def take(self, model: str, id: str, wanted: tuple[int, int] | None) -> tuple[int, int]:
+    def take(
+        self, model: str, options: Mapping[str, str], wanted: tuple[int, int] | None
+    ) -> tuple[int, int]:
         """A place for a device.
 
         Args:
+            options: as the user gave them.
             wanted: slot and function; None for the first slot that is empty.
 
         Raises:
@@ -130,12 +150,12 @@ class PciSlots:
             wanted = free, 0
         slot, function = wanted
         if wanted in self._taken:
-            other, other_id = self._taken[wanted]
+            other, others = self._taken[wanted]
             raise QemuError(
                 f"PCI: slot {slot} function {function} not available for {model}, "
-                f"in use by {other},id={other_id or '(null)'}"
+                f"in use by {other},id={others.get('id') or '(null)'}"
             )
-        self._taken[wanted] = model, id
+        self._taken[wanted] = model, options
         return wanted
 
     def give_back(self, place: tuple[int, int]) -> None:
@@ -143,24 +163,25 @@ class PciSlots:
 
     def describe(self) -> Iterator[str]:
         """The lines of ``info pci``."""
-        for (slot, function), (name, id) in sorted(self._taken.items()):
+        for slot, function in sorted(self._taken):
+            name, options = self._taken[slot, function]
             model = MODELS[name]
             yield f"  Bus  0, device {slot:3}, function {function}:"
             yield f"    {model.kind}: PCI device {model.ids}"
             yield f"      PCI subsystem {model.subsystem}"
             if model.has_pin:
                 yield "      IRQ 0, pin A"
-            for number, space, size in model.bars:
-                # QEMU takes an unmapped bar's last byte from its size minus one.
-                end = int(size, 16) - 2
+            for number, space, size in model.bars_of(options):
                 width = 4 if space == "io" else 8
-                yield f"      BAR{number}: {_SPACES[space]} at {_UNMAPPED} [0x{end:0{width}x}]."
-            yield f'      id "{id}"'
+                end = bar_end(size)
+                yield f"      BAR{number}: {_SPACES[space]} at {UNMAPPED} [0x{end:0{width}x}]."
+            yield f'      id "{options.get("id", "")}"'
 
     def values(self) -> list[dict[str, Any]]:
         """The same as QMP has it."""
         found = []
-        for (slot, function), (name, id) in sorted(self._taken.items()):
+        for slot, function in sorted(self._taken):
+            name, options = self._taken[slot, function]
             model = MODELS[name]
             vendor, device = (int(part, 16) for part in model.ids.split(":"))
             owner, subsystem = (int(part, 16) for part in model.subsystem.split(":"))
@@ -178,14 +199,19 @@ class PciSlots:
                     "subsystem": subsystem,
                     "subsystem-vendor": owner,
                 },
-                "regions": [_region(*bar) for bar in model.bars],
-                "qdev_id": id,
+                "regions": [_region(*bar) for bar in model.bars_of(options)],
+                "qdev_id": options.get("id", ""),
                 "irq_pin": int(model.has_pin),
             }
             if model.has_pin:
                 value["irq"] = 0
             found.append(value)
         return found
+
+
+def bar_end(size: str) -> int:
+    """The last address of a bar that isn't mapped: QEMU takes it from its size minus one."""
+    return int(size, 16) - 2
 
 
 def _region(number: str, space: str, size: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from blockdev.backend import Backend
     from machine.devices.bus import Bus
     from machine.machine import Machine
     from machine.vmstate.description import VMStateDescription
@@ -62,17 +63,23 @@ class Device:
         pci_place: slot and function, on a PCI bus.
         undo: what takes it away again, in the order in which it was put there.
         states: what is saved of it: the description, and who has the attributes.
+        is_hotplugged: the machine was there before it.
         is_going: the guest was asked to let it go.
+        shown: properties whose values it chose itself.
+        backend: the disk that it has; None for none.
     """
 
     __slots__ = (
+        "backend",
         "bus",
         "id",
         "is_going",
+        "is_hotplugged",
         "model",
         "options",
         "path",
         "pci_place",
+        "shown",
         "states",
         "undo",
     )
@@ -88,7 +95,10 @@ class Device:
         self.pci_place: tuple[int, int] | None = None
         self.undo: list[Callable[[], object]] = []
         self.states: list[tuple[VMStateDescription, Any]] = []
+        self.is_hotplugged = False
         self.is_going = False
+        self.shown: dict[str, str] = {}
+        self.backend: Backend | None = None
 
     @property
     def bus_path(self) -> str:
@@ -148,6 +158,7 @@ class Plugs:
                 raise QemuError(f"Property '{model.name}.{name}' not found")
         path = f"/machine/unattached/{model.name}" if is_of_board else self._next_path(id)
         device = Device(model, options, path, bus)
+        device.is_hotplugged = is_hotplug
         try:
             self._take_places(device)
             model.realize(self._machine, device)
@@ -263,7 +274,7 @@ class Plugs:
                 if wanted is None:
                     text = f"Property '{model}.addr' doesn't take value '{options['addr']}'"
                     raise QemuError(text)
-            place = device.pci_place = self.pci.take(model, device.id, wanted)
+            place = device.pci_place = self.pci.take(model, options, wanted)
             device.undo.append(lambda: self.pci.give_back(place))
 
 

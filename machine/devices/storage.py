@@ -61,10 +61,7 @@ class StorageModel(DeviceModel):
         Raises:
             QemuError: there is no such drive, or it can't be used; QEMU's words.
         """
-        if self.bus == "IDE":
-            if machine.ide_units_used >= _UNITS_ON_IDE_BUSES:
-                raise QemuError("IDE unit 1 is in use")
-            machine.ide_units_used += 1
+        _take_unit(machine, device)
         path = device.path
         shown = f"{path}/{self.child}" if self.child else device.id or path
         backend = self._backend(machine, device.options.get("drive"))
@@ -80,21 +77,62 @@ class StorageModel(DeviceModel):
         if backend not in machine.drives.backends:
             machine.drives.backends.append(backend)
         device.undo.append(lambda: machine.drives.drop(backend))
+        device.backend = backend
 
     def _backend(self, machine: Machine, name: str | None) -> Backend | None:
         if not name:
             if self.without_drive:
                 raise QemuError(self.without_drive)
             return None
-        backend = machine.drives.backend(name)
-        if backend is None:
-            node = machine.graph.find(name)
-            if node is None:
-                owner = "virtio-blk-device" if self.child else self.name
-                raise QemuError(f"Property '{owner}.drive' can't find value '{name}'")
-            # A node given by name gets a backend without one of its own.
-            backend = Backend("", node)
-        return backend
+        return find_disk(machine, name, "virtio-blk-device" if self.child else self.name)
+
+
+def _take_unit(machine: Machine, device: Device) -> None:
+    """Give a disk its number on its bus.
+
+    Raises:
+        QemuError: none is free.
+    """
+    bus = device.bus
+    if bus is None:
+        return
+    if bus.kind == "IDE":
+        taken = machine.ide_units
+        given = device.options.get("unit", "")
+        unit = int(given) if given.isdecimal() else int((bus.name, 0) in taken)
+        if (bus.name, unit) in taken or unit >= _UNITS_OF_IDE:
+            raise QemuError(f"IDE unit {unit} is in use")
+        taken.add((bus.name, unit))
+        device.shown["unit"] = str(unit)
+        return
+    name = "scsi-id" if bus.kind == "SCSI" else "unit"
+    others = {each.shown.get(name) for each in machine.plugs.devices if each.bus is bus}
+    if bus.kind == "floppy-bus":
+        drives = [each for each in machine.drives.drives if each.interface == "floppy"]
+        others |= {str(each.unit) for each in drives}
+    if bus.kind in ("SCSI", "floppy-bus"):
+        numbers = (str(number) for number in range(len(others) + 1))
+        free_number = next(number for number in numbers if number not in others)
+        device.shown[name] = device.options.get(name, free_number)
+
+
+def find_disk(machine: Machine, name: str, owner: str) -> Backend:
+    """The disk that a ``drive=`` names: a drive, or a node.
+
+    Args:
+        owner: the type of the device whose property it is.
+
+    Raises:
+        QemuError: there is none of this name.
+    """
+    backend = machine.drives.backend(name)
+    if backend is None:
+        node = machine.graph.find(name)
+        if node is None:
+            raise QemuError(f"Property '{owner}.drive' can't find value '{name}'")
+        # A node given by name gets a backend without one of its own.
+        backend = Backend("", node)
+    return backend
 
 
 def _plug_controller(machine: Machine, device: Device) -> None:
@@ -106,7 +144,7 @@ def _plug_controller(machine: Machine, device: Device) -> None:
 
 
 _DISK = "bootindex logical_block_size physical_block_size serial share-rw write-cache"
-_UNITS_ON_IDE_BUSES = 4
+_UNITS_OF_IDE = 2
 _CONTROLLER = "iothread num_queues max_sectors cmd_per_lun disable-legacy disable-modern"
 MODELS: dict[str, DeviceModel] = {
     model.name: model
