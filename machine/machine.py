@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from machine.faults import Delays
     from machine.head import Head
     from machine.migration.announce import Announcement
+    from machine.topology import Topology
     from machine.vmstate.description import VMStateDescription
 
     RtcOptions = tuple[int | None, bool, bool]
@@ -93,16 +94,21 @@ class Machine(Rooms):
         self.runstate = RunState.PRELAUNCH
         self.autostart = True
         self.graph = Graph(self.report, self.complain)
-        self.drives = Drives(self.graph, default_interface=board.default_interface)
+        self.drives = Drives(
+            self.graph,
+            default_interface=board.default_interface,
+            units_per_bus=board.units_per_bus,
+        )
         self.memory = Memory()
-        self.ram_size = _rounded(board.default_ram if ram_size is None else ram_size)
+        size = board.default_ram if ram_size is None else ram_size
+        self.ram_size = _rounded(size) if board.ram_name else 0
         self.cpus: list[X86Cpu] = []
         self.guest: GuestSlices | None = None
         self.isa: IsaDevices | None = None
         self.roms: list[Rom] = []
-        self.buses = board_buses(board.buses)
-        self.ide_units: set[tuple[str, int]] = set()
+        self.buses = board_buses(board)
         self.serial_count = 0
+        self.parallel_count = 0
         self.serials: list[Chardev | None] = []
         self.chardevs: list[Chardev] = []
         self.escape_code = 0x01
@@ -115,8 +121,35 @@ class Machine(Rooms):
         self.exit_status = 0
         self.actions = {deed: choices[0] for deed, choices in ACTIONS.items()}
         self.cpu_count = cpus if board.has_cpu else 0
+        self.topology: Topology | None = None
         self.rtc_options: RtcOptions = (None, False, False)
         self.head: Head | None = None
+
+    def fit(self, board: Board, topology: Topology | None) -> None:
+        """Take another make of the board, before anything is plugged in.
+
+        Args:
+            topology: the processors; None for one.
+        """
+        self.board = board
+        self.buses = board_buses(board)
+        if topology is not None:
+            self.topology = topology
+            self.cpu_count = topology.cpus if board.has_cpu else 0
+
+    def cpu_places(self) -> Iterator[tuple[str, dict[str, int]]]:
+        """Where processors are or can be: path in the object tree, "" for an empty place; ids."""
+        if self.topology is not None:
+            places = self.topology.places()
+        else:
+            places = (
+                {"socket-id": 0, "core-id": core, "thread-id": 0} for core in range(self.cpu_count)
+            )
+        for index, place in enumerate(places):
+            # The first processor is made first, its APIC's ROM next, and then the others.
+            number = index + (index > 0)
+            is_there = index < self.cpu_count
+            yield f"/machine/unattached/device[{number}]" if is_there else "", place
 
     # --- clocks, and what is saved
 
