@@ -29,8 +29,12 @@ def describe(machine: Machine, topic: str) -> Sequence[str] | None:
     kind, _, index = topic.partition(" ")
     if kind == "registers":
         return list(machine.cpus[int(index)].describe())
-    if kind == "lapic" and not machine.board.has_apic:
-        return ("local apic state not available",)
+    if kind == "lapic":
+        if not machine.board.has_apic:
+            return ("local apic state not available",)
+        from machine.devices.apic import describe_local
+
+        return describe_local(int(index))
     if topic in _NOTHING_ANYWHERE:
         return ()
     if topic in _NOTHING_ON_BARE_BOARDS and not machine.buses:
@@ -70,6 +74,7 @@ def _memory_backend(name: str, size: int, flags: dict[str, bool]) -> list[str]:
 
 def _io_threads(machine: Machine) -> Sequence[str]:
     lines = []
+    machine.objects.were_used = True
     for each in reversed(machine.objects.of_type("iothread")):
         lines.append(f"{each.id}:")
         lines.append(f"  thread_id={_thread.get_native_id()}")

@@ -53,6 +53,7 @@ class Machine(Rooms):
     Attributes:
         reporter: takes a line from the depths; the monitor puts itself here while its command
             runs, otherwise lines go to stderr.
+        teller: likewise takes what QEMU prints on its own standard output.
         location: what stands before such a line on stderr, such as the option that it is about.
         autostart: whether a machine that comes in runs on, if it ran where it came from.
         head: the snapshot that it was last saved to or put back to; None for none.
@@ -83,6 +84,7 @@ class Machine(Rooms):
         self.program = program
         self.wall_clock_ns = wall_clock_ns
         self.reporter: Callable[[str], object] | None = None
+        self.teller: Callable[[str], object] | None = None
         self.location = ""
         self.console: Callable[[str], object] | None = None
         self.loop = MainLoop()
@@ -308,6 +310,13 @@ class Machine(Rooms):
 
     def tell(self, text: str) -> None:
         """Write text to stdout as it is, beside whatever monitor is there."""
+        if self.teller is not None:
+            self.teller(text)
+        else:
+            self.write_stdout(text)
+
+    def write_stdout(self, text: str) -> None:
+        """Likewise, whose command may run."""
         if self.console is not None:
             self.console(text.strip())
             return
