@@ -45,7 +45,7 @@ def main() -> int:
         return run(sys.argv[1:])
     except HelpAnswer as answer:
         _tell(str(answer))
-        return 0
+        return answer.status
     except QemuError as error:
         _complain(f"{PROGRAM}: {error}")
         return 1

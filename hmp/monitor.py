@@ -140,6 +140,8 @@ class Monitor:
             self.print_line(f"Error: internal error: {type(error).__name__}: {text}")
 
     def _execute(self, line: str) -> Iterator[object]:
+        machine = self.machine
+        machine.trace("handle_hmp_command", f"mon {id(self):#x} cmdline: {line}")
         scanner = Scanner(line)
         try:
             path = find_command(self.commands, scanner)

@@ -8,7 +8,15 @@ from machine.drive_options import NO_NODE
 
 
 class HelpAnswer(QemuError):
-    """An option asked for help: the text that answers it, on standard output."""
+    """An option asked for help: the text that answers it, on standard output.
+
+    Args:
+        status: what the program ends with.
+    """
+
+    def __init__(self, text: str, *, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class Blame:

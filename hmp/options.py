@@ -17,10 +17,10 @@ _USED_WITH_VALUE = frozenset(
     "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
     "global accel smp rtc cpu display ui config incoming "
     "netdev nic net object chardev serial parallel mon qmp qmp-pretty echr pidfile vga "
-    "c record replay fault".split()
+    "c record replay fault D d trace".split()
 )
 _IGNORED_WITH_VALUE = frozenset(
-    "k boot bios L D d seed compat msg sandbox overcommit action watchdog-action trace".split()
+    "k boot bios L seed compat msg sandbox overcommit action watchdog-action".split()
 )
 _MISSING_WITH_VALUE = frozenset(
     "numa add-fd set mem-path audiodev audio mtdblock sd pflash fsdev virtfs iscsi usbdevice "

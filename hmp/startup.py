@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.console_options import ConsoleOptions, MonitorOption
+from hmp.log_options import LogOptions
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.option_values import Blame, HelpAnswer, about, from_json, on_off, read_date
 from hmp.options import Option
@@ -97,6 +98,7 @@ class Startup:
         self.is_daemon = False
         self.pid_file: str | None = None
         self._plugs = PlugOptions(program, complain, tell or complain)
+        self._log = LogOptions(program, complain)
         take = {
             "M": self._take_machine,
             "machine": self._take_machine,
@@ -112,6 +114,7 @@ class Startup:
             "rtc": self._take_rtc,
             **self.consoles.takers,
             **self._plugs.takers,
+            **self._log.takers,
         }
         for option in options:
             if option.name in take:
@@ -319,6 +322,7 @@ class Startup:
             uuid=self.uuid,
             program=self.program,
         )
+        self._log.apply(machine)
         if self.is_deterministic:
             machine.follow_virtual_time(self._rtc_base)
         machine.switches.update(self.switches)

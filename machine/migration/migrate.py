@@ -276,6 +276,7 @@ class Migration:
 
     def follow(self, wanted: MigrationStatus) -> None:
         self.status = status_module.follow(self.status, wanted)
+        self._machine.trace("migrate_set_state", f"new state {wanted.name}")
         if self._takes_disks_once and not wanted.is_under_way:
             self._takes_disks_once = False
             self.set_capability("block", False)
