@@ -185,7 +185,13 @@ class Job:
         Raises:
             QemuError: it doesn't.
         """
-        if self.status not in VERBS[verb]:
+        is_allowed = self.status in VERBS[verb]
+        self._jobs.trace(
+            "job_apply_verb",
+            f"job {id(self):#x} in state {self.status}; applying verb {verb} "
+            f"({'allowed' if is_allowed else 'prohibited'})",
+        )
+        if not is_allowed:
             raise QemuError(
                 f"Job '{self.id}' in state '{self.status}' cannot accept command verb '{verb}'"
             )
@@ -258,6 +264,9 @@ class Job:
     def dismiss(self) -> None:
         """Be forgotten."""
         self.check_verb("dismiss")
+        self._leave()
+
+    def _leave(self) -> None:
         self._follow(NULL)
         self._jobs._leave(self)
 
@@ -306,6 +315,7 @@ class Job:
             work.close()
         yield 0  # whoever began it answers first
         self.busy = False
+        self._jobs.trace("job_completed", f"job {id(self):#x} ret {self._result}")
         if self.error is not None or self.is_cancelled:
             self._fail(self.error)
         else:
@@ -366,15 +376,25 @@ class Job:
             self._tell_end()
         self._follow(CONCLUDED)
         if self.auto_dismiss or not was_started:
-            self.dismiss()
+            self._leave()
 
     def _follow(self, wanted: str) -> None:
         """The one place where the state changes; an undeclared change is our own bug."""
         if wanted == self.status:
             return
         assert wanted in TRANSITIONS[self.status], f"{self.status} -> {wanted}"
+        self._jobs.trace(
+            "job_state_transition",
+            f"job {id(self):#x} (ret: {self._result}) attempting allowed transition "
+            f"({self.status}-->{wanted})",
+        )
         self.status = wanted
         self._jobs.emit("JOB_STATUS_CHANGE", id=self.id, status=wanted)
+
+    @property
+    def _result(self) -> int:
+        """0, or what went wrong as a negative errno."""
+        return 0 if self.error is None else -(self.error.errno_value or errno.EIO)
 
 
 class Jobs:
@@ -385,6 +405,7 @@ class Jobs:
         emit: tells of an event: its name, and its data as keywords with ``_`` for ``-``.
         now_ns: the clock that speeds go by.
         log_exception: keeps the traceback of a mistake of ours.
+        trace: takes the moments of jobs: an event's name, and its text.
     """
 
     def __init__(
@@ -393,7 +414,9 @@ class Jobs:
         emit: Emit = lambda name, **data: None,
         now_ns: Callable[[], int] = time.monotonic_ns,
         log_exception: Callable[[], object] = lambda: None,
+        trace: Callable[[str, str], object] = lambda name, text: None,
     ) -> None:
+        self.trace = trace
         self.log_exception = log_exception
         self.emit = emit
         self.now_ns = now_ns

@@ -29,9 +29,9 @@ _USED_WITH_VALUE = frozenset(
     "action watchdog-action sandbox icount add-fd msg overcommit iscsi seed compat rotate "
     "xen-domid boot fw_cfg option-rom smbios acpitable kernel append initrd dtb bios "
     "pflash sd mtdblock "
-    "c record replay fault".split()
+    "c record replay fault D d trace".split()
 )
-_IGNORED_WITH_VALUE = frozenset("k L D d trace".split())
+_IGNORED_WITH_VALUE = frozenset("k L".split())
 _MISSING_WITH_VALUE = frozenset(
     "numa set mem-path audiodev audio fsdev virtfs usbdevice spice vnc tpmdev "
     "debugcon gdb dfilter chroot runas readconfig plugin dump-vmstate".split()

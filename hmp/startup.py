@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.console_options import ConsoleOptions, MonitorOption
+from hmp.log_options import LogOptions
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.option_values import Blame, HelpAnswer, about, from_json, read_date
 from hmp.options import FIRMWARE_OPTIONS, HOST_OPTIONS, Option
@@ -106,6 +107,7 @@ class Startup:
         self._plugs = PlugOptions(program, complain, tell or complain)
         self._host: HostOptions | None = None
         self._firmware: FirmwareOptions | None = None
+        self._log = LogOptions(program, complain)
         take = {
             "M": self._take_machine,
             "machine": self._take_machine,
@@ -123,6 +125,7 @@ class Startup:
             **self._plugs.takers,
             **dict.fromkeys(HOST_OPTIONS, self._take_host_option),
             **dict.fromkeys(FIRMWARE_OPTIONS, self._take_firmware_option),
+            **self._log.takers,
         }
         for option in options:
             if option.name in take:
@@ -396,6 +399,7 @@ class Startup:
             uuid=self.uuid,
             program=self.program,
         )
+        self._log.apply(machine)
         if self.is_deterministic:
             machine.follow_virtual_time(self._rtc_base)
         machine.switches.update(self.switches)

@@ -59,7 +59,7 @@ def drive_mirror(
     if sync == NONE:
         below = source
     if mode != EXISTING:
-        driver = driver or source.driver
+        driver = source.driver if driver is None else driver
         backing = below if sync != FULL else None
         create_target(machine, target, driver, source.size, backing, looks=False)
     target_node = open_target(machine, target, driver, source.cache, target_name, no_backing=True)
@@ -183,7 +183,7 @@ def drive_backup(
     if sync == NONE:
         below = source
     if mode != EXISTING:
-        driver = driver or source.driver
+        driver = source.driver if driver is None else driver
         backing = below if sync != FULL else None
         create_target(machine, target, driver, source.size, backing, looks=sync != NONE)
     target_node = open_target(machine, target, driver, source.cache, None, no_backing=sync == NONE)

@@ -49,7 +49,7 @@ def snapshot_to_file(
             filename,
             driver,
             shown.size,
-            machine.report,
+            machine.tell,
             backing=shown.filename,
             backing_format=shown.driver,
         )

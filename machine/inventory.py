@@ -75,6 +75,7 @@ def _memory_backend(name: str, size: int, flags: dict[str, bool]) -> list[str]:
 
 def _io_threads(machine: Machine) -> Sequence[str]:
     lines = []
+    machine.objects.were_used = True
     for each in reversed(machine.objects.of_type("iothread")):
         lines.append(f"{each.id}:")
         lines.append(f"  thread_id={_thread.get_native_id()}")

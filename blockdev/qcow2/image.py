@@ -46,7 +46,8 @@ class Image(BlockNode):
 
     Args:
         file: the node with the image's bytes.
-        report: told lines from the depths, such as that the image is corrupt.
+        report: told lines from the depths.
+        complain: takes a line for standard error: that the image is corrupt; None: `report` does.
         is_inactive: it is only looked at until `activate`.
 
     Raises:
@@ -63,11 +64,13 @@ class Image(BlockNode):
         read_only: bool,
         cache: CacheMode,
         report: Callable[[str], object],
+        complain: Callable[[str], object] | None = None,
         is_inactive: bool = False,
     ) -> None:
         super().__init__(node_name, file.filename, read_only=read_only, cache=cache)
         self.file: BlockNode = file
         self.report = report
+        self._complain = complain or report
         self.is_inactive = is_inactive
         self._is_preallocated: bool | None = None
         self._bitmap_store: BitmapStore | None = None
@@ -90,6 +93,7 @@ class Image(BlockNode):
             header,
             first_cluster,
             read_only=read_only,
+            complain=self._complain,
             report=self.report,
             read_below=self._read_backing,
         )

@@ -116,6 +116,7 @@ def human_monitor_command(
 
     output: list[str] = []
     monitor = Monitor(session.machine, output.append)
+    monitor.aside = session.machine.write_stdout  # among the answers, where those go there too
     monitor.can_wait = False
     monitor.receive_descriptor = session.receive_descriptor
     if cpu_index is not None and not monitor.select_cpu(cpu_index):
