@@ -92,6 +92,7 @@ class Machine(Rooms):
         self.runstate = RunState.PRELAUNCH
         self.autostart = True
         self.graph = Graph(self.report, self.complain)
+        self.graph.keeps_bitmaps = True
         self.drives = Drives(self.graph, default_interface=board.default_interface)
         self.memory = Memory()
         self.ram_size = _rounded(board.default_ram if ram_size is None else ram_size)

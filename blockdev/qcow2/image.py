@@ -71,6 +71,7 @@ class Image(BlockNode):
         self.is_inactive = is_inactive
         self._is_preallocated: bool | None = None
         self._bitmap_store: BitmapStore | None = None
+        self._keeps_bitmaps = False
         self.claim(attached=False)
         self._load()
 
@@ -103,6 +104,13 @@ class Image(BlockNode):
 
     def reload(self) -> None:
         self._load()
+        if self._bitmap_store is not None:
+            self._bitmap_store.reopened()
+
+    def reopen(self, *, read_only: bool) -> None:
+        if read_only and not self.read_only and self._bitmap_store is not None:
+            self._bitmap_store.store()
+        super().reopen(read_only=read_only)
 
     def _repaired(self) -> Header:
         """Count anew what another program, which keeps counts late, was killed over."""
@@ -125,6 +133,10 @@ class Image(BlockNode):
             self.file.bytes.set_permissions(uses, denies)
 
     def inactivate(self) -> None:
+        if self._bitmap_store is not None:
+            self._bitmap_store.store()
+            self._bitmap_store.forget()
+            self._bitmap_store = None
         super().inactivate()
         self.claim(attached=False)
 
@@ -134,6 +146,8 @@ class Image(BlockNode):
             try:
                 self.claim(attached=False)
                 self._load()
+                if self._keeps_bitmaps:
+                    self.keep_bitmaps()
             except QemuError:
                 self.is_inactive = True
                 self.claim(attached=False)
@@ -228,8 +242,7 @@ class Image(BlockNode):
         """
         self.begin_change(of_size=True)
         resize(self, size)
-        if self._bitmap_store is not None:
-            self._bitmap_store.disk_was_resized()
+        self.fit_bitmaps()
 
     def write_compressed(self, offset: int, data: bytes) -> None:
         from blockdev.qcow2.packing import write_compressed
@@ -284,6 +297,15 @@ class Image(BlockNode):
             self._bitmap_store = BitmapStore(self)
         return self._bitmap_store
 
+    @property
+    def bitmap_keeper(self) -> BitmapStore:
+        return self.bitmap_store
+
+    def keep_bitmaps(self) -> None:
+        self._keeps_bitmaps = True
+        if self.bitmaps.are_listed and not self.is_inactive:
+            _ = self.bitmap_store
+
     def begin_change(self, *, of_size: bool = False) -> None:
         """See that the disk may be changed, and that nothing says that it wasn't."""
         self._check_usable()
@@ -316,9 +338,11 @@ class Image(BlockNode):
 
     def close(self) -> None:
         if not self.metadata.is_corrupt:
-            if self._bitmap_store is not None and not self.read_only:
-                self._bitmap_store.store()
-            self.flush()
+            try:
+                if self._bitmap_store is not None:
+                    self._bitmap_store.store()
+            finally:
+                self.flush()
 
     # --- snapshots
 
