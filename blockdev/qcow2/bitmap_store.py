@@ -58,6 +58,7 @@ class BitmapStore(BitmapKeeper):
         self._image = image
         self._old_directory = image.bitmaps.place
         self._freed: list[Reference] = []
+        self._last: list[tuple[object, ...]] = []  # as it was stored
         self._stored = image.bitmaps.listed()  # as the file has them
         loaded = [self._load(stored) for stored in self._stored]
         image.dirty_bitmaps += loaded
@@ -112,6 +113,10 @@ class BitmapStore(BitmapKeeper):
             bitmap.is_read_only = self._image.read_only
         self._call_in_use()
 
+    def _state(self) -> list[tuple[object, ...]]:
+        """What all bitmaps are like, as far as is seen without looking at each piece."""
+        return [(each.name, each.is_recording, each.marks, each.count) for each in self.kept]
+
     def forget(self) -> None:
         """Let the bitmaps go from memory, as somebody else may have the image from now on."""
         image = self._image
@@ -129,12 +134,10 @@ class BitmapStore(BitmapKeeper):
         kept = self.kept
         if image.read_only or not (kept or self._stored):
             if any(not each.is_read_only for each in kept):
-                raise QemuError(
-                    f"Lost persistent bitmaps during inactivation of node '{image.node_name}': "
-                    "No write access",
-                    errno.EINVAL,
-                )
+                raise QemuError("No write access", errno.EINVAL)
             return
+        if image.bitmaps.are_recording and self._last == self._state():
+            return  # the file has it already, and was not written since
         known = {stored.name: stored for stored in self._stored}
         # What the file has not had comes last, the newest first, as with QEMU.
         order = [each for each in kept if each.name not in known]
@@ -144,6 +147,7 @@ class BitmapStore(BitmapKeeper):
             + [(each, _new_entry(each)) for each in order],
             [stored for stored in self._stored if stored.name not in by_name],
         )
+        self._last = self._state()
 
     def _write_directory(
         self, changed: list[tuple[NodeBitmap, StoredBitmap]], removed: list[StoredBitmap]

@@ -7,6 +7,7 @@ import errno
 from blockdev.errors import QemuError
 from blockdev.file import CONSISTENT_READ, RESIZE, WRITE
 from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
+from blockdev.node_bitmap import shown_bitmaps
 from blockdev.qcow2 import zeros
 from blockdev.qcow2.bitmaps import Bitmaps
 from blockdev.qcow2.extensions import (
@@ -338,11 +339,17 @@ class Image(BlockNode):
 
     def close(self) -> None:
         if not self.metadata.is_corrupt:
-            try:
-                if self._bitmap_store is not None:
-                    self._bitmap_store.store()
-            finally:
-                self.flush()
+            if self._bitmap_store is not None:
+                self._lose_nothing_quietly(self._bitmap_store)
+            self.flush()
+
+    def _lose_nothing_quietly(self, store: BitmapStore) -> None:
+        """Store the bitmaps for the last time; what can't be is told, and lost, as in QEMU."""
+        try:
+            store.store()
+        except QemuError as error:
+            name = self.node_name
+            self.report(f"Lost persistent bitmaps during inactivation of node '{name}': {error}")
 
     # --- snapshots
 
@@ -377,6 +384,8 @@ class Image(BlockNode):
         self.metadata.conclude()
 
     def snapshot_goto(self, id_or_name: str) -> SnapshotEntry:
+        if shown_bitmaps(self):
+            raise QemuError("Device has active dirty bitmaps", errno.EBUSY)
         self.begin_change(of_size=True)
         snapshot = self.metadata.snapshot_table.goto(id_or_name)
         self.metadata.conclude()
