@@ -104,6 +104,7 @@ class Machine(Rooms):
             default_interface=board.default_interface,
             units_per_bus=board.units_per_bus,
         )
+        self.graph.keeps_bitmaps = True
         self.memory = Memory()
         size = board.default_ram if ram_size is None else ram_size
         self.ram_size = _rounded(size) if board.ram_name else 0
