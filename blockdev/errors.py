@@ -15,8 +15,12 @@ class QemuError(Exception):
         self.errno_value = errno_value
 
 
-class DeviceNotFound(QemuError):
-    """Nothing has the name that was given; QMP tells such a failure from others."""
+class NotFound(QemuError):
+    """Nothing is what was asked for; QMP tells such a failure from others."""
+
+
+class DeviceNotFound(NotFound):
+    """Nothing has the name that was given."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Device '{name}' not found")

@@ -79,6 +79,14 @@ class Chardev:
         """Whether what is written comes out at the program's own standard output."""
         return False
 
+    def add_client(self, fd: int) -> bool:
+        """Let somebody in whose connection is there already; it is the device's then.
+
+        Returns:
+            Whether it has place for one; the descriptor is still the caller's if not.
+        """
+        return False
+
     # -- what a user of the device calls
 
     def claim(self) -> Chardev:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from hmp.qmp.dispatch import Handler
     from hmp.qmp.session import QmpSession
 
-_CPU_TYPE = "qemu64-x86_64-cpu"
 _OOB = "oob"
 
 
@@ -56,6 +55,17 @@ def _names() -> list[str]:
     return [name for name in schema().names if name in HANDLERS]
 
 
+def query_command_line_options(
+    session: QmpSession, *, option: str | None = None
+) -> list[dict[str, Any]]:
+    from hmp.qmp.command_line import options
+
+    found = [each for each in options() if option in (None, each["option"])]
+    if not found:
+        raise QemuError(f"invalid option name: {option}")
+    return found
+
+
 def query_name(session: QmpSession) -> dict[str, str]:
     name = session.machine.name
     return {"name": name} if name else {}
@@ -74,6 +84,7 @@ def query_kvm(session: QmpSession) -> dict[str, bool]:
 
 
 def query_machines(session: QmpSession) -> list[dict[str, Any]]:
+    from hmp.qmp.commands.processor import cpu_type
     from machine.boards import BOARDS
 
     found = []
@@ -87,7 +98,7 @@ def query_machines(session: QmpSession) -> list[dict[str, Any]]:
             "default-ram-id": board.ram_name,
         }
         if board.has_cpu:
-            row["default-cpu-type"] = _CPU_TYPE
+            row["default-cpu-type"] = cpu_type(board)
         for alias in board.aliases:
             row["alias"] = alias
         if "pc" in board.aliases:
@@ -115,6 +126,7 @@ def human_monitor_command(
 HANDLERS: dict[str, Handler] = {
     "human-monitor-command": human_monitor_command,
     "qmp_capabilities": qmp_capabilities,
+    "query-command-line-options": query_command_line_options,
     "query-commands": query_commands,
     "query-kvm": query_kvm,
     "query-machines": query_machines,
