@@ -136,10 +136,10 @@ def test_help_of_an_option_ends_the_program(text: str, hmp: str, qemu: str, tmp_
 def test_virtio_devices_tell_of_themselves(hmp: str, qemu: str, tmp_path: Path, disk: Path) -> None:
     options = f"""
         -M pc -smp 2 -drive if=none,id=d,file={disk},readonly=on -netdev user,id=u
-        -device virtio-blk-pci,drive=d,id=v,packed=on,num-queues=2,iommu_platform=on,disable-legacy=on
-        -device virtio-net-pci,id=n,mq=on,host_mtu=1500,speed=1000,duplex=full,netdev=u,rss=on
-        -device virtio-net-pci,id=o,mrg_rxbuf=off,status=off,event_idx=off,any_layout=off,queue_reset=off
-        -device virtio-scsi-pci,id=s -device virtio-scsi-pci,param_change=off,hotplug=off
+        -device virtio-blk-pci,drive=d,id=v,num-queues=2
+        -device virtio-net-pci,id=n,mq=on,host_mtu=1500,netdev=u,iommu_platform=off
+        -device virtio-net-pci,id=o,mrg_rxbuf=off,status=off,rx_queue_size=1024,packed=on
+        -device virtio-scsi-pci,id=s -device virtio-scsi-pci,num_queues=4
     """
     lines = ["info virtio"]
     paths = [f"/machine/peripheral/{id}/virtio-backend" for id in "vnos"]

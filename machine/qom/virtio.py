@@ -89,7 +89,7 @@ class VirtioDevice:
             "name": self.name,
             "device-id": _IDS[self.name],
             "vhost-started": False,
-            "bus-name": buses[0].name if buses else "",
+            "bus-name": buses[0].name if buses and self.part.named_by else "",
             "broken": False,
             "disabled": False,
             "disable-legacy-check": False,
