@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from blockdev.node import DirtyMarks
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class DirtyBitmap:
+class DirtyBitmap(DirtyMarks):
     """Marks the pieces of a disk that are written while the bitmap is on its node.
 
     Args:
@@ -59,6 +61,10 @@ class DirtyBitmap:
         """Nothing counts as written any more."""
         self._marks[:] = bytes(len(self._marks))
         self.count = 0
+
+    def emptied(self) -> DirtyBitmap:
+        """Another of the same disk that says nothing."""
+        return DirtyBitmap(len(self._marks) * self.granularity, self.granularity)
 
     def resize(self, size: int) -> None:
         """The disk has `size` bytes now."""

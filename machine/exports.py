@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockdev.errors import QemuError
+from blockdev.errors import HintedError, QemuError
 from blockdev.naming import is_identifier
 from blockdev.nbd_export import NbdExport
 from blockdev.nbd_protocol import MAX_STRING
@@ -143,7 +143,7 @@ class Exports:
         if export is None:
             raise QemuError(f"Export '{id}' is not found")
         if not is_hard and self._server is not None and self._server.has_client(export):
-            raise QemuError(
+            raise HintedError(
                 f"export '{id}' still in use\nUse mode='hard' to force client disconnect"
             )
         self._end(export)

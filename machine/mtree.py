@@ -79,7 +79,7 @@ def _tree(
         if region.alias is not None:
             begin = region.alias_offset
             text += f"alias {region.label} @{region.alias.label} "
-            text += f"{begin:016x}-{begin + region.size - 1:016x}"
+            text += f"{begin:016x}-{begin + max(region.size, 1) - 1:016x}"
         else:
             text += region.label
         text += "" if region.is_enabled else " [disabled]"

@@ -44,6 +44,15 @@ class JsonReader:
             self._lexer = JsonLexer()
             yield QemuError("JSON token size limit exceeded")
 
+    def finish(self) -> Iterator[Any]:
+        """The value that the end of the text completes, or what is missing."""
+        last = self._lexer.finish()
+        if last is not None:
+            yield from self._take(last)
+        if self._tokens:
+            self._reset()
+            yield _error("premature EOI")
+
     def _take(self, token: Token) -> Iterator[Any]:
         kind, text = token
         if kind == STRAY:
@@ -75,6 +84,23 @@ class JsonReader:
             yield parse(tokens)
         except QemuError as error:
             yield error
+
+
+def parse_text(text: str) -> Any:
+    """The one value of a text.
+
+    Raises:
+        QemuError: it has none, or more.
+    """
+    reader = JsonReader()
+    values = [*reader.feed(text.encode("utf-8", "surrogateescape")), *reader.finish()]
+    if not values:
+        raise QemuError("Expecting a JSON value")
+    if isinstance(values[0], QemuError):
+        raise values[0]
+    if len(values) > 1:
+        raise QemuError("Expecting at most one JSON value")
+    return values[0]
 
 
 def parse(tokens: Sequence[Token]) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from blockdev.errors import DeviceNotFound, QemuError
-from machine.devices.bus import find_bus
-from machine.devices.pci import PciSlots, parse_address
+from machine.devices.bus import fill, find_bus
+from machine.devices.pci import parse_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Device:
         states: what is saved of it: the description, and who has the attributes.
         is_hotplugged: the machine was there before it.
         is_going: the guest was asked to let it go.
+        is_of_board: it is none of the user's devices.
         shown: properties whose values it chose itself.
         backend: the disk that it has; None for none.
     """
@@ -75,6 +76,7 @@ class Device:
         "id",
         "is_going",
         "is_hotplugged",
+        "is_of_board",
         "model",
         "options",
         "path",
@@ -97,6 +99,7 @@ class Device:
         self.states: list[tuple[VMStateDescription, Any]] = []
         self.is_hotplugged = False
         self.is_going = False
+        self.is_of_board = False
         self.shown: dict[str, str] = {}
         self.backend: Backend | None = None
 
@@ -106,7 +109,8 @@ class Device:
         if self.pci_place is None:
             return ""
         slot, function = self.pci_place
-        return f"0000:00:{slot:02x}.{function}"
+        above = self.bus.owner.bus_path if self.bus is not None and self.bus.owner else "0000:00"
+        return f"{above}:{slot:02x}.{function}"
 
     def register(self, registry: Registry) -> None:
         """Let its state be saved."""
@@ -119,13 +123,11 @@ class Plugs:
 
     Attributes:
         devices: in the order in which they were plugged in.
-        pci: the slots of the PCI bus.
     """
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self.devices: list[Device] = []
-        self.pci = PciSlots(machine.board.pci_functions)
         self._boot_indexes: dict[str, Device] = {}
         self._anonymous = 0
 
@@ -158,9 +160,10 @@ class Plugs:
                 raise QemuError(f"Property '{model.name}.{name}' not found")
         path = f"/machine/unattached/{model.name}" if is_of_board else self._next_path(id)
         device = Device(model, options, path, bus)
+        device.is_of_board = is_of_board
         device.is_hotplugged = is_hotplug
         try:
-            self._take_places(device)
+            self._take_places(device, is_hotplug=is_hotplug)
             model.realize(self._machine, device)
         except QemuError:
             _undo(device)
@@ -191,7 +194,7 @@ class Plugs:
         if device.is_going:
             raise QemuError(f"Device {id_or_path} is already in the process of unplug")
         device.is_going = True
-        if device.bus.kind == "PCI":
+        if device.bus.slots is not None:
             return
         self.devices.remove(device)
         loop = self._machine.loop
@@ -237,12 +240,14 @@ class Plugs:
             bus = find_bus(buses, name=options["bus"])
             if bus is None:
                 raise QemuError(f"Bus '{options['bus']}' not found")
-            if bus.kind != kind:
+            if not bus.takes(kind):
                 raise QemuError(f"Device '{name}' can't go on {bus.kind} bus")
         elif kind:
             bus = find_bus(buses, kind=kind)
             if bus is None:
                 raise QemuError(f"No '{kind}' bus found for device '{name}'")
+        if bus is not None and bus.is_full:
+            raise QemuError(f"Bus '{bus.name}' is full")
         if is_hotplug and bus is not None and not bus.is_hotpluggable:
             raise QemuError(f"Bus '{bus.name}' does not support hotplugging")
         if is_hotplug and bus is None:
@@ -258,7 +263,7 @@ class Plugs:
         self._anonymous += 1
         return f"/machine/peripheral-anon/device[{self._anonymous - 1}]"
 
-    def _take_places(self, device: Device) -> None:
+    def _take_places(self, device: Device, *, is_hotplug: bool) -> None:
         """Its slot on the bus, and its turn when the machine boots."""
         options, model = device.options, device.model.name
         index = options.get("bootindex")
@@ -267,15 +272,25 @@ class Plugs:
                 raise QemuError(f"The bootindex {index} has already been used")
             self._boot_indexes[index] = device
             device.undo.append(lambda: self._boot_indexes.pop(index))
-        if device.model.bus == "PCI":
+        bus = device.bus
+        if bus is None:
+            return
+        fill(bus)
+        if bus.kind == "IDE":
+            unit = bus.take_unit(options.get("unit"))
+            device.shown["unit"] = str(unit)
+            device.undo.append(lambda: bus.units.discard(unit))
+        slots = bus.slots
+        if slots is not None:
             wanted = None
             if "addr" in options:
                 wanted = parse_address(options["addr"])
                 if wanted is None:
                     text = f"Property '{model}.addr' doesn't take value '{options['addr']}'"
                     raise QemuError(text)
-            place = device.pci_place = self.pci.take(model, options, wanted)
-            device.undo.append(lambda: self.pci.give_back(place))
+            place = slots.take(model, options, wanted, is_hotplug=is_hotplug)
+            device.pci_place = place
+            device.undo.append(lambda: slots.give_back(place))
 
 
 def _undo(device: Device) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from machine.qom.plugged import Plan
 
 SYSTEM_BUS = "main-system-bus"
+_IO_APIC = 0xFEC00000  # where the first one is
 _EVERYTHING = "system"  # the region that a processor sees
 
 
@@ -43,6 +44,9 @@ class Composition:
         self.in_order: list[DevicePart] = []
         self.ram: list[RegionPart] = []
         self._numbers: dict[str, str] = _numbers(machine)
+        self._parts = {*machine.board.parts, machine.board.properties}
+        if any(bus.kind == "floppy-bus" for bus in machine.buses if bus.owner is None):
+            self._parts.add("floppies")
         self._unattached_count = 0
         self._late: list[tuple[list[str], DevicePart | None]] = []
         self._bus_counts: dict[str, int] = {}
@@ -56,7 +60,7 @@ class Composition:
         system = BusPart("sysbus", "System")
         self.unattached.add(system)
         self.buses[SYSTEM_BUS] = system
-        for row in board_rows(machine.board.name.partition("-")[0]) or ():
+        for row in board_rows(machine.board.blueprint) or ():
             self._build(row, None)
         plans = [plugged_device(machine, each) for each in plugged_devices(machine)]
         for plan in plans:
@@ -108,6 +112,11 @@ class Composition:
         kind, *words = row.words
         if words and words[0] == "=":
             pass  # `_make_device` has taken it already
+        elif kind == "with":
+            if words[0] in self._parts:
+                inner = Row(words[1:])
+                inner.rows = row.rows
+                self._build(inner, device)
         elif kind in ("in", "out"):
             assert device is not None, "a board's lines are its own word"
             self._add_lines(device, kind, "" if words[0] == "-" else words[0], int(words[1]))
@@ -131,6 +140,10 @@ class Composition:
                 self._make_device(words[1:], row.rows)
         elif kind == "device":
             self._make_device(words, row.rows)
+        elif kind == "transports":
+            for number in range(self.machine.board.buses["virtio-mmio-bus"]):
+                self._numbers["transport"] = str(number)
+                self._make_device(words, [])
         elif kind == "cpus":
             for number in range(self.machine.cpu_count):
                 self._numbers["cpu"] = str(number)
@@ -143,15 +156,15 @@ class Composition:
     def _make_device(self, words: list[str], rows: list[Row]) -> None:
         """A device of the board."""
         type, *rest = words
-        values = dict(word.split("=", 1) for word in rest if "=" in word)
+        pairs = (word.split("=", 1) for word in rest if "=" in word)
+        values = {name: self._named(value, None) for name, value in pairs}
         rest = [word for word in rest if "=" not in word]
         bus = rest[rest.index("on") + 1] if "on" in rest else ""
         device = DevicePart(self._unattached_name() if rest[:1] in ([], ["on"]) else rest[0], type)
         parent = self.unattached if device.name.startswith("device[") else self._board
         parent.add(device)
         if "at" in rest:
-            slot, function = rest[rest.index("at") + 1].split(".")
-            device.pci_place = int(slot, 16), int(function)
+            device.pci_place = _pci_place(rest)
         self._furnish(device, bus, values, rows)
 
     def _unattached_name(self) -> str:
@@ -169,12 +182,14 @@ class Composition:
         self._furnish(device, plan.bus, plan.values, [])
 
     def _make_child(self, device: DevicePart, words: list[str]) -> None:
-        name, type, *on_bus = words
+        name, type, *rest = words
         child = DevicePart(name, type)
+        if "at" in rest:
+            child.pci_place = _pci_place(rest)
         device.add(child)
         # What the outer device is told and doesn't know itself is meant for its part.
         values, device.left = device.left, {}
-        self._furnish(child, on_bus[1] if on_bus else "", values, [], device)
+        self._furnish(child, rest[1] if rest else "", values, [], device)
 
     def _furnish(
         self,
@@ -210,9 +225,9 @@ class Composition:
                 device.add(Part(f"{name or 'unnamed-gpio-in'}[{number}]", "irq"))
 
     def _add_bus(self, device: DevicePart, name: str, kind: str) -> None:
-        if name in ("*", "@"):
+        if name[0] in "*@":
             id = device.named_by
-            number = ".0" if name == "*" else ""
+            number = f".{name[1:] or 0}" if name[0] == "*" else ""
             count = self._bus_counts.get(kind, 0)
             if not id:
                 self._bus_counts[kind] = count + 1
@@ -252,13 +267,13 @@ class Composition:
         - ``space NAME``: an address space begins with it
         - ``of objects``: the RAM
 
-        A region of no bytes isn't there; without a size it is never mapped.
+        A region of no bytes isn't there, unless ``empty`` says so; without a size it is never mapped.
         """
         label = self._named(words[0], device)
         flags = words[1:]
         has_size = bool(flags) and flags[0] != "bar"
         size = self._number(flags[0], device) if has_size else 0
-        if has_size and not size:
+        if has_size and not size and "empty" not in flags:
             return
         if "bar" in flags and device is not None and device.plugged is not None:
             bars = MODELS[device.type].bars_of(device.plugged.options)
@@ -331,6 +346,11 @@ class Composition:
         return before + self._numbers[name]
 
 
+def _pci_place(words: list[str]) -> tuple[int, int]:
+    slot, function = words[words.index("at") + 1].split(".")
+    return int(slot, 16), int(function)
+
+
 def _numbers(machine: Machine) -> dict[str, str]:
     """What the texts of boards may ask for."""
     from machine.assembly import split_ram
@@ -341,6 +361,7 @@ def _numbers(machine: Machine) -> dict[str, str]:
         "ram_name": machine.board.ram_name,
         "ram_below_4g": str(below),
         "ram_above_4g": str(above),
+        "io-apic": str(_IO_APIC),
     }
 
 

@@ -92,10 +92,11 @@ def plugged_on_board(machine: Machine, kind: str, bus: str = "") -> Iterator[Pla
         bus: which, where there are several.
     """
     if kind == "serial":
-        from machine.devices.serial import PORT_COUNT, port_values
+        from machine.devices.isa import room_for_ports
+        from machine.devices.serial import port_values
 
-        for index, chardev in enumerate(machine.serials):
-            if chardev is not None and index < PORT_COUNT:
+        for index, chardev in enumerate(machine.serials[: room_for_ports(machine.board)]):
+            if chardev is not None:
                 yield Plan("isa-serial", "isa.0", port_values(index))
     elif kind in ("floppy", "ide"):
         yield from _drives(machine, kind, int(bus or "0"))

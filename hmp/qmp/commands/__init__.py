@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hmp.qmp.commands import (
+    bitmap,
     block,
     block_job,
     chardev,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from hmp.qmp.dispatch import Handler
 
 HANDLERS: dict[str, Handler] = {
+    **bitmap.HANDLERS,
     **block.HANDLERS,
     **block_job.HANDLERS,
     **chardev.HANDLERS,

@@ -39,7 +39,7 @@ def screendump(
 
 
 def query_mice(session: QmpSession) -> list[dict[str, Any]]:
-    if "ISA" not in session.machine.board.buses:
+    if "i8042" not in session.machine.board.parts:
         return []
     return [{"name": "QEMU PS/2 Mouse", "index": 2, "current": True, "absolute": False}]
 

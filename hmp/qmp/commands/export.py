@@ -63,15 +63,7 @@ def nbd_server_add(
 
 
 def nbd_server_remove(session: QmpSession, *, name: str, mode: str = "safe") -> None:
-    _remove(session, name, mode)
-
-
-def _remove(session: QmpSession, id: str, mode: str) -> None:
-    try:
-        session.machine.exports.remove(id, is_hard=mode == "hard")
-    except QemuError as error:
-        # QMP isn't told the hint after the sentence.
-        raise QemuError(str(error).partition("\n")[0]) from error
+    session.machine.exports.remove(name, is_hard=mode == "hard")
 
 
 def nbd_server_stop(session: QmpSession) -> None:
@@ -95,7 +87,7 @@ def block_export_add(
 
 
 def block_export_del(session: QmpSession, *, id: str, mode: str = "safe") -> None:
-    _remove(session, id, mode)
+    session.machine.exports.remove(id, is_hard=mode == "hard")
 
 
 def query_block_exports(session: QmpSession) -> list[dict[str, Any]]:
