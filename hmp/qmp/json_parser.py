@@ -182,6 +182,8 @@ def _string(token: bytes) -> str:
         text = token[1:-1].replace(_LONG_ZERO, b"\0").decode("utf-8")
     except UnicodeDecodeError as error:
         raise _error("invalid UTF-8 sequence in string") from error
+    if not text.isascii() and any(map(_is_no_character, map(ord, text))):
+        raise _error("invalid UTF-8 sequence in string")
     if "\\" not in text:
         return text
     parts: list[str] = []
