@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.console_options import ConsoleOptions, MonitorOption
+from hmp.log_options import LogOptions
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.option_values import Blame, HelpAnswer, about, from_json, read_date
-from hmp.options import Option
+from hmp.options import FIRMWARE_OPTIONS, HOST_OPTIONS, Option
 from hmp.plug_options import PlugOptions
 from hmp.scanner import Scanner
 from hmp.size import SIZE_HINT, read_size
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from hmp.firmware_options import FirmwareOptions
     from hmp.frontend.faulty_line import LineFaults
+    from hmp.host_options import HostOptions
 
 _SHORT_DRIVES = {
     "": ("ide", 0, "disk"),
@@ -37,6 +40,9 @@ _SHORT_DRIVES = {
     "cdrom": ("ide", 2, "cdrom"),
     "fda": ("floppy", 0, "disk"),
     "fdb": ("floppy", 1, "disk"),
+    "pflash": ("pflash", None, "disk"),
+    "mtdblock": ("mtd", None, "disk"),
+    "sd": ("sd", None, "disk"),
 }
 _MAX_RAM = 1 << 63
 
@@ -99,6 +105,9 @@ class Startup:
         self.is_daemon = False
         self.pid_file: str | None = None
         self._plugs = PlugOptions(program, complain, tell or complain)
+        self._host: HostOptions | None = None
+        self._firmware: FirmwareOptions | None = None
+        self._log = LogOptions(program, complain)
         take = {
             "M": self._take_machine,
             "machine": self._take_machine,
@@ -114,6 +123,9 @@ class Startup:
             "rtc": self._take_rtc,
             **self.consoles.takers,
             **self._plugs.takers,
+            **dict.fromkeys(HOST_OPTIONS, self._take_host_option),
+            **dict.fromkeys(FIRMWARE_OPTIONS, self._take_firmware_option),
+            **self._log.takers,
         }
         for option in options:
             if option.name in take:
@@ -124,6 +136,8 @@ class Startup:
                 self._take_simple(option)
         if self.loadvm is not None and self.incoming is not None:
             raise QemuError("'incoming' and 'loadvm' options are mutually exclusive")
+        if self._firmware is not None:
+            self._firmware.check()
 
     # --- options, one by one
 
@@ -168,6 +182,20 @@ class Startup:
                 self.pid_file = option.value
             case "cpu":
                 self.cpu_model = option.value.split(",")[0]
+
+    def _take_host_option(self, option: Option) -> None:
+        if self._host is None:
+            from hmp.host_options import HostOptions
+
+            self._host = HostOptions(self.program, self._complain)
+        self._host.takers[option.name](option)
+
+    def _take_firmware_option(self, option: Option) -> None:
+        if self._firmware is None:
+            from hmp.firmware_options import FirmwareOptions
+
+            self._firmware = FirmwareOptions(self.program, self._complain)
+        self._firmware.takers[option.name](option)
 
     def _take_fault(self, option: Option) -> None:
         from hmp.frontend.faulty_line import FAULTS, LineFaults
@@ -283,7 +311,9 @@ class Startup:
 
     def _take_short_drive(self, option: Option) -> None:
         interface, index, media = _SHORT_DRIVES[option.name]
-        options = {"if": interface, "index": str(index), "media": media, "file": option.value}
+        options = {"if": interface, "media": media, "file": option.value}
+        if index is not None:
+            options["index"] = str(index)
         # These ask for the board's usual interface, whatever that is.
         if interface == "ide":
             del options["if"]
@@ -372,6 +402,7 @@ class Startup:
             uuid=self.uuid,
             program=self.program,
         )
+        self._log.apply(machine)
         if self.is_deterministic:
             machine.follow_virtual_time(self._rtc_base)
         machine.switches.update(self.switches)
@@ -397,6 +428,8 @@ class Startup:
             machine.set_runstate(RunState.INMIGRATE)
             machine.graph.opens_inactive = True
         machine.autostart = not self.is_paused
+        if self._host is not None:
+            self._host.apply(machine)
         self._plugs.make_objects(machine)
         self.consoles.open_chardevs(machine)
         for options, text in self._nodes:
@@ -425,6 +458,8 @@ class Startup:
         self.consoles.open_ports(machine, serve)
         self._check_processors(machine)
         build(machine)
+        if self._firmware is not None:
+            self._firmware.apply(machine)
         self._plugs.plug(machine, has_defaults=self.has_defaults)
         machine.reset_devices()
         if self.faults:

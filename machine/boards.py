@@ -180,17 +180,25 @@ def find_board(name: str) -> Board | None:
     return find(name)
 
 
-def boot_order_fault(devices: str) -> str:
-    """What is wrong with an order in which a PC looks for a system, a letter for each device.
+def bootable_letters_fault(devices: str) -> str:
+    """What is wrong with an order in which a machine looks for a system, a letter for each device.
 
     Returns:
-        A sentence; "" for an order that can be.
+        A sentence; "" for an order that some machine might have.
     """
     for index, letter in enumerate(devices):
         if not "a" <= letter <= "p":
             return f"Invalid boot device '{letter}'"
         if letter in devices[:index]:
             return f"Boot device '{letter}' was given twice"
+    return ""
+
+
+def boot_order_fault(devices: str) -> str:
+    """Likewise of a PC; "" for an order that it can have."""
+    fault = bootable_letters_fault(devices)
+    if fault:
+        return fault
     if len(devices) > 3:
         return "Too many boot devices for PC"
     for letter in devices:

@@ -89,23 +89,19 @@ class GuestDump:
                 steps raise it when the file can't be written.
         """
         try:
-            if self.status == ACTIVE:
-                raise QemuError("There is a dump in process, please wait.")
             self.status = FAILED
             if length == 0:
                 raise QemuError("Invalid parameter 'length'")
             parts = self._parts(begin, length)
             if not parts:
                 raise QemuError("dump: no guest memory to dump")
-            if is_windows:
-                raise QemuError("win-dump: invalid vmcoreinfo note size")
         except QemuError:
             os.close(fd)
             raise
         self.status = ACTIVE
         self.written = 0
         self.total = sum(part.size for part, _ in parts)
-        return self._steps(fd, parts)
+        return self._steps(fd, parts, is_windows=is_windows)
 
     def value(self) -> dict[str, object]:
         """How far it is, as QMP has it."""
@@ -128,10 +124,14 @@ class GuestDump:
                 parts.append((part, region.block.view[part.offset : part.offset + part.size]))
         return parts
 
-    def _steps(self, fd: int, parts: Sequence[tuple[Region, memoryview]]) -> Iterator[None]:
+    def _steps(
+        self, fd: int, parts: Sequence[tuple[Region, memoryview]], *, is_windows: bool
+    ) -> Iterator[None]:
         was_running = self._machine.is_running
         self._machine.stop(RunState.SAVE_VM)
         try:
+            if is_windows:
+                raise QemuError("win-dump: invalid vmcoreinfo note size")
             _write(fd, self._head([part for part, _ in parts]))
             for _, view in parts:
                 for offset in range(0, len(view), _STEP):
@@ -205,6 +205,8 @@ def dump_guest_memory(
         raise QemuError("Parameter 'length' is missing")
     if length is not None and begin is None:
         raise QemuError("Parameter 'begin' is missing")
+    if machine.dump.status == ACTIVE:
+        raise QemuError("There is a dump in process, please wait.")
     if format.startswith("kdump"):
         raise QemuError(f"{format} is not available now")
     kind, _, place = protocol.partition(":")

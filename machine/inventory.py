@@ -75,6 +75,7 @@ def _memory_backend(name: str, size: int, flags: dict[str, bool]) -> list[str]:
 
 def _io_threads(machine: Machine) -> Sequence[str]:
     lines = []
+    machine.objects.were_used = True
     for each in reversed(machine.objects.of_type("iothread")):
         lines.append(f"{each.id}:")
         lines.append(f"  thread_id={_thread.get_native_id()}")
@@ -160,18 +161,6 @@ def _interrupt_counts(machine: Machine) -> Sequence[str] | None:
     return lines
 
 
-def _virtio(machine: Machine) -> Sequence[str]:
-    devices = machine.plugs.devices if machine.has_plugs else ()
-    lines = []
-    for device in reversed(devices):
-        name = device.model.name
-        if name.startswith("virtio-") and name.endswith("-pci"):
-            lines.append(f"{device.path}/virtio-backend [{name.removesuffix('-pci')}]")
-        elif name.startswith("virtio-") and name.endswith("-device"):
-            lines.append(f"{device.path} [{name.removesuffix('-device')}]")
-    return lines
-
-
 def _nodes(_machine: Machine) -> Sequence[str]:
     return ()
 
@@ -223,5 +212,4 @@ _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
     "ramblock": _ram_blocks,
     "roms": _roms,
     "usernet": _usernet,
-    "virtio": _virtio,
 }

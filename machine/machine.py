@@ -14,9 +14,11 @@ from machine.drives import Drives
 from machine.events import Events
 from machine.loop import MainLoop
 from machine.memory import PAGE_SIZE, Memory
+from machine.power import ACTIONS
 from machine.rooms import Rooms
 from machine.runstate import RunState, follow
 from machine.steps import Steps
+from machine.trace import Trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class Machine(Rooms):
     Attributes:
         reporter: takes a line from the depths; the monitor puts itself here while its command
             runs, otherwise lines go to stderr.
+        teller: likewise takes what QEMU prints on its own standard output.
         location: what stands before such a line on stderr, such as the option that it is about.
         autostart: whether a machine that comes in runs on, if it ran where it came from.
         head: the snapshot that it was last saved to or put back to; None for none.
@@ -62,6 +65,7 @@ class Machine(Rooms):
         console: takes lines of stderr in its stead, where a front end draws on the terminal.
         events: what happens, for whoever listens.
         delays: how slow commands are made on purpose; None for not at all.
+        trace: the moments that are to be written to the log.
         steps: likewise of snapshots while they are made, loaded and deleted.
         guest: what executes while the machine runs; None for nothing.
         isa: what every PC has; None on a board without.
@@ -86,12 +90,14 @@ class Machine(Rooms):
         self.program = program
         self.wall_clock_ns = wall_clock_ns
         self.reporter: Callable[[str], object] | None = None
+        self.teller: Callable[[str], object] | None = None
         self.location = ""
         self.console: Callable[[str], object] | None = None
         self.loop = MainLoop()
         self.clock = VirtualClock()
         self.events = Events()
         self.steps = Steps()
+        self.trace = Trace(self._write_log)
         self.runstate = RunState.PRELAUNCH
         self.autostart = True
         self.graph = Graph(self.report, self.complain)
@@ -100,6 +106,7 @@ class Machine(Rooms):
             default_interface=board.default_interface,
             units_per_bus=board.units_per_bus,
         )
+        self.graph.keeps_bitmaps = True
         self.memory = Memory()
         size = board.default_ram if ram_size is None else ram_size
         self.ram_size = _rounded(size) if board.ram_name else 0
@@ -121,6 +128,7 @@ class Machine(Rooms):
         self.delays: Delays | None = None
         self.shutdown_requested = False
         self.exit_status = 0
+        self.actions = {deed: choices[0] for deed, choices in ACTIONS.items()}
         self.cpu_count = cpus if board.has_cpu else 0
         self.topology: Topology | None = None
         self.rtc_options: RtcOptions = (None, False, False)
@@ -201,14 +209,17 @@ class Machine(Rooms):
     def set_runstate(self, state: RunState) -> None:
         """Change the run state; guest time passes only in `RunState.RUNNING`."""
         was_running = self.is_running
-        self.runstate = follow(self.runstate, state)
+        before, self.runstate = self.runstate, follow(self.runstate, state)
+        self.trace("runstate_set", f"current_run_state {before.shown} new_state {state.shown}")
         if state is RunState.RUNNING:
             self.clock.start()
             if not was_running:
+                self.trace("vm_state_notify", f"running 1 reason {state.shown}")
                 self.events.emit("RESUME")
         else:
             self.clock.stop()
             if was_running:
+                self.trace("vm_state_notify", f"running 0 reason {state.shown}")
                 self.events.emit("STOP")
         if self.guest is not None:
             self.guest.set_running(self.is_running)
@@ -241,6 +252,12 @@ class Machine(Rooms):
 
     def reset(self) -> None:
         """What the reset button does; a machine that is stopped is as before its launch then."""
+        if self.actions["reboot"] == "shutdown":
+            self.request_shutdown(reason="host-qmp-system-reset")
+            if self.actions["shutdown"] == "pause":
+                self.shutdown_requested = False
+                self.stop(RunState.SHUTDOWN)
+            return
         self.reset_devices()
         self.events.emit("RESET", guest=False, reason="host-qmp-system-reset")
         keeping = (RunState.RUNNING, RunState.INMIGRATE, RunState.FINISH_MIGRATE)
@@ -261,6 +278,9 @@ class Machine(Rooms):
             backend.tray_open = False
         for rom in self.roms:
             rom.load_into(self.memory)
+        if self._log is not None and "cpu_reset" in self._log.items:
+            for cpu in self.cpus:
+                self._log.write("".join(f"{line}\n" for line in cpu.describe_reset()))
 
     def request_shutdown(self, status: int = 0, *, reason: str = "host-qmp-quit") -> None:
         """End the program once the command that runs is done.
@@ -290,6 +310,10 @@ class Machine(Rooms):
         Raises:
             QemuError: a drive can't be written.
         """
+        if self.is_running:
+            shown = RunState.SHUTDOWN.shown
+            self.trace("runstate_set", f"current_run_state {self.runstate.shown} new_state {shown}")
+            self.trace("vm_state_notify", f"running 0 reason {shown}")
         if self._objects is not None:
             self._objects.close()
         if self._network is not None:
@@ -299,6 +323,8 @@ class Machine(Rooms):
         if self._exports is not None:
             self._exports.close()
         self.graph.close()
+        if self._log is not None:
+            self._log.close()
 
     def set_head(self, tag: str, nodes: Sequence[BlockNode]) -> None:
         """The machine is now what this snapshot, on these disks, has."""
@@ -346,6 +372,13 @@ class Machine(Rooms):
 
     def tell(self, text: str) -> None:
         """Write text to stdout as it is, beside whatever monitor is there."""
+        if self.teller is not None:
+            self.teller(text)
+        else:
+            self.write_stdout(text)
+
+    def write_stdout(self, text: str) -> None:
+        """Likewise, whose command may run."""
         if self.console is not None:
             self.console(text.strip())
             return
@@ -353,6 +386,9 @@ class Machine(Rooms):
             os.write(1, text.encode("utf-8", "surrogateescape"))
         except OSError:
             pass  # as for stderr
+
+    def _write_log(self, text: str) -> None:
+        self.log.write(text)
 
     def log_exception(self) -> None:
         """Keep the traceback of the exception being handled for whoever mends the program."""

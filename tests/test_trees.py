@@ -154,3 +154,23 @@ def test_help_of_an_option_ends_the_program(text: str, hmp: str, qemu: str, tmp_
     ours, real = (run_to_end([program, "-device", text], tmp_path) for program in (hmp, qemu))
     assert ours[:2] == real[:2]
     assert ours[2] == real[2].replace("qemu-system-x86_64: ", "hmp: ")
+
+
+def test_virtio_devices_tell_of_themselves(hmp: str, qemu: str, tmp_path: Path, disk: Path) -> None:
+    options = f"""
+        -M pc -smp 2 -drive if=none,id=d,file={disk},readonly=on -netdev user,id=u
+        -device virtio-blk-pci,drive=d,id=v,num-queues=2
+        -device virtio-net-pci,id=n,mq=on,host_mtu=1500,netdev=u,iommu_platform=off
+        -device virtio-net-pci,id=o,mrg_rxbuf=off,status=off,rx_queue_size=1024,packed=on
+        -device virtio-scsi-pci,id=s -device virtio-scsi-pci,num_queues=4
+    """
+    lines = ["info virtio"]
+    paths = [f"/machine/peripheral/{id}/virtio-backend" for id in "vnos"]
+    paths.append("/machine/peripheral-anon/device[0]/virtio-backend")
+    for path in (*paths, "/machine/peripheral/v", "v", "/machine"):
+        lines.append(f"info virtio-status {path}")
+        lines += [f"info virtio-queue-status {path} {queue}" for queue in (0, 1, 2, 3, 9)]
+        lines += [f"info virtio-queue-element {path} {queue}" for queue in ("0", "0 5", "7")]
+        lines.append(f"info virtio-vhost-queue-status {path} 0")
+    asked = tuple(lines)
+    assert ask(hmp, options, asked, tmp_path) == ask(qemu, options, asked, tmp_path)

@@ -117,32 +117,6 @@ def info_vm_generation_id(monitor: Monitor) -> None:
     print_description(monitor, "vm-generation-id")
 
 
-def info_virtio(monitor: Monitor) -> None:
-    print_description(monitor, "virtio", "No VirtIO devices\n")
-
-
-def info_virtio_status(monitor: Monitor, *, path: str) -> None:
-    _look_for_virtio(monitor, path, "VirtIODevice")
-
-
-def info_virtio_queue_status(monitor: Monitor, *, path: str, queue: int) -> None:
-    _look_for_virtio(monitor, path, "VirtIODevice")
-
-
-def info_virtio_queue_element(
-    monitor: Monitor, *, path: str, queue: int, index: int | None
-) -> None:
-    _look_for_virtio(monitor, path, "VirtIO device")
-
-
-def _look_for_virtio(monitor: Monitor, path: str, kind: str) -> None:
-    """No driver ever talks to a virtio device here, so there is no more to see than that."""
-    lines = monitor.machine.describe("virtio") or ()
-    if not any(line.startswith(f"{path} [") for line in lines):
-        raise QemuError(f"Path {path} is not a {kind}")
-    unavailable(monitor)
-
-
 COMMANDS = (
     Command(
         name="device_add",
@@ -250,40 +224,5 @@ INFO = (
         params="",
         help="show balloon information",
         run=info_balloon,
-    ),
-    Command(
-        name="virtio",
-        args_type="",
-        params="",
-        help="List all available virtio devices",
-        run=info_virtio,
-    ),
-    Command(
-        name="virtio-status",
-        args_type="path:s",
-        params="path",
-        help="Display status of a given virtio device",
-        run=info_virtio_status,
-    ),
-    Command(
-        name="virtio-queue-status",
-        args_type="path:s,queue:i",
-        params="path queue",
-        help="Display status of a given virtio queue",
-        run=info_virtio_queue_status,
-    ),
-    Command(
-        name="virtio-vhost-queue-status",
-        args_type="path:s,queue:i",
-        params="path queue",
-        help="Display status of a given vhost queue",
-        run=info_virtio_queue_status,
-    ),
-    Command(
-        name="virtio-queue-element",
-        args_type="path:s,queue:i,index:i?",
-        params="path queue [index]",
-        help="Display element of a given virtio queue",
-        run=info_virtio_queue_element,
     ),
 )

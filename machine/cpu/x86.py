@@ -75,6 +75,14 @@ class X86Cpu:
         """Bytes at a virtual address."""
         return self._memory.read(address, size)
 
+    def describe_reset(self) -> Iterator[str]:
+        """What the log says of a reset: also how flags are to be found, which are known then."""
+        yield f"CPU Reset (CPU {self.index})"
+        for line in self.describe():
+            yield line
+            if line.startswith("DR6="):
+                yield "CCS=00000000 CCD=00000000 CCO=DYNAMIC"
+
     def describe(self) -> Iterator[str]:
         """The lines of ``info registers``; in real mode they show 32 bits."""
         registers = self.registers()

@@ -15,7 +15,7 @@ from machine.qom.plugged import plugged_device, plugged_devices, plugged_on_boar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from machine.boards import Board
     from machine.machine import Machine
@@ -33,6 +33,7 @@ class Composition:
         root: where all paths begin.
         buses: by name; the system's own first.
         regions: those of the board and, by their first device, of devices.
+        in_order: all devices, in the order in which they were made.
         ram: the regions that are memory, in the order in which they were made.
         spaces: the address spaces: names and the regions that they begin with.
     """
@@ -43,6 +44,7 @@ class Composition:
         self.buses: dict[str, BusPart] = {}
         self.regions: dict[str, RegionPart] = {}
         self.spaces: list[tuple[str, RegionPart]] = []
+        self.in_order: list[DevicePart] = []
         self.ram: list[RegionPart] = []
         self._numbers: dict[str, str] = _numbers(machine)
         self._parts = {*machine.board.parts, machine.board.properties}
@@ -73,11 +75,6 @@ class Composition:
             if plan.is_hotplugged:
                 self._plug(plan)
         self.ram += late_ram
-
-    @property
-    def devices(self) -> Iterator[DevicePart]:
-        """All devices, those of the board first."""
-        return (part for part in self.root.all() if isinstance(part, DevicePart))
 
     def _compose_beside(self) -> list[RegionPart]:
         """What stands beside the machine: consoles, character devices, objects.
@@ -211,6 +208,7 @@ class Composition:
         outer: DevicePart | None = None,
     ) -> None:
         """Give a device its properties, its bus and its parts."""
+        self.in_order.append(device)
         rows = [*device_rows(device.type), *more]
         for row in rows:
             if row.words[1:2] == ["="]:

@@ -29,7 +29,7 @@ class Objects:
     """QEMU's ``/objects``.
 
     Attributes:
-        were_used: somebody made one, which makes the container too.
+        were_used: somebody made, deleted or counted some, which makes the container too.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -115,6 +115,7 @@ class Objects:
 
     def delete(self, id: str) -> None:
         """Raises: QemuError: there is no such object, or somebody needs it."""
+        self.were_used = True
         found = self._objects.get(id)
         if found is None:
             raise QemuError(f"object '{id}' not found")

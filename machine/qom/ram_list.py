@@ -50,7 +50,7 @@ def _name(machine: Machine, whole: Composition, region: RegionPart) -> str:
     owner = region.owner
     is_of_object = owner is not None and owner.parent is whole.root.parts.get("objects")
     if is_of_object and region.label != machine.board.ram_name:
-        users = (each for each in whole.devices if each.uses("memdev", region.label))
+        users = (each for each in whole.in_order if each.uses("memdev", region.label))
         owner = next(users, None)
         if owner is None:
             return ""

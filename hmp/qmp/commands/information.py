@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from hmp.qmp.dispatch import Handler
     from hmp.qmp.session import QmpSession
 
-_CPU_TYPE = "qemu64-x86_64-cpu"
 _OOB = "oob"
 
 
@@ -54,6 +53,17 @@ def _names() -> list[str]:
     from hmp.qmp.schema import schema
 
     return [name for name in schema().names if name in HANDLERS]
+
+
+def query_command_line_options(
+    session: QmpSession, *, option: str | None = None
+) -> list[dict[str, Any]]:
+    from hmp.qmp.command_line import options
+
+    found = [each for each in options() if option in (None, each["option"])]
+    if not found:
+        raise QemuError(f"invalid option name: {option}")
+    return found
 
 
 def query_name(session: QmpSession) -> dict[str, str]:
@@ -106,6 +116,7 @@ def human_monitor_command(
 
     output: list[str] = []
     monitor = Monitor(session.machine, output.append)
+    monitor.aside = session.machine.write_stdout  # among the answers, where those go there too
     monitor.can_wait = False
     monitor.receive_descriptor = session.receive_descriptor
     if cpu_index is not None and not monitor.select_cpu(cpu_index):
@@ -117,6 +128,7 @@ def human_monitor_command(
 HANDLERS: dict[str, Handler] = {
     "human-monitor-command": human_monitor_command,
     "qmp_capabilities": qmp_capabilities,
+    "query-command-line-options": query_command_line_options,
     "query-commands": query_commands,
     "query-kvm": query_kvm,
     "query-machines": query_machines,
