@@ -32,9 +32,10 @@ def _bus(bus: BusPart, name: str, indent: str) -> Iterator[str]:
 
 
 def _device(device: DevicePart, indent: str) -> Iterator[str]:
-    for kind, lines in (("in", device.lines_in), ("out", device.lines_out)):
-        for name, count in lines.items():
-            yield f'{indent}gpio-{kind} "{name}" {count}'
+    for name, lines in reversed(device.gpios.items()):
+        for kind in ("in", "out"):
+            if kind in lines:
+                yield f'{indent}gpio-{kind} "{name}" {lines[kind]}'
     for name, value in device.properties.items():
         yield f"{indent}{name} = {shown_value(value)}"
     for region in device.mapped:
