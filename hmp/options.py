@@ -38,10 +38,11 @@ _MISSING_WITH_VALUE = frozenset(
 )
 _USED_ALONE = frozenset(
     "S snapshot nodefaults nographic daemonize only-migratable h help version ui-help yes lab "
-    "json deterministic usb no-reboot no-shutdown singlestep xen-attach xen-domid-restrict".split()
+    "json deterministic usb no-acpi no-hpet enable-kvm no-reboot no-shutdown singlestep "
+    "xen-attach xen-domid-restrict".split()
 )
 _IGNORED_ALONE = frozenset(
-    "no-user-config no-acpi no-hpet no-fd-bootchk portrait full-screen win2k-hack enable-kvm "
+    "no-user-config no-fd-bootchk portrait full-screen win2k-hack "
     "mem-prealloc async-teardown enable-sync-profile".split()
 )
 _MISSING_ALONE = frozenset("s preconfig audio-help".split())
