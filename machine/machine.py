@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from machine.cpu.x86 import X86Cpu
     from machine.devices.isa import IsaDevices
     from machine.devices.loader import Rom
+    from machine.devices.microvm import MicrovmDevices
     from machine.faults import Delays
     from machine.head import Head
     from machine.migration.announce import Announcement
@@ -68,6 +69,7 @@ class Machine(Rooms):
         steps: likewise of snapshots while they are made, loaded and deleted.
         guest: what executes while the machine runs; None for nothing.
         isa: what every PC has; None on a board without.
+        microvm: what only a microvm has; None on another board.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Machine(Rooms):
         self.cpus: list[X86Cpu] = []
         self.guest: GuestSlices | None = None
         self.isa: IsaDevices | None = None
+        self.microvm: MicrovmDevices | None = None
         self.roms: list[Rom] = []
         self.buses = board_buses(board)
         self.serial_count = 0
@@ -267,6 +270,8 @@ class Machine(Rooms):
             self._plugs.reset()
         if self.isa is not None:
             self.isa.reset()
+        if self.microvm is not None:
+            self.microvm.reset()
         if self.guest is not None:
             self.guest.reset()
         for backend in self.drives.backends:
