@@ -17,7 +17,7 @@ _USED_WITH_VALUE = frozenset(
     "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
     "global accel smp rtc cpu display ui config incoming "
     "netdev nic net object chardev serial parallel mon qmp qmp-pretty echr pidfile vga "
-    "c record replay fault D d trace".split()
+    "c record replay fault D d trace gdb".split()
 )
 _IGNORED_WITH_VALUE = frozenset(
     "k boot bios L seed compat msg sandbox overcommit action watchdog-action".split()
@@ -25,19 +25,19 @@ _IGNORED_WITH_VALUE = frozenset(
 _MISSING_WITH_VALUE = frozenset(
     "numa add-fd set mem-path audiodev audio mtdblock sd pflash fsdev virtfs iscsi usbdevice "
     "spice rotate vnc acpitable smbios tpmdev kernel append initrd dtb fw_cfg "
-    "debugcon gdb dfilter xen-domid option-rom icount chroot runas "
+    "debugcon dfilter xen-domid option-rom icount chroot runas "
     "readconfig plugin async-teardown dump-vmstate".split()
 )
 _USED_ALONE = frozenset(
     "S snapshot nodefaults nographic daemonize only-migratable h help version ui-help yes lab "
-    "json deterministic".split()
+    "json deterministic s".split()
 )
 _IGNORED_ALONE = frozenset(
     "no-user-config no-reboot no-shutdown no-acpi no-hpet no-fd-bootchk usb portrait full-screen "
     "win2k-hack enable-kvm mem-prealloc".split()
 )
 _MISSING_ALONE = frozenset(
-    "s singlestep preconfig xen-attach xen-domid-restrict enable-sync-profile audio-help".split()
+    "singlestep preconfig xen-attach xen-domid-restrict enable-sync-profile audio-help".split()
 )
 # What follows it is its value, if it looks like one.
 _WITH_OPTIONAL_VALUE = frozenset(("check",))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.console_options import ConsoleOptions, MonitorOption
+from hmp.debugger import DebuggerOptions
 from hmp.log_options import LogOptions
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.option_values import Blame, HelpAnswer, about, from_json, on_off, read_date
@@ -99,6 +100,7 @@ class Startup:
         self.pid_file: str | None = None
         self._plugs = PlugOptions(program, complain, tell or complain)
         self._log = LogOptions(program, complain)
+        self._debugger = DebuggerOptions(tell or complain)
         take = {
             "M": self._take_machine,
             "machine": self._take_machine,
@@ -115,6 +117,7 @@ class Startup:
             **self.consoles.takers,
             **self._plugs.takers,
             **self._log.takers,
+            **self._debugger.takers,
         }
         for option in options:
             if option.name in take:
@@ -376,6 +379,7 @@ class Startup:
         build(machine)
         self._plugs.plug(machine, has_defaults=self.has_defaults)
         machine.reset_devices()
+        self._debugger.start(machine)
         if self.faults:
             from machine.faults import apply_fault
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from machine.devices.isa import IsaDevices
     from machine.devices.loader import Rom
     from machine.faults import Delays
+    from machine.gdb.stub import GdbStub
     from machine.head import Head
     from machine.migration.announce import Announcement
     from machine.vmstate.description import VMStateDescription
@@ -65,6 +66,7 @@ class Machine(Rooms):
         trace: the moments that are to be written to the log.
         steps: likewise of snapshots while they are made, loaded and deleted.
         guest: what executes while the machine runs; None for nothing.
+        debugger: who waits for one, or has one; None for nobody.
         isa: what every PC has; None on a board without.
     """
 
@@ -120,6 +122,7 @@ class Machine(Rooms):
         self.cpu_count = cpus if board.has_cpu else 0
         self.rtc_options: RtcOptions = (None, False, False)
         self.head: Head | None = None
+        self.debugger: GdbStub | None = None
 
     # --- clocks, and what is saved
 
@@ -231,6 +234,8 @@ class Machine(Rooms):
             backend.tray_open = False
         for rom in self.roms:
             rom.load_into(self.memory)
+        for cpu in self.cpus:
+            cpu.reset()
         if self._log is not None and "cpu_reset" in self._log.items:
             for cpu in self.cpus:
                 self._log.write("".join(f"{line}\n" for line in cpu.describe_reset()))

@@ -36,6 +36,7 @@ class X86Cpu:
         self.index = index
         self.thread_id = _thread.get_native_id()
         self.follow: Callable[[], Mapping[str, int]] | None = None
+        self._written: dict[str, int] = {}  # by a debugger
         self._memory = memory
         self._signature = signature
 
@@ -53,9 +54,18 @@ class X86Cpu:
             registers[segment] = registers[f"{segment}.base"] = 0
             registers[f"{segment}.limit"] = 0xFFFF
         registers.update({"cs": 0xF000, "cs.base": 0xFFFF0000})
+        registers.update(self._written)
         if self.follow is not None:
             registers.update(self.follow())
         return registers
+
+    def write_register(self, name: str, value: int) -> None:
+        """Change a register until the next reset; a guest that executes keeps its own."""
+        self._written[name] = value
+
+    def reset(self) -> None:
+        """Forget what was written to the registers."""
+        self._written.clear()
 
     def register(self, name: str) -> int | None:
         """A register by the name that ``print $name`` takes; None when there is none."""
