@@ -6,7 +6,7 @@ import errno
 
 from blockdev.copying import ReadError
 from blockdev.errors import DeviceNotActive, QemuError
-from blockdev.jobs import Job
+from blockdev.job import Job
 from blockdev.node import OpBlocker
 from blockdev.rate_limit import RateLimit
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from blockdev.jobs import Jobs, Rest
+    from blockdev.job import Rest
+    from blockdev.jobs import Jobs
     from blockdev.node import BlockNode
 
 REPORT, IGNORE, ENOSPC, STOP, AUTO = ON_ERROR = ("report", "ignore", "enospc", "stop", "auto")
@@ -163,7 +164,7 @@ class BlockJob(Job):
     def _tell_ready(self) -> None:
         self._jobs.emit("BLOCK_JOB_READY", **self._told())
 
-    def _tell_pending(self) -> None:
+    def tell_pending(self) -> None:
         self._jobs.emit("BLOCK_JOB_PENDING", type=self.type, id=self.id)
 
     def _tell_end(self) -> None:

@@ -14,9 +14,26 @@ class QemuError(Exception):
         super().__init__(text)
         self.errno_value = errno_value
 
+    @property
+    def sentence(self) -> str:
+        """The text without what is hinted at after it, which only people are told."""
+        return str(self)
 
-class DeviceNotFound(QemuError):
-    """Nothing has the name that was given; QMP tells such a failure from others."""
+
+class HintedError(QemuError):
+    """A failure with advice for people, on a line of its own after the sentence."""
+
+    @property
+    def sentence(self) -> str:
+        return str(self).partition("\n")[0]
+
+
+class NotFound(QemuError):
+    """Nothing is what was asked for; QMP tells such a failure from others."""
+
+
+class DeviceNotFound(NotFound):
+    """Nothing has the name that was given."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Device '{name}' not found")

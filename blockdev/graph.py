@@ -35,6 +35,8 @@ class Graph:
         backends: what uses the nodes from outside, oldest first.
         export_roots: what else does, for others over the network.
         opens_inactive: what is opened is left to others until `activate`.
+        keeps_bitmaps: the bitmaps of an image are taken into memory; else they only are marked as
+            not up to date, if need be.
         open_json: opens an image whose name is a tree as JSON, read-only; None: the usual way.
         draw: gives the two digits at the end of a name, which are random.
     """
@@ -48,6 +50,7 @@ class Graph:
         self.backends: list[Backend] = []
         self.export_roots: list[Backend] = []
         self.opens_inactive = False
+        self.keeps_bitmaps = False
         self.open_json: Callable[[str, str | None, CacheMode], BlockNode] | None = None
         self.draw: Callable[[], int] = _draw
         self._above: list[tuple[int, int] | None] = []  # the files of the images being opened
@@ -239,6 +242,8 @@ class Graph:
 
             check_format(driver)
             node = ForeignNode(name, driver, file, read_only=read_only, cache=cache)
+        if self.keeps_bitmaps:
+            node.keep_bitmaps()
         self.add(node)
         try:
             if open_backing is not None:

@@ -8,15 +8,19 @@ from machine.drive_options import NO_NODE
 
 
 class HelpAnswer(QemuError):
-    """An option asked for help: the text that answers it, on standard output.
+    """An option asked for help: the text that answers it, on standard output; "" for none.
 
-    Args:
-        status: what the program ends with.
+    Attributes:
+        status: what the program then exits with.
     """
 
-    def __init__(self, text: str, *, status: int = 0) -> None:
+    def __init__(self, text: str, status: int = 0) -> None:
         super().__init__(text)
         self.status = status
+
+
+class BareError(QemuError):
+    """An error that QEMU tells without its program's name."""
 
 
 class Blame:
@@ -31,7 +35,8 @@ class Blame:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, QemuError) and self._text:
+        passes = isinstance(error, BareError | HelpAnswer)
+        if isinstance(error, QemuError) and self._text and not passes:
             raise QemuError(f"{self._text}: {error}", error.errno_value) from error
 
 

@@ -12,8 +12,8 @@ from hmp.console_options import ConsoleOptions, MonitorOption
 from hmp.debugger import DebuggerOptions
 from hmp.log_options import LogOptions
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
-from hmp.option_values import Blame, HelpAnswer, about, from_json, on_off, read_date
-from hmp.options import Option
+from hmp.option_values import Blame, HelpAnswer, about, from_json, read_date
+from hmp.options import FIRMWARE_OPTIONS, HOST_OPTIONS, Option
 from hmp.plug_options import PlugOptions
 from hmp.scanner import Scanner
 from hmp.size import SIZE_HINT, read_size
@@ -26,8 +26,11 @@ from machine.runstate import RunState
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
+    from hmp.firmware_options import FirmwareOptions
     from hmp.frontend.faulty_line import LineFaults
+    from hmp.host_options import HostOptions
 
 _SHORT_DRIVES = {
     "": ("ide", 0, "disk"),
@@ -38,6 +41,9 @@ _SHORT_DRIVES = {
     "cdrom": ("ide", 2, "cdrom"),
     "fda": ("floppy", 0, "disk"),
     "fdb": ("floppy", 1, "disk"),
+    "pflash": ("pflash", None, "disk"),
+    "mtdblock": ("mtd", None, "disk"),
+    "sd": ("sd", None, "disk"),
 }
 _MAX_RAM = 1 << 63
 
@@ -74,9 +80,10 @@ class Startup:
     ) -> None:
         self.program = program
         self._complain = complain
-        self.board: Board | None = None
+        self._machine_options: dict[str, Any] = {}
+        self._has_usb = False
         self.ram_size: int | None = None
-        self.cpus = 1
+        self._smp: dict[str, Any] = {}
         self.cpu_model = ""
         self.name = ""
         self.uuid = "00000000-0000-0000-0000-000000000000"
@@ -99,6 +106,8 @@ class Startup:
         self.is_daemon = False
         self.pid_file: str | None = None
         self._plugs = PlugOptions(program, complain, tell or complain)
+        self._host: HostOptions | None = None
+        self._firmware: FirmwareOptions | None = None
         self._log = LogOptions(program, complain)
         self._debugger = DebuggerOptions(tell or complain)
         take = {
@@ -116,6 +125,8 @@ class Startup:
             "rtc": self._take_rtc,
             **self.consoles.takers,
             **self._plugs.takers,
+            **dict.fromkeys(HOST_OPTIONS, self._take_host_option),
+            **dict.fromkeys(FIRMWARE_OPTIONS, self._take_firmware_option),
             **self._log.takers,
             **self._debugger.takers,
         }
@@ -128,6 +139,8 @@ class Startup:
                 self._take_simple(option)
         if self.loadvm is not None and self.incoming is not None:
             raise QemuError("'incoming' and 'loadvm' options are mutually exclusive")
+        if self._firmware is not None:
+            self._firmware.check()
 
     # --- options, one by one
 
@@ -154,6 +167,8 @@ class Startup:
                 self._take_fault(option)
             case "S":
                 self.is_paused = True
+            case "usb":
+                self._has_usb = True
             case "snapshot":
                 self.snapshot = True
             case "nodefaults":
@@ -171,6 +186,20 @@ class Startup:
             case "cpu":
                 self.cpu_model = option.value.split(",")[0]
 
+    def _take_host_option(self, option: Option) -> None:
+        if self._host is None:
+            from hmp.host_options import HostOptions
+
+            self._host = HostOptions(self.program, self._complain)
+        self._host.takers[option.name](option)
+
+    def _take_firmware_option(self, option: Option) -> None:
+        if self._firmware is None:
+            from hmp.firmware_options import FirmwareOptions
+
+            self._firmware = FirmwareOptions(self.program, self._complain)
+        self._firmware.takers[option.name](option)
+
     def _take_fault(self, option: Option) -> None:
         from hmp.frontend.faulty_line import FAULTS, LineFaults
         from machine.faults import describe_faults
@@ -185,20 +214,62 @@ class Startup:
                 self.faults.append(option.value)
 
     def _take_machine(self, option: Option) -> None:
-        options = self._options(option, "type")
-        if "type" in options:
-            self.board = find_board(options.pop("type"))
-            if self.board is None:
-                raise QemuError(
-                    "unsupported machine type\nUse -machine help to list supported machines"
-                )
-        board = self.board or _default_board()
-        for name, value in options.items():
-            if name == "suppress-vmdesc":
-                self.switches[name] = on_off(name, value)
-            elif name not in ("accel", "usb", "graphics", "vmport", "smm", "hpet", "acpi"):
-                kind = board.name
-                raise QemuError(f"Property '{kind}-machine.{name}' not found")
+        from machine.keyval import parse_keyval
+
+        words = option.value.split(",")
+        asks_for_help = "help" in words or "?" in words
+        with Blame(option.text):
+            text = ",".join(word for word in words if word not in ("help", "?"))
+            self._machine_options.update(parse_keyval(text, "type"))
+        if asks_for_help:
+            self._explain_machine()
+
+    def _explain_machine(self) -> None:
+        """Raises: HelpAnswer: the options of the machine type, if that is known by now."""
+        name = self._machine_options.get("type")
+        board = None if name is None else find_board(name)
+        if board is None:
+            from machine.board_list import describe_boards
+
+            raise HelpAnswer("\n".join(describe_boards()))
+        from machine.board_options import describe_options
+
+        raise HelpAnswer("\n".join(describe_options(board)))
+
+    def _configure_board(self, machine: Machine) -> None:
+        """Make the board what the options of ``-M`` and ``-smp`` want it to be.
+
+        Raises:
+            QemuError: it has no such option, or it can't have this value.
+        """
+        board = machine.board
+        options = {key: value for key, value in self._machine_options.items() if key != "type"}
+        topology = None
+        if self._smp or "smp" in options:
+            from machine.topology import Topology
+
+            numbers = options.get("smp", {})
+            if not isinstance(numbers, dict):
+                raise QemuError("Invalid parameter type for 'smp', expected: object")
+            topology = Topology(board, {**numbers, **self._smp})
+            for warning in topology.warnings:
+                self._complain(f"{self.program}: {warning}")
+        if self._has_usb:
+            options.setdefault("usb", "on")
+        kind = options.pop("accel", None)
+        if options:
+            from machine.board_options import configured
+
+            board = configured(board, options)
+            memory = options.get("memory", {})
+            if "size" in memory and self.ram_size is None:
+                machine.ram_size = _read_memory(memory["size"])
+        if "suppress-vmdesc" in options:
+            machine.switches["suppress-vmdesc"] = options["suppress-vmdesc"] == "on"
+        if kind is not None:
+            _check_accelerator(kind)
+        if topology is not None or board is not machine.board:
+            machine.fit(board, topology)
 
     def _take_memory(self, option: Option) -> None:
         options = self._options(option, "size")
@@ -215,10 +286,13 @@ class Startup:
         self.ram_size = size.value
 
     def _take_smp(self, option: Option) -> None:
-        text = self._options(option, "cpus").get("cpus", "1")
-        if not (text.isascii() and text.isdigit()):
-            raise QemuError("Parameter 'smp.cpus' expects integer")
-        self.cpus = int(text)
+        from machine.keyval import parse_keyval
+        from machine.topology import HELP
+
+        if option.value in ("help", "?"):
+            raise HelpAnswer("\n".join(HELP))
+        with Blame(option.text):
+            self._smp.update(parse_keyval(option.value, "cpus"))
 
     def _take_name(self, option: Option) -> None:
         for key, value in self._options(option, "guest").items():
@@ -240,7 +314,9 @@ class Startup:
 
     def _take_short_drive(self, option: Option) -> None:
         interface, index, media = _SHORT_DRIVES[option.name]
-        options = {"if": interface, "index": str(index), "media": media, "file": option.value}
+        options = {"if": interface, "media": media, "file": option.value}
+        if index is not None:
+            options["index"] = str(index)
         # These ask for the board's usual interface, whatever that is.
         if interface == "ide":
             del options["if"]
@@ -274,8 +350,8 @@ class Startup:
 
     def _take_accelerator(self, option: Option) -> None:
         kind = self._options(option, "accel").get("accel", "tcg")
-        if kind not in ("tcg", "kvm", "xen", "hax", "hvf", "nvmm", "whpx"):
-            raise about(option, QemuError(f"invalid accelerator {kind}"))
+        with Blame(option.text):
+            _check_accelerator(kind)
 
     def _take_display(self, option: Option) -> None:
         kind = option.value.split(",")[0]
@@ -309,18 +385,22 @@ class Startup:
         """A machine with nothing in it.
 
         Raises:
-            QemuError: the board can't have so many processors, or a migration not such settings.
+            QemuError: there is no such board, or a migration can't have such settings.
         """
-        board = self.board or _default_board()
-        if self.cpus > board.max_cpus or self.cpus < 1:
+        name = self._machine_options.get("type")
+        board = _default_board() if name is None else find_board(name)
+        if board is None:
             raise QemuError(
-                f"Invalid SMP CPUs {self.cpus}. The max CPUs supported by machine "
-                f"'{board.name}' is {board.max_cpus}"
+                "unsupported machine type\nUse -machine help to list supported machines"
+            )
+        if board.is_deprecated:
+            self._complain(
+                f"{self.program}: warning: Machine type '{board.name}' is deprecated: old and "
+                "unattended - use a newer version instead"
             )
         machine = Machine(
             board,
             ram_size=self.ram_size,
-            cpus=self.cpus,
             name=self.name,
             uuid=self.uuid,
             program=self.program,
@@ -351,6 +431,8 @@ class Startup:
             machine.set_runstate(RunState.INMIGRATE)
             machine.graph.opens_inactive = True
         machine.autostart = not self.is_paused
+        if self._host is not None:
+            self._host.apply(machine)
         self._plugs.make_objects(machine)
         self.consoles.open_chardevs(machine)
         for options, text in self._nodes:
@@ -359,6 +441,7 @@ class Startup:
         for options, text in self._drives:
             with Blame(text):
                 machine.drives.add(options, text=text, snapshot=self.snapshot)
+        self._configure_board(machine)
         if self.has_defaults:
             models = [options["driver"] for options, _ in self._plugs.device_options]
             add_default_drives(machine, models)
@@ -376,7 +459,10 @@ class Startup:
             QemuError: the board can't be made, or a device doesn't fit.
         """
         self.consoles.open_ports(machine, serve)
+        self._check_processors(machine)
         build(machine)
+        if self._firmware is not None:
+            self._firmware.apply(machine)
         self._plugs.plug(machine, has_defaults=self.has_defaults)
         machine.reset_devices()
         self._debugger.start(machine)
@@ -386,6 +472,23 @@ class Startup:
             for fault in self.faults:
                 with Blame(f"--fault {fault}"):
                     apply_fault(machine, fault)
+
+    def _check_processors(self, machine: Machine) -> None:
+        """What is found out only when they are made.
+
+        Raises:
+            QemuError: they are too many.
+        """
+        topology = machine.topology
+        if topology is None or not machine.board.has_apic:
+            return
+        topology.check_apics()
+        if topology.threads > 1:
+            self._complain(
+                f"{self.program}: warning: This family of AMD CPU doesn't support "
+                f"hyperthreading({topology.threads})\n"
+                "Please configure -smp options properly or try enabling topoext feature."
+            )
 
 
 def _load_what_saves() -> None:
@@ -397,3 +500,18 @@ def _load_what_saves() -> None:
 
 def _default_board() -> Board:
     return BOARDS[-1]
+
+
+def _read_memory(text: str) -> int:
+    from machine.memory import PAGE_SIZE
+    from machine.schema import read_size
+
+    size = read_size(text)
+    if size is None or size >= _MAX_RAM:
+        raise QemuError("Parameter 'memory.size' expects size")
+    return -(-size // PAGE_SIZE) * PAGE_SIZE
+
+
+def _check_accelerator(name: str) -> None:
+    if name not in ("tcg", "kvm", "xen", "hax", "hvf", "nvmm", "whpx"):
+        raise QemuError(f"invalid accelerator {name}")

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from blockdev.jobs import Job
+    from blockdev.job import Job
     from machine.loop import MainLoop
     from machine.machine import Machine
 

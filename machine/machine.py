@@ -14,6 +14,7 @@ from machine.drives import Drives
 from machine.events import Events
 from machine.loop import MainLoop
 from machine.memory import PAGE_SIZE, Memory
+from machine.power import ACTIONS
 from machine.rooms import Rooms
 from machine.runstate import RunState, follow
 from machine.steps import Steps
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from machine.gdb.stub import GdbStub
     from machine.head import Head
     from machine.migration.announce import Announcement
+    from machine.topology import Topology
     from machine.vmstate.description import VMStateDescription
 
     RtcOptions = tuple[int | None, bool, bool]
@@ -99,16 +101,22 @@ class Machine(Rooms):
         self.runstate = RunState.PRELAUNCH
         self.autostart = True
         self.graph = Graph(self.report, self.complain)
-        self.drives = Drives(self.graph, default_interface=board.default_interface)
+        self.drives = Drives(
+            self.graph,
+            default_interface=board.default_interface,
+            units_per_bus=board.units_per_bus,
+        )
+        self.graph.keeps_bitmaps = True
         self.memory = Memory()
-        self.ram_size = _rounded(board.default_ram if ram_size is None else ram_size)
+        size = board.default_ram if ram_size is None else ram_size
+        self.ram_size = _rounded(size) if board.ram_name else 0
         self.cpus: list[X86Cpu] = []
         self.guest: GuestSlices | None = None
         self.isa: IsaDevices | None = None
         self.roms: list[Rom] = []
-        self.buses = board_buses(board.buses)
-        self.ide_units_used = 0
+        self.buses = board_buses(board)
         self.serial_count = 0
+        self.parallel_count = 0
         self.serials: list[Chardev | None] = []
         self.chardevs: list[Chardev] = []
         self.escape_code = 0x01
@@ -119,10 +127,38 @@ class Machine(Rooms):
         self.delays: Delays | None = None
         self.shutdown_requested = False
         self.exit_status = 0
+        self.actions = {deed: choices[0] for deed, choices in ACTIONS.items()}
         self.cpu_count = cpus if board.has_cpu else 0
+        self.topology: Topology | None = None
         self.rtc_options: RtcOptions = (None, False, False)
         self.head: Head | None = None
         self.debugger: GdbStub | None = None
+
+    def fit(self, board: Board, topology: Topology | None) -> None:
+        """Take another make of the board, before anything is plugged in.
+
+        Args:
+            topology: the processors; None for one.
+        """
+        self.board = board
+        self.buses = board_buses(board)
+        if topology is not None:
+            self.topology = topology
+            self.cpu_count = topology.cpus if board.has_cpu else 0
+
+    def cpu_places(self) -> Iterator[tuple[str, dict[str, int]]]:
+        """Where processors are or can be: path in the object tree, "" for an empty place; ids."""
+        if self.topology is not None:
+            places = self.topology.places()
+        else:
+            places = (
+                {"socket-id": 0, "core-id": core, "thread-id": 0} for core in range(self.cpu_count)
+            )
+        for index, place in enumerate(places):
+            # The first processor is made first, its APIC's ROM next, and then the others.
+            number = index + (index > 0)
+            is_there = index < self.cpu_count
+            yield f"/machine/unattached/device[{number}]" if is_there else "", place
 
     # --- clocks, and what is saved
 
@@ -216,6 +252,12 @@ class Machine(Rooms):
 
     def reset(self) -> None:
         """What the reset button does; a machine that is stopped is as before its launch then."""
+        if self.actions["reboot"] == "shutdown":
+            self.request_shutdown(reason="host-qmp-system-reset")
+            if self.actions["shutdown"] == "pause":
+                self.shutdown_requested = False
+                self.stop(RunState.SHUTDOWN)
+            return
         self.reset_devices()
         self.events.emit("RESET", guest=False, reason="host-qmp-system-reset")
         keeping = (RunState.RUNNING, RunState.INMIGRATE, RunState.FINISH_MIGRATE)

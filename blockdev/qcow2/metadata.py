@@ -19,7 +19,6 @@ from blockdev.qcow2.header import CORRUPT, EXTENDED_L2, Header, compression_type
 from blockdev.qcow2.lookup import Clusters
 from blockdev.qcow2.mapping import Mapping
 from blockdev.qcow2.refcounts import Refcounts
-from blockdev.qcow2.sharing import references, set_copied
 from blockdev.qcow2.snapshots import SnapshotTable
 from blockdev.qcow2.tables import L2Tables
 from blockdev.qcow2.words import big_endian, from_big_endian
@@ -142,6 +141,8 @@ class Metadata:
         if self.refcounts.is_dirty:
             self.refcounts.write()
         if self.marks_are_stale:
+            from blockdev.qcow2.sharing import set_copied
+
             # True in the file already, whatever the counts there say, so no barrier is needed.
             set_copied(self.active)
             self.marks_are_stale = False
@@ -251,8 +252,11 @@ class Metadata:
         """Unmap what the active L1 table maps past so many entries, once that is safe."""
         active = self.active
         stale = active.l1[l1_entries:]
-        for reference in references(self.mapping(stale)) if any(stale) else ():
-            self.allocator.free_later(reference)
+        if any(stale):
+            from blockdev.qcow2.sharing import references
+
+            for reference in references(self.mapping(stale)):
+                self.allocator.free_later(reference)
         for index in range(l1_entries, len(active.l1)):
             if active.l1[index]:
                 active.l1[index] = 0

@@ -114,15 +114,11 @@ def _info_paging(monitor: Monitor) -> None:
 def info_mtree(
     monitor: Monitor, *, flatview: bool, dispatch_tree: bool, owner: bool, disabled: bool
 ) -> None:
-    """No region is ever disabled; how accesses are dispatched is not QEMU's way."""
-    from machine.mtree import describe
+    from machine.mtree import Wanted, describe
 
-    lines = describe(monitor.machine, is_flat=flatview, has_owners=owner)
-    if lines is None:
-        unavailable(monitor)
-    else:
-        for line in lines:
-            monitor.print_line(line)
+    wanted = Wanted(owners=owner, disabled=disabled, dispatch=dispatch_tree)
+    for line in describe(monitor.machine, wanted, is_flat=flatview):
+        monitor.print_line(line)
 
 
 def info_ramblock(monitor: Monitor) -> None:

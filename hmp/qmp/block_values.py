@@ -6,6 +6,7 @@ import time
 
 from blockdev.chain import backing_of
 from blockdev.filter import skip_implicit
+from blockdev.node_bitmap import shown_bitmaps
 from hmp.image_info import image_info
 
 TYPE_CHECKING = False
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from blockdev.backend import Backend
     from blockdev.node import BlockNode
+    from blockdev.node_bitmap import NodeBitmap
 
 # Devices that stop the guest when their disk fails, and tell that they did.
 _WITHOUT_IO_STATUS = "/machine/unattached/"
@@ -64,6 +66,9 @@ def node_value(
     backing = backing_of(node)
     if backing is not None:
         value["backing_file"] = backing.filename
+    bitmaps = shown_bitmaps(node)
+    if bitmaps:
+        value["dirty-bitmaps"] = [_bitmap_value(bitmap) for bitmap in bitmaps]
     value |= {
         "encrypted": False,
         "cache": {
@@ -82,6 +87,23 @@ def node_value(
     if backend is not None and backend.throttle is not None:
         value.update(backend.throttle.shown_limits())
         value["group"] = backend.name
+    return value
+
+
+def _bitmap_value(bitmap: NodeBitmap) -> dict[str, Any]:
+    """A bitmap, as part of its node."""
+    value: dict[str, Any] = {"name": bitmap.name} if bitmap.name else {}
+    value.update(
+        {
+            "count": bitmap.count,
+            "granularity": bitmap.marks.granularity,
+            "recording": bitmap.shows_recording,
+            "busy": bitmap.is_busy,
+            "persistent": bitmap.is_persistent,
+        }
+    )
+    if bitmap.is_inconsistent:
+        value["inconsistent"] = True
     return value
 
 

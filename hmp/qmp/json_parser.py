@@ -20,6 +20,7 @@ _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _SAME = "\"'\\/"
 _WORDS = {b"true": True, b"false": False, b"null": None}
 _CLOSING = {"{": "}", "[": "]"}
+_LONG_ZERO = b"\xc0\x80"  # how QEMU itself writes a zero, as its texts end with a short one
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1
 
 
@@ -178,9 +179,11 @@ def _string(token: bytes) -> str:
     A byte that is no UTF-8, an escape that isn't known, or half a surrogate pair: an error.
     """
     try:
-        text = token[1:-1].decode("utf-8")
+        text = token[1:-1].replace(_LONG_ZERO, b"\0").decode("utf-8")
     except UnicodeDecodeError as error:
         raise _error("invalid UTF-8 sequence in string") from error
+    if not text.isascii() and any(map(_is_no_character, map(ord, text))):
+        raise _error("invalid UTF-8 sequence in string")
     if "\\" not in text:
         return text
     parts: list[str] = []

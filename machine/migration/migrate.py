@@ -199,6 +199,11 @@ class Migration:
             self.follow(CANCELLING)
             self._job.wake()
 
+    def yank(self) -> None:
+        """Break the connection that what is under way goes over."""
+        if self._job is not None:
+            self._job.yank()
+
     def go_on(self, state: str) -> None:
         """Go on from a pause of the status that the user takes it for.
 

@@ -63,9 +63,10 @@ class QomObject:
         values: by property.
         inside: what it does its work with; None for nothing.
         users: who needs it; it can't be deleted meanwhile.
+        is_first: it was there before the board.
     """
 
-    __slots__ = ("id", "inside", "type", "users", "values")
+    __slots__ = ("id", "inside", "is_first", "type", "users", "values")
 
     def __init__(self, type: ObjectType, id: str) -> None:
         self.type = type
@@ -73,6 +74,7 @@ class QomObject:
         self.values: dict[str, Any] = {each.name: each.default for each in type.members}
         self.inside: Any = None
         self.users = 0
+        self.is_first = False
 
     def set(self, name: str, value: Any) -> None:
         """Raises: QemuError: there is no such property, or it can't have the value."""

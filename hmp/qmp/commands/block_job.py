@@ -249,6 +249,7 @@ def drive_backup(
     mode: str = "absolute-paths",
     compress: bool = False,
     bitmap: str | None = None,
+    bitmap_mode: str | None = None,
     **others: Any,
 ) -> None:
     from machine import copy_jobs
@@ -263,6 +264,7 @@ def drive_backup(
         compress=compress,
         options=_options(others),
         bitmap=bitmap,
+        bitmap_mode=bitmap_mode,
     )
 
 
@@ -274,6 +276,7 @@ def blockdev_backup(
     sync: str,
     compress: bool = False,
     bitmap: str | None = None,
+    bitmap_mode: str | None = None,
     **others: Any,
 ) -> None:
     from machine import copy_jobs
@@ -288,6 +291,7 @@ def blockdev_backup(
         compress=compress,
         options=_options(others),
         bitmap=bitmap,
+        bitmap_mode=bitmap_mode,
     )
 
 

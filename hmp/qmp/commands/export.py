@@ -57,21 +57,13 @@ def nbd_server_add(
     writable: bool = False,
     bitmap: str | None = None,
 ) -> None:
-    if bitmap is not None:
-        raise QemuError(f"Bitmap '{bitmap}' is not found")
-    session.machine.exports.add_device(device, name, description=description, is_writable=writable)
+    session.machine.exports.add_device(
+        device, name, description=description, is_writable=writable, bitmap=bitmap
+    )
 
 
 def nbd_server_remove(session: QmpSession, *, name: str, mode: str = "safe") -> None:
-    _remove(session, name, mode)
-
-
-def _remove(session: QmpSession, id: str, mode: str) -> None:
-    try:
-        session.machine.exports.remove(id, is_hard=mode == "hard")
-    except QemuError as error:
-        # QMP isn't told the hint after the sentence.
-        raise QemuError(str(error).partition("\n")[0]) from error
+    session.machine.exports.remove(name, is_hard=mode == "hard")
 
 
 def nbd_server_stop(session: QmpSession) -> None:
@@ -83,19 +75,22 @@ def block_export_add(
 ) -> None:
     if type != "nbd":
         raise QemuError(f"block-export-add: {type}: not simulated yet")
-    if others.get("bitmaps"):
-        raise QemuError(f"Bitmap '{others['bitmaps'][0]}' is not found")
+    from machine.bitmap_actions import sources_of
+
     session.machine.exports.add_node(
         id,
         node_name,
         name=others.get("name"),
         description=others.get("description", ""),
         is_writable=others.get("writable", False),
+        bitmaps=sources_of(others.get("bitmaps", [])),
+        with_depth=others.get("allocation_depth", False),
+        iothread=others.get("iothread"),
     )
 
 
 def block_export_del(session: QmpSession, *, id: str, mode: str = "safe") -> None:
-    _remove(session, id, mode)
+    session.machine.exports.remove(id, is_hard=mode == "hard")
 
 
 def query_block_exports(session: QmpSession) -> list[dict[str, Any]]:
