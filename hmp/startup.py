@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.console_options import ConsoleOptions, MonitorOption
+from hmp.debugger import DebuggerOptions
 from hmp.disk_options import DiskOptions
 from hmp.log_options import LogOptions
 from hmp.machine_options import MachineOptions
@@ -76,6 +77,7 @@ class Startup:
         self._host: HostOptions | None = None
         self._firmware: FirmwareOptions | None = None
         self._log = LogOptions(program, complain)
+        self._debugger = DebuggerOptions(tell or complain)
         take = {
             "display": self._take_display,
             **self._machine.takers,
@@ -85,6 +87,7 @@ class Startup:
             **dict.fromkeys(HOST_OPTIONS, self._take_host_option),
             **dict.fromkeys(FIRMWARE_OPTIONS, self._take_firmware_option),
             **self._log.takers,
+            **self._debugger.takers,
         }
         for option in options:
             if option.name in take:
@@ -211,6 +214,7 @@ class Startup:
             self._firmware.apply(machine)
         self._plugs.plug(machine, has_defaults=self.has_defaults)
         machine.reset_devices()
+        self._debugger.start(machine)
         if self.faults:
             from machine.faults import apply_fault
 
