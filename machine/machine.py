@@ -297,6 +297,13 @@ class Machine(Rooms):
         else:
             self.complain(f"{self.program}: {self.location}{text}")
 
+    def announce(self, text: str) -> None:
+        """Say a line that is no complaint: on the monitor whose command runs, else on stdout."""
+        if self.reporter is not None:
+            self.reporter(text)
+        else:
+            self.tell(f"{text}\n")
+
     def complain(self, text: str) -> None:
         """Write a line to stderr."""
         if self.console is not None:
