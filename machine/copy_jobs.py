@@ -187,7 +187,7 @@ def drive_backup(
         below = source
     if mode != EXISTING:
         driver = driver or source.driver
-        backing = below if sync != FULL else None
+        backing = below if sync in (TOP, NONE) else None
         create_target(machine, target, driver, source.size, backing, looks=sync != NONE)
     target_node = open_target(machine, target, driver, source.cache, None, no_backing=sync == NONE)
     target_node.detect_zeroes = "unmap"
