@@ -178,7 +178,7 @@ class Exports:
             raise QemuError(f"Export '{id}' is not found")
         if not is_hard and self._server is not None and self._server.has_client(export):
             raise HintedError(
-                f"export '{id}' still in use\nUse mode='hard' to force client disconnect"
+                f"export '{id}' still in use", "Use mode='hard' to force client disconnect"
             )
         self._end(export)
 
