@@ -91,6 +91,7 @@ CHUNK_ERROR = CHUNK_ERROR_BIT + 1
 CHUNK_ERROR_OFFSET = CHUNK_ERROR_BIT + 2
 
 ALLOCATION = b"base:allocation"
+ALLOCATION_DEPTH = b"qemu:allocation-depth"
 STATE_HOLE, STATE_ZERO = 0x1, 0x2
 
 # Limits of what one side takes from the other, as QEMU has them.

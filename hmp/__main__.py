@@ -87,6 +87,10 @@ def run(arguments: Sequence[str]) -> int:
     if "replay" in names and names <= _OPTIONS_OF_THE_FRONT_END:
         options = [*options, *parse(recorded_arguments(options))]
         names = {option.name for option in options}
+    if names & {"readconfig", "set"}:
+        from hmp.config_file import expand
+
+        options = expand(options)
     front_end = choose_front_end(options)
     if names <= _OPTIONS_OF_THE_FRONT_END:
         return _demonstrate(options, front_end)

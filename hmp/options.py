@@ -28,13 +28,13 @@ _USED_WITH_VALUE = frozenset(
     "netdev nic net object chardev serial parallel mon qmp qmp-pretty echr pidfile vga "
     "action watchdog-action sandbox icount add-fd msg overcommit iscsi seed compat rotate "
     "xen-domid boot fw_cfg option-rom smbios acpitable kernel append initrd dtb bios "
-    "pflash sd mtdblock "
+    "pflash sd mtdblock readconfig set "
     "c record replay fault D d trace".split()
 )
 _IGNORED_WITH_VALUE = frozenset("k L".split())
 _MISSING_WITH_VALUE = frozenset(
-    "numa set mem-path audiodev audio fsdev virtfs usbdevice spice vnc tpmdev "
-    "debugcon gdb dfilter chroot runas readconfig plugin dump-vmstate".split()
+    "numa mem-path audiodev audio fsdev virtfs usbdevice spice vnc tpmdev "
+    "debugcon gdb dfilter chroot runas plugin dump-vmstate".split()
 )
 _USED_ALONE = frozenset(
     "S snapshot nodefaults nographic daemonize only-migratable h help version ui-help yes lab "

@@ -312,6 +312,8 @@ class PlugOptions:
         from machine.devices.nic import SHORT_NAMES
 
         if not machine.board.nic_model:
+            if not nic.mac:
+                machine.network.reserve_mac()
             return
         model = nic.model or machine.board.nic_model
         model = SHORT_NAMES.get(model) or full_name(model)

@@ -258,6 +258,9 @@ class Startup:
             from machine.board_options import configured
 
             board = configured(board, options)
+            memory = options.get("memory", {})
+            if "size" in memory and self.ram_size is None:
+                machine.ram_size = _read_memory(memory["size"])
         if "suppress-vmdesc" in options:
             machine.switches["suppress-vmdesc"] = options["suppress-vmdesc"] == "on"
         if kind is not None:
@@ -493,6 +496,16 @@ def _load_what_saves() -> None:
 
 def _default_board() -> Board:
     return BOARDS[-1]
+
+
+def _read_memory(text: str) -> int:
+    from machine.memory import PAGE_SIZE
+    from machine.schema import read_size
+
+    size = read_size(text)
+    if size is None or size >= _MAX_RAM:
+        raise QemuError("Parameter 'memory.size' expects size")
+    return -(-size // PAGE_SIZE) * PAGE_SIZE
 
 
 def _check_accelerator(name: str) -> None:

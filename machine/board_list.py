@@ -51,7 +51,7 @@ _MICROVM = Board(
     max_cpus=288,
     firmware=64 << 10,
     firmware_name="bios-microvm.bin",
-    tables=TABLES,
+    tables=(("etc/acpi/tables", 0x200000, 0x1000), *TABLES[1:]),
     pci_functions=((0, 0, "gpex-root", "pcie"),),
     cpu_model="qemu64",
     cpu_signature=0x60FB1,
@@ -124,6 +124,8 @@ def _older(board: Board, version: str) -> Board:
         changes["io_apic_version"] = 0x11
     if number < (2, 3):
         changes["tables"] = TABLES[:2]
+    if number < (2, 1):
+        changes["tables"] = (("etc/acpi/tables", 0x200000, 0x2000), TABLES[1])
     if number < (2, 2):
         changes["vga_model"] = "cirrus-vga"
     if number < (2, 0):

@@ -7,7 +7,7 @@ do; of the rest only the value is checked.
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from machine.boards import Board
+from machine.boards import Board, boot_order_fault
 from machine.schema import read_integer, read_size
 
 TYPE_CHECKING = False
@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 BOOL, AUTO = "bool", "OnOffAuto"
 INTEGER, UNSIGNED, SIZE = "int", "uint64_t", "size"
 ENTRY_POINT = "str"
-_STRUCTS = ("BootConfiguration", "MemorySizeConfiguration", "SMPConfiguration", "SgxEPC")
+# What options of several values have; of processors `machine.topology` knows.
+_STRUCTS = {
+    "BootConfiguration": "order once menu splash splash-time reboot-timeout strict".split(),
+    "MemorySizeConfiguration": "size max-size slots".split(),
+    "SMPConfiguration": None,
+    "SgxEPC": None,
+}
 # A property a line, by the boards that have it: name, type, and what QEMU says of it.
 _PROPERTIES = {
     "": """
@@ -143,7 +149,8 @@ def configured(board: Board, options: Mapping[str, Any]) -> Board:
         if row is None:
             raise QemuError(f"Property '{board.name}-machine.{name}' not found")
         if row.type in _STRUCTS:
-            continue  # looked at where they are used
+            _check_struct(row, value)
+            continue
         if not isinstance(value, str):
             raise QemuError(f"Parameters '{name}.*' are unexpected")
         _check(row, value)
@@ -207,6 +214,24 @@ def _check(row: Property, value: str) -> None:
         raise QemuError(
             f"User specified {name} value is bigger than {_LONGEST[name]} bytes in size"
         )
+
+
+def _check_struct(row: Property, value: object) -> None:
+    """Raises: QemuError: an option of several values can't have these."""
+    kind = "array" if row.type == "SgxEPC" else "object"
+    if not isinstance(value, list if kind == "array" else dict):
+        raise QemuError(f"Invalid parameter type for '{row.name}', expected: {kind}")
+    known = _STRUCTS[row.type]
+    if known is None or not isinstance(value, dict):
+        return
+    for name in value:
+        if name not in known:
+            raise QemuError(f"Parameter '{row.name}.{name}' is unexpected")
+    if row.name == "boot":
+        for name in ("order", "once"):
+            fault = boot_order_fault(value.get(name, ""))
+            if fault:
+                raise QemuError(fault)
 
 
 def _check_size(name: str, text: str) -> None:

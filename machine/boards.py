@@ -31,7 +31,8 @@ class Board:
         has_numa_memory: whether nodes can be told their memory as a number.
         firmware: bytes of its BIOS; 0 for none.
         firmware_name: of the BIOS.
-        tables: what firmware is given to describe the board to a system: name and most bytes.
+        tables: what firmware is given to describe the board to a system: name, most bytes, and
+            how many it has.
         io_apic_version: what its I/O APICs say of themselves.
         pci_functions: (slot, function, model, part) of what it has on its PCI bus, if it has the
             part, which may be "".
@@ -65,7 +66,7 @@ class Board:
     has_numa_memory = False
     firmware = 0
     firmware_name = ""
-    tables: tuple[tuple[str, int], ...] = ()
+    tables: tuple[tuple[str, int, int], ...] = ()
     io_apic_version = 0x20
     pci_functions: tuple[tuple[int, int, str, str], ...] = ()
     nic_model = ""
@@ -92,9 +93,9 @@ class Board:
 
 DEFAULT_DRIVES = (("ide", 2, "cdrom"), ("floppy", 0, "disk"), ("sd", 0, "disk"))
 TABLES = (
-    ("etc/acpi/tables", 0x200000),
-    ("etc/table-loader", 0x10000),
-    ("etc/acpi/rsdp", 0x1000),
+    ("etc/acpi/tables", 0x200000, 0x20000),
+    ("etc/table-loader", 0x10000, 0x1000),
+    ("etc/acpi/rsdp", 0x1000, 0x1000),
 )
 _NONE = Board("none", description="empty machine", blueprint="none")
 _ISA_PC = Board(
@@ -106,7 +107,7 @@ _ISA_PC = Board(
     units_per_bus=2,
     default_drives=DEFAULT_DRIVES,
     buses={"ISA": 1, "IDE": 2, "floppy-bus": 1},
-    parts=frozenset("pit pic rtc i8042".split()),
+    parts=frozenset("pit pic rtc i8042 vmport".split()),
     has_cpu=True,
     has_cpu_slots=True,
     firmware=128 << 10,

@@ -178,7 +178,7 @@ def _roms(machine: Machine) -> Sequence[str]:
         place = f"addr={(1 << 32) - size:016x} size=0x{size:06x} mem={memory}"
         tables = [
             f'{place} name="{board.firmware_name}"',
-            *(f'/rom@{name} size=0x{most:06x} name="{name}"' for name, most in board.tables),
+            *(f'/rom@{name} size=0x{most:06x} name="{name}"' for name, most, _ in board.tables),
         ]
     else:
         tables = []

@@ -89,7 +89,7 @@ def _tree(
 
 
 def _range(region: RegionPart, first: int, size: int) -> str:
-    last = first + size - 1
+    last = first + max(size, 1) - 1
     return f"{first:016x}-{last:016x} (prio {region.priority}, {region.kind})"
 
 

@@ -26,6 +26,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "odd.bin": 70000,
     }.items():
         (path / name).write_bytes(bytes(size))
+    (path / "good.cfg").write_text(
+        '# options\n[drive "d0"]\n  if = "none"\n  file = "disk.img"\n  format = "raw"\n'
+        '[name]\n  guest = "box"\n'
+    )
     return path
 
 

@@ -52,7 +52,7 @@ def exit_preconfig(monitor: Monitor) -> None:
 
 
 def boot_set(monitor: Monitor, *, bootdevice: str) -> None:
-    if not monitor.machine.cpus:
+    if monitor.machine.board.properties != "pc":
         monitor.print_line("no function defined to set boot device list for this architecture")
         return
     fault = boot_order_fault(bootdevice)

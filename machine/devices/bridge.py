@@ -24,6 +24,7 @@ class BridgeModel(DeviceModel):
         properties: further ones.
     """
 
+    is_bridge = True
     __slots__ = ("chassis", "kind")
 
     def __init__(self, name: str, kind: str, chassis: str, properties: str) -> None:

@@ -118,19 +118,31 @@ def board_buses(board: Board) -> list[Bus]:
     found = []
     for kind, count in board.buses.items():
         if kind == _REMOTE:
-            found.append(Bus(_REMOTE, "PCIE"))
+            found.append(Bus(_REMOTE, "PCIE", is_hotpluggable=True))
             continue
         for number in reversed(range(count)):
             name = f"{_NAMES.get(kind, kind)}.{number}"
-            found.append(Bus(name, kind, functions=functions, max_units=board.units_per_bus))
+            bus = Bus(name, kind, functions=functions, max_units=board.units_per_bus)
+            if kind == "PCI" and "acpi" not in board.parts:
+                bus.is_hotpluggable = False
+            found.append(bus)
     return found
 
 
 def find_bus(buses: Sequence[Bus], *, kind: str = "", name: str | None = None) -> Bus | None:
-    """The bus of a name, or the first that takes a kind; one that isn't full, if there is one."""
+    """The bus of a name, or the first that takes a kind; one that isn't full, if there is one.
+
+    QEMU looks at a bus before what is on it, and there at the device that came last first.
+    """
     if name is not None:
         return next((bus for bus in buses if bus.name == name), None)
-    fitting = [bus for bus in buses if bus.takes(kind)]
+    board = [bus for bus in buses if bus.owner is None]
+    order = [
+        *(bus for bus in board if bus.kind in _PCI_KINDS),
+        *(bus for bus in reversed(buses) if bus.owner is not None),
+        *(bus for bus in board if bus.kind not in _PCI_KINDS),
+    ]
+    fitting = [bus for bus in order if bus.takes(kind)]
     return next((bus for bus in fitting if not bus.is_full), fitting[0] if fitting else None)
 
 
@@ -142,3 +154,22 @@ def root_bus(buses: Sequence[Bus]) -> Bus | None:
 def fill(bus: Bus) -> None:
     """A device is plugged in."""
     bus.is_full = bus.kind in _OF_ONE_DEVICE
+
+
+def check_placeless(board: Board, model: str) -> None:
+    """What a board says of processors and memory that don't say where they go.
+
+    Raises:
+        QemuError: it is one of these, and the board has places for them.
+    """
+    own = f"{board.cpu_model}-x86_64-cpu"
+    if model.endswith("-x86_64-cpu") and board.has_cpu:
+        if model != own:
+            raise QemuError(f"Invalid CPU type, expected cpu type: '{own}'")
+        raise QemuError("CPU socket-id is not set")
+    if model in ("pc-dimm", "nvdimm") and board.has_cpu_slots:
+        if "acpi" not in board.parts:
+            raise QemuError("memory hotplug is not enabled: missing acpi device or acpi disabled")
+        if model == "nvdimm":
+            raise QemuError("nvdimm is not enabled: missing 'nvdimm' in '-M'")
+        raise QemuError("no slots where allocated, please specify the 'slots' option")

@@ -100,6 +100,7 @@ _USB, _BRIDGE = "USB controller", "PCI bridge"
 # Where a bridge's windows begin as a reset leaves them; each ends before its first unit's end.
 _WINDOWS = (0, 0)
 _EXPRESS_WINDOWS = (0xF000, 0xFFF00000)
+_IO_LIMIT, _MEMORY_LIMIT = 0x0FFF, 0x000FFFFF
 MODELS = {
     "i440FX": PciModel("Host bridge", "8086:1237", pin=0),
     "PIIX3": PciModel("ISA bridge", "8086:7000", pin=0),
@@ -115,13 +116,15 @@ MODELS = {
     "ich9-usb-uhci3": PciModel(_USB, "8086:2936", bars="4:io:20", pin=3),
     "ich9-usb-ehci1": PciModel(_USB, "8086:293a", bars="0:mem:1000", pin=4),
     "gpex-root": PciModel("Host bridge", "1b36:0008", pin=0),
-    "pcie-root-port": PciModel(_BRIDGE, "1b36:000c", bars="0:mem:1000", bridge=_EXPRESS_WINDOWS),
-    "ioh3420": PciModel(_BRIDGE, "8086:3420", bridge=_EXPRESS_WINDOWS),
-    "pci-bridge": PciModel(_BRIDGE, "1b36:0001", bars="0:mem64:100", bridge=_WINDOWS),
-    "pcie-pci-bridge": PciModel(_BRIDGE, "1b36:000e", bars="0:mem64:100", bridge=_WINDOWS),
-    "i82801b11-bridge": PciModel(_BRIDGE, "8086:244e", pin=0, bridge=_WINDOWS),
-    "x3130-upstream": PciModel(_BRIDGE, "104c:8232", pin=0, bridge=_WINDOWS),
-    "xio3130-downstream": PciModel(_BRIDGE, "104c:8233", pin=0, bridge=_WINDOWS),
+    "pcie-root-port": PciModel(
+        _BRIDGE, "1b36:000c", "0000:0000", "0:mem:1000", bridge=_EXPRESS_WINDOWS
+    ),
+    "ioh3420": PciModel(_BRIDGE, "8086:3420", "0000:0000", bridge=_EXPRESS_WINDOWS),
+    "pci-bridge": PciModel(_BRIDGE, "1b36:0001", "0000:0000", "0:mem64:100", bridge=_WINDOWS),
+    "pcie-pci-bridge": PciModel(_BRIDGE, "1b36:000e", "0000:0000", "0:mem64:100", bridge=_WINDOWS),
+    "i82801b11-bridge": PciModel(_BRIDGE, "8086:244e", "0000:0000", pin=0, bridge=_WINDOWS),
+    "x3130-upstream": PciModel(_BRIDGE, "104c:8232", "0000:0000", pin=0, bridge=_WINDOWS),
+    "xio3130-downstream": PciModel(_BRIDGE, "104c:8233", "0000:0000", pin=0, bridge=_WINDOWS),
     "VGA": PciModel(
         "VGA controller", "1234:1111", bars="0:pref:1000000 2:mem:1000 6:mem:10000", pin=0
     ),
@@ -258,6 +261,9 @@ class PciSlots:
             }
             if model.pin:
                 value["irq"] = 0
+            if model.bridge is not None:
+                value["id"] = {"device": device, "vendor": vendor}
+                value["pci_bridge"] = {"bus": _windows(*model.bridge)}
             found.append(value)
         return found
 
@@ -267,9 +273,22 @@ def _describe_windows(io: int, memory: int) -> Iterator[str]:
     yield "      BUS 0."
     yield "      secondary bus 0."
     yield "      subordinate bus 0."
-    yield f"      IO range [0x{io:04x}, 0x0fff]"
-    yield f"      memory range [0x{memory:08x}, 0x000fffff]"
-    yield f"      prefetchable memory range [0x{memory:08x}, 0x000fffff]"
+    yield f"      IO range [0x{io:04x}, 0x{_IO_LIMIT:04x}]"
+    yield f"      memory range [0x{memory:08x}, 0x{_MEMORY_LIMIT:08x}]"
+    yield f"      prefetchable memory range [0x{memory:08x}, 0x{_MEMORY_LIMIT:08x}]"
+
+
+def _windows(io: int, memory: int) -> dict[str, Any]:
+    """The same as QMP has it."""
+    of_memory = {"base": memory, "limit": _MEMORY_LIMIT}
+    return {
+        "number": 0,
+        "secondary": 0,
+        "subordinate": 0,
+        "io_range": {"base": io, "limit": _IO_LIMIT},
+        "memory_range": of_memory,
+        "prefetchable_range": dict(of_memory),
+    }
 
 
 def bar_end(size: str) -> int:

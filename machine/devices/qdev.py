@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from blockdev.errors import DeviceNotFound, QemuError
-from machine.devices.bus import fill, find_bus
+from machine.devices.bus import check_placeless, fill, find_bus
 from machine.devices.pci import parse_address
 
 TYPE_CHECKING = False
@@ -33,8 +33,12 @@ class DeviceModel:
         bus: the kind of bus it is plugged into; "" for none.
         properties: what it takes besides those of its bus.
         realize: makes a device of it work; raises QemuError when it can't.
+
+    Attributes:
+        is_bridge: it brings a PCI bus, and stays if the machine began with it.
     """
 
+    is_bridge = False
     __slots__ = ("bus", "name", "properties", "realize")
 
     def __init__(self, name: str, bus: str, properties: str, realize: Realize) -> None:
@@ -186,6 +190,10 @@ class Plugs:
         if device is None:
             if id_or_path in ("", "/", "/machine") or self._is_part_of_board(id_or_path):
                 raise QemuError(f"{id_or_path} is not a hotpluggable device")
+            if id_or_path.startswith("/"):
+                from machine.qom.composition import check_removal
+
+                check_removal(self._machine, id_or_path)
             raise DeviceNotFound(id_or_path)
         if device.bus is None:
             raise QemuError(f"Device '{device.model.name}' can not be hotplugged on this machine")
@@ -203,11 +211,13 @@ class Plugs:
     def reset(self) -> None:
         """The machine's reset lets those go that were asked to."""
         for device in tuple(self.devices):
-            if device.is_going:
+            if device.is_going and not (device.model.is_bridge and not device.is_hotplugged):
                 self._remove(device)
 
     def _remove(self, device: Device) -> None:
         """Take a device away, with all that is plugged into it."""
+        if device not in self.devices:
+            return  # it went with what it was plugged into
         for other in tuple(self.devices):
             if other.bus is not None and other.bus.owner is device:
                 self._remove(other)
@@ -251,6 +261,7 @@ class Plugs:
         if is_hotplug and bus is not None and not bus.is_hotpluggable:
             raise QemuError(f"Bus '{bus.name}' does not support hotplugging")
         if is_hotplug and bus is None:
+            check_placeless(self._machine.board, name)
             raise QemuError(f"Device '{name}' can not be hotplugged on this machine")
         model = find_model(name)
         if model is None:
@@ -289,6 +300,13 @@ class Plugs:
                     text = f"Property '{model}.addr' doesn't take value '{options['addr']}'"
                     raise QemuError(text)
             place = slots.take(model, options, wanted, is_hotplug=is_hotplug)
+            owner = bus.owner
+            if not place[0] and owner is not None and owner.is_hotplugged and bus.kind == "PCI":
+                slots.give_back(place)
+                raise QemuError(
+                    "Unsupported PCI slot 0 for standard hotplug controller. "
+                    "Valid slots are between 1 and 31."
+                )
             device.pci_place = place
             device.undo.append(lambda: slots.give_back(place))
 

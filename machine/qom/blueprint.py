@@ -16,10 +16,12 @@ one of these, its words between blanks (``~`` in a name stands for a blank):
 - ``region NAME [SIZE] [FLAG ...]``: a memory region, see `machine.qom.composition`; numbers are
   hexadecimal there.
 - ``with PART ...``: a line for boards with that part, see `machine.boards.Board`.
+- ``tables``: the firmware's, as memory.
 - ``late region ...``: one that is made when all of the board is there.
 - ``space NAME ROOT``: an address space that begins with a region.
-- ``cpus TYPE``, ``transports TYPE``, ``plugged KIND [BUS]``, ``gpio NAME COUNT``: on boards, where the processors are
-  made, a device for each bus of virtio, where what options ask for, and how many lines belong to no device.
+- ``cpus TYPE``, ``transports TYPE``, ``plugged KIND [BUS]``, ``gpio NAME COUNT``: on boards,
+  where the processors are made, a device for each bus of virtio, where what options ask for, and
+  how many lines belong to no device.
 
 Source: what QEMU 7.2 shows of them on `info qtree`, `info qom-tree` and `info mtree`.
 """

@@ -5,6 +5,8 @@ From it alone come `info qom-tree`, `info qtree`, `info mtree` and `info virtio`
 
 from __future__ import annotations
 
+from blockdev.errors import QemuError
+from machine.devices.bus import find_bus
 from machine.devices.pci import MODELS
 from machine.inventory import MEMORY_TYPES
 from machine.qom.blueprint import Row, board_rows, device_rows
@@ -15,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from machine.boards import Board
     from machine.machine import Machine
     from machine.qom.plugged import Plan
 
@@ -121,13 +124,18 @@ class Composition:
             assert device is not None, "a board's lines are its own word"
             self._add_lines(device, kind, "" if words[0] == "-" else words[0], int(words[1]))
         elif kind == "gpio":
-            for number in range(int(words[1])):
-                self.unattached.add(Part(f"non-qdev-gpio[{number}]", words[0]))
+            for _ in range(int(words[1])):
+                name = self.unattached.next_name("non-qdev-gpio")
+                self.unattached.add(Part(name, words[0]))
         elif kind == "bus":
             assert device is not None, "buses belong to devices"
             self._add_bus(device, *words)
         elif kind == "space":
             self._add_space(self._named(words[0], device), self._region(words[1], device))
+        elif kind == "tables":
+            for name, most, used in self.machine.board.tables:
+                words = ["region", f"/rom@{name}", f"{most:x}", "ram", "used", f"{used:x}"]
+                self._late.append((words, device))
         elif kind == "late":
             self._late.append((words, device))
         elif kind == "region":
@@ -242,7 +250,16 @@ class Composition:
     # --- regions
 
     def _region(self, label: str, device: DevicePart | None) -> RegionPart:
-        """The region of a name: the device's own, or else anybody's."""
+        """The region of a name: the device's own, or else anybody's.
+
+        ``bus-pci`` and ``bus-io`` are those of the bus that the device is on.
+        """
+        if device is not None and label.startswith("bus-"):
+            owner = device.bus.parent if device.bus is not None else None
+            kind = label.removeprefix("bus-")
+            if isinstance(owner, DevicePart) and f"pci_bridge_{kind}[0]" in owner.parts:
+                return self._region(f"pci_bridge_{kind}", owner)
+            return self.regions[kind]
         if device is not None:
             own = [each for each in device.parts.values() if isinstance(each, RegionPart)]
             for region in own:
@@ -267,7 +284,8 @@ class Composition:
         - ``space NAME``: an address space begins with it
         - ``of objects``: the RAM
 
-        A region of no bytes isn't there, unless ``empty`` says so; without a size it is never mapped.
+        A region of no bytes isn't there, unless ``empty`` says so; without a size it is never
+        mapped.
         """
         label = self._named(words[0], device)
         flags = words[1:]
@@ -368,3 +386,31 @@ def _numbers(machine: Machine) -> dict[str, str]:
 def compose(machine: Machine) -> Composition:
     """The whole tree of a machine as it is now."""
     return Composition(machine)
+
+
+def check_removal(machine: Machine, path: str) -> None:
+    """See whether a device of the board can go.
+
+    Raises:
+        QemuError: it stays; where there is none, nothing is said.
+    """
+    part = compose(machine).root.find(path)
+    if not isinstance(part, DevicePart):
+        return
+    if part.type.endswith("-cpu"):
+        raise QemuError(_why_processors_stay(machine.board))
+    if part.bus is not None:
+        name = SYSTEM_BUS if part.bus.type == "System" else part.bus.name
+        bus = find_bus(machine.buses, name=name)
+        if bus is None or not bus.is_hotpluggable:
+            raise QemuError(f"Bus '{name}' does not support hotplugging")
+        if part.plugged is None:
+            raise QemuError(f"Device '{part.type}' does not support hotplugging")
+
+
+def _why_processors_stay(board: Board) -> str:
+    if board.properties != "pc":
+        return f"unplug not supported by {board.name}"
+    if board.blueprint == "pc" and "acpi" not in board.parts:
+        return "CPU hot unplug not supported without ACPI"
+    return "Boot CPU is unpluggable"

@@ -57,9 +57,9 @@ def nbd_server_add(
     writable: bool = False,
     bitmap: str | None = None,
 ) -> None:
-    if bitmap is not None:
-        raise QemuError(f"Bitmap '{bitmap}' is not found")
-    session.machine.exports.add_device(device, name, description=description, is_writable=writable)
+    session.machine.exports.add_device(
+        device, name, description=description, is_writable=writable, bitmap=bitmap
+    )
 
 
 def nbd_server_remove(session: QmpSession, *, name: str, mode: str = "safe") -> None:
@@ -75,14 +75,17 @@ def block_export_add(
 ) -> None:
     if type != "nbd":
         raise QemuError(f"block-export-add: {type}: not simulated yet")
-    if others.get("bitmaps"):
-        raise QemuError(f"Bitmap '{others['bitmaps'][0]}' is not found")
+    from machine.bitmap_actions import sources_of
+
     session.machine.exports.add_node(
         id,
         node_name,
         name=others.get("name"),
         description=others.get("description", ""),
         is_writable=others.get("writable", False),
+        bitmaps=sources_of(others.get("bitmaps", [])),
+        with_depth=others.get("allocation_depth", False),
+        iothread=others.get("iothread"),
     )
 
 
