@@ -30,7 +30,7 @@ class X86Cpu:
 
     Attributes:
         follow: tells the registers that differ from those after a reset; None for none.
-        kept: registers that a saved state had.
+        kept: registers that a saved state had, or that a debugger wrote.
     """
 
     def __init__(self, index: int, memory: Memory, signature: int) -> None:
@@ -59,6 +59,14 @@ class X86Cpu:
         if self.follow is not None:
             registers.update(self.follow())
         return registers
+
+    def write_register(self, name: str, value: int) -> None:
+        """Change a register until the next reset; a guest that executes keeps its own."""
+        self.kept[name] = value
+
+    def reset(self) -> None:
+        """Forget what was kept of registers."""
+        self.kept = {}
 
     def register(self, name: str) -> int | None:
         """A register by the name that ``print $name`` takes; None when there is none."""

@@ -17,11 +17,12 @@ _VLANS = 4096
 
 
 def netdev_add(session: QmpSession, **options: Any) -> None:
+    from hmp.qmp.schema import schema
     from machine.net_options import add_netdev
 
     if session.machine.network.find_netdev(options["id"]) is not None:
         raise QemuError(f"Duplicate ID '{options['id']}'")
-    add_netdev(session.machine, {key.replace("_", "-"): v for key, v in _texts(options).items()})
+    add_netdev(session.machine, _texts(schema().entry("netdev_add").spelled(options)))
 
 
 def _texts(options: dict[str, Any]) -> dict[str, str]:
