@@ -340,7 +340,7 @@ class Composition:
             if region.kind != "i/o" and region.alias is None:
                 self.ram.append(region)
             if "mmio" in flags and device is not None:
-                device.mapped.append(region)
+                device.on_bus.mapped.append(region)
             self.regions.setdefault(label, region)
             if "space" in flags:
                 name = flags[flags.index("space") + 1]

@@ -151,6 +151,12 @@ class DevicePart(Part):
         outer = self.parent
         return self.id or (outer.named_by if isinstance(outer, DevicePart) else "")
 
+    @property
+    def on_bus(self) -> DevicePart:
+        """Itself, or the device it is a part of, if only that is on a bus."""
+        outer = self.parent
+        return outer if self.bus is None and isinstance(outer, DevicePart) else self
+
     def uses(self, option: str, name: str) -> bool:
         """Whether the user gave it an option of this value."""
         return self.plugged is not None and self.plugged.options.get(option) == name

@@ -40,7 +40,7 @@ def _device(device: DevicePart, indent: str) -> Iterator[str]:
         yield f"{indent}{name} = {shown_value(value)}"
     for region in device.mapped:
         address = region.address if region.container is not None else _NOWHERE
-        yield f"{indent}mmio {address:016x}/{region.size:016x}"
+        yield f"{indent}mmio {address:016x}/{min(region.size, _NOWHERE):016x}"
     if device.pci_place is not None:
         for line in _pci(device):
             yield indent + line
