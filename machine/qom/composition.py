@@ -193,6 +193,8 @@ class Composition:
 
     def _plug(self, plan: Plan) -> None:
         """A device that the options ask for."""
+        if plan.device is not None:
+            self._numbers["cpu"] = plan.device.shown.get("cpu", "")
         place, _, name = plan.path.rpartition("/")
         device = DevicePart(name or self._unattached_name(), plan.type, plan.id)
         device.plugged = plan.device
