@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from machine.gdb.stub import GdbStub
     from machine.head import Head
     from machine.migration.announce import Announcement
+    from machine.numa import Numa
     from machine.topology import Topology
     from machine.vmstate.description import VMStateDescription
 
@@ -133,6 +134,7 @@ class Machine(Rooms):
         self.actions = {deed: choices[0] for deed, choices in ACTIONS.items()}
         self.cpu_count = cpus if board.has_cpu else 0
         self.topology: Topology | None = None
+        self.numa: Numa | None = None
         self.rtc_options: RtcOptions = (None, False, False)
         self.head: Head | None = None
         self.debugger: GdbStub | None = None
