@@ -44,7 +44,7 @@ LACKED = [
     request("trace-event-get-state", name="no_such_event"),
     request("trace-event-get-state", name="no_such_*"),
     request("trace-event-get-state", name="no_such_*", vcpu=9),
-    request("trace-event-get-state", name="qemu_loadvm_state_sec*"),
+    request("trace-event-get-state", name="job_*"),
     request("trace-event-set-state", name="vmstate_save", enable=True),
     request("trace-event-get-state", name="vmstate_save"),
     request("trace-event-get-state", name="vmstate_save", vcpu=0),
