@@ -6,6 +6,7 @@ command: what is shown of the back end tells it.
 
 from __future__ import annotations
 
+import os
 import time
 
 from blockdev.address import InetAddress, UnixAddress
@@ -19,10 +20,11 @@ from blockdev.net_sockets import (
 )
 from blockdev.sockets import Connecting, adopt, listen
 from machine.net_socket import DatagramNetdev, StreamNetdev
+from machine.schema import Bool, Enum, Integer, Member, Source, Text, Type, read_members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from blockdev.sockets import Socket
@@ -31,8 +33,79 @@ if TYPE_CHECKING:
 
     TakeDescriptor = Callable[[str], int]
 
+KINDS = frozenset(("dgram", "stream"))
 _FAILED = "connection error"
 _RETRY_NS = 20_000_000  # between two looks at a full backlog
+
+
+class _Address(Type):
+    """An address: which others belong to it depends on its type."""
+
+    __slots__ = ()
+    json_name = "object"
+
+    def read(self, value: Any, name: str, source: Source) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self._misfit(name)
+        prefix = f"{name}."
+        if "type" not in value:
+            raise QemuError(f"Parameter '{prefix}type' is missing")
+        kind = Enum(" ".join(_MEMBERS)).read(value["type"], "type", source)
+        found = read_members(_MEMBERS[kind], value, source, prefix=prefix, taken=("type",))
+        return {"type": kind, **found}
+
+
+_TEXT, _BOOL = Text(), Bool()
+_FLAGS = [Member(name, _BOOL) for name in ("ipv4", "ipv6", "keep-alive", "mptcp")]
+_MEMBERS: dict[str, Sequence[Member]] = {
+    "inet": (
+        Member("host", _TEXT, is_optional=False),
+        Member("port", _TEXT, is_optional=False),
+        Member("numeric", _BOOL),
+        Member("to", Integer(16, is_signed=False)),
+        *_FLAGS,
+    ),
+    "unix": (
+        Member("path", _TEXT, is_optional=False),
+        Member("abstract", _BOOL),
+        Member("tight", _BOOL),
+    ),
+    "vsock": [Member(name, _TEXT, is_optional=False) for name in ("cid", "port")],
+    "fd": (Member("str", _TEXT, is_optional=False),),
+}
+_OPTIONS: dict[str, Sequence[Member]] = {
+    "stream": (Member("addr", _Address(), is_optional=False), Member("server", _BOOL)),
+    "dgram": (Member("local", _Address()), Member("remote", _Address())),
+}
+
+
+def read_options(values: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    """What ``-netdev`` asks for, as QMP would have it; `make` makes it.
+
+    Raises:
+        QemuError: a value is missing or can't be.
+    """
+    if "id" not in values:
+        raise QemuError("Parameter 'id' is missing")
+    found = read_members(_OPTIONS[values["type"]], values, source, taken=("id", "type"))
+    if values["type"] == "dgram":
+        _check_dgram(found.get("local"), found.get("remote"))
+    return {"id": values["id"], "type": values["type"], **found}
+
+
+def make(
+    machine: Machine, options: Mapping[str, Any], take_descriptor: TakeDescriptor
+) -> NetClient:
+    """Make a back end of what was read.
+
+    Raises:
+        QemuError: it can't be had.
+    """
+    name = options["id"]
+    if options["type"] == "stream":
+        return add_stream(machine, name, options["addr"], server=options.get("server", False))
+    places = options.get("local"), options.get("remote")
+    return add_dgram(machine, name, *places, take_descriptor)
 
 
 def add_stream(machine: Machine, name: str, address: dict[str, Any], *, server: bool) -> NetClient:
@@ -219,31 +292,50 @@ def add_dgram(
     Raises:
         QemuError: they don't go together, or can't be had.
     """
-    if remote is not None and remote["type"] == "inet":
-        there = _resolved(remote)
-        if is_multicast(there[0]):
-            return _add(machine, name, *_group(there, local, take_descriptor))
-    if local is None:
-        raise QemuError("dgram requires local= parameter")
-    kind = local["type"]
+    there = _check_dgram(local, remote)
+    if there is not None and is_multicast(there[0]):
+        return _add(machine, name, *_group(name, there, local, take_descriptor))
+    assert local is not None, "it was checked"
     if remote is None:
-        if kind != "fd":
-            raise QemuError("type=inet or type=unix requires remote parameter")
         number = take_descriptor(local["str"])
-        return _add(machine, name, adopt(number, listens=False), None, f"fd={number}")
-    if kind == "fd":
-        raise QemuError("don't set remote with local.fd")
-    if remote["type"] != kind:
-        raise QemuError("remote and local types must be the same")
-    if kind == "unix":
+        return _add(machine, name, _given(name, number), None, f"fd={number}")
+    if local["type"] == "unix":
         socket = open_unix_datagram(local["path"])
         info = f"udp={local['path']}:{remote['path']}"
         return _add(machine, name, socket, remote["path"], info)
-    if kind != "inet":
-        raise QemuError("only support inet or fd type for local")
+    assert there is not None, "no others are left"
     here = _resolved(local)
     info = "udp={}:{}/{}:{}".format(*here, *there)
     return _add(machine, name, open_datagram(here), there, info)
+
+
+def _check_dgram(
+    local: dict[str, Any] | None, remote: dict[str, Any] | None
+) -> tuple[str, int] | None:
+    """See whether addresses go together; where datagrams go, if that is a host and a port.
+
+    Raises:
+        QemuError: they don't, or there is no such host.
+    """
+    there = None
+    if remote is not None and remote["type"] == "inet":
+        there = _resolved(remote)
+        if is_multicast(there[0]):
+            if local is not None and local["type"] not in ("fd", "inet"):
+                raise QemuError("only support inet or fd type for local")
+            return there
+    if local is None:
+        raise QemuError("dgram requires local= parameter")
+    kind = local["type"]
+    if remote is None and kind != "fd":
+        raise QemuError("type=inet or type=unix requires remote parameter")
+    if remote is not None and kind == "fd":
+        raise QemuError("don't set remote with local.fd")
+    if remote is not None and remote["type"] != kind:
+        raise QemuError("remote and local types must be the same")
+    if kind == "vsock":
+        raise QemuError("only support inet or fd type for local")
+    return there
 
 
 def _add(machine: Machine, name: str, socket: Socket, place: Any, info: str) -> NetClient:
@@ -252,15 +344,28 @@ def _add(machine: Machine, name: str, socket: Socket, place: Any, info: str) -> 
     return client
 
 
+def _given(name: str, number: int) -> Socket:
+    """A socket that this program was given.
+
+    Raises:
+        QemuError: it isn't one.
+    """
+    try:
+        os.set_blocking(number, False)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        text = f"{name}: Can't use file descriptor {number}: {reason}"
+        raise QemuError(text, error.errno or 0) from error
+    return adopt(number, listens=False)
+
+
 def _group(
-    there: tuple[str, int], local: dict[str, Any] | None, take_descriptor: TakeDescriptor
+    name: str, there: tuple[str, int], local: dict[str, Any] | None, take_descriptor: TakeDescriptor
 ) -> tuple[Socket, tuple[str, int], str]:
     """A socket in a group, the group, and what is shown of it."""
     info = "mcast={}:{}".format(*there)
     if local is not None and local["type"] == "fd":
-        return adopt(take_descriptor(local["str"]), listens=False), there, info
-    if local is not None and local["type"] != "inet":
-        raise QemuError("only support inet or fd type for local")
+        return _given(name, take_descriptor(local["str"])), there, info
     interface = "" if local is None else _resolved({**local, "port": "0"})[0]
     return open_datagram(there, group=there[0], interface=interface), there, info
 

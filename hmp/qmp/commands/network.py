@@ -26,15 +26,10 @@ def netdev_add(session: QmpSession, **options: Any) -> None:
     machine, name, kind = session.machine, options["id"], options["type"]
     if not is_identifier(name):
         raise QemuError("Parameter 'id' expects an identifier")
-    if kind == "stream":
-        from machine.net_stream import add_stream
+    if kind in ("dgram", "stream"):
+        from machine.net_stream import make
 
-        add_stream(machine, name, options["addr"], server=options.get("server", False))
-    elif kind == "dgram":
-        from machine.net_stream import add_dgram
-
-        places = options.get("local"), options.get("remote")
-        add_dgram(machine, name, *places, session.take_descriptor)
+        make(machine, options, session.take_descriptor)
     else:
         add_netdev(machine, _texts(schema().entry("netdev_add").spelled(options)))
 
