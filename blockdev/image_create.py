@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from blockdev.errors import QemuError
+from blockdev.errors import HintedError, QemuError
 from blockdev.naming import local_file, protocol_of
 
 TYPE_CHECKING = False
@@ -70,7 +70,9 @@ def create_image(
         try:
             check_backing(name, backing_format)
         except QemuError as error:
-            raise QemuError(f"{error}\nCould not open backing image.", error.errno_value) from error
+            hints = [*str(error).removeprefix(error.sentence).split("\n")[1:]]
+            hints.append("Could not open backing image.")
+            raise HintedError(error.sentence, "\n".join(hints), error.errno_value) from error
     if driver == "vmdk" and backing and backing_format != "vmdk":
         _say_vmdk(filename, size, tell, backing, backing_format)
     if driver not in ("qcow2", "raw"):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from blockdev.node import BlockNode
     from blockdev.node_bitmap import NodeBitmap
 
-_READ_FLAGS = nbd.HAS_FLAGS | nbd.SEND_FLUSH | nbd.SEND_FUA
+_READ_FLAGS = nbd.HAS_FLAGS | nbd.SEND_FLUSH | nbd.SEND_FUA | nbd.SEND_CACHE
 _WRITE_FLAGS = nbd.SEND_TRIM | nbd.SEND_WRITE_ZEROES
 
 

@@ -140,6 +140,17 @@ def peer_of(connection: Socket) -> tuple[str, int, str]:
     return host, port, "ipv6" if connection.family == socket.AF_INET6 else "ipv4"
 
 
+def open_forward(place: tuple[str, int], *, is_datagram: bool) -> Socket:
+    """A socket that stands for a port of a guest, not blocking.
+
+    Raises:
+        QemuError: the place is taken.
+    """
+    import socket
+
+    return _bound(place, socket.SOCK_DGRAM if is_datagram else socket.SOCK_STREAM)
+
+
 def _bound(place: tuple[str, int], kind: int) -> Socket:
     import socket
 

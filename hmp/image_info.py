@@ -38,6 +38,8 @@ def image_info(node: BlockNode, *, filename: str = "") -> dict[str, Any]:
         del info["actual-size"]
         if not node.cluster_size:  # neither format nor protocol has anything to say of itself
             del info["dirty-flag"]
+    elif node.driver in ("null-co", "null-aio"):
+        del info["dirty-flag"]
     # A raw node hands on what the format under it says, but for what is its format's alone.
     image = node.file if node.driver == "raw" else node
     if not isinstance(image, Image):

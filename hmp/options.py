@@ -29,22 +29,23 @@ _USED_WITH_VALUE = frozenset(
     "action watchdog-action sandbox icount add-fd msg overcommit iscsi seed compat rotate "
     "xen-domid boot fw_cfg option-rom smbios acpitable kernel append initrd dtb bios "
     "pflash sd mtdblock readconfig set "
-    "c record replay fault D d trace".split()
+    "c record replay fault D d trace gdb".split()
 )
 _IGNORED_WITH_VALUE = frozenset("k L".split())
 _MISSING_WITH_VALUE = frozenset(
     "numa mem-path audiodev audio fsdev virtfs usbdevice spice vnc tpmdev "
-    "debugcon gdb dfilter chroot runas plugin dump-vmstate".split()
+    "debugcon dfilter chroot runas plugin dump-vmstate".split()
 )
 _USED_ALONE = frozenset(
     "S snapshot nodefaults nographic daemonize only-migratable h help version ui-help yes lab "
-    "json deterministic usb no-reboot no-shutdown singlestep xen-attach xen-domid-restrict".split()
+    "json deterministic s usb no-acpi no-hpet enable-kvm no-reboot no-shutdown singlestep "
+    "xen-attach xen-domid-restrict".split()
 )
 _IGNORED_ALONE = frozenset(
-    "no-user-config no-acpi no-hpet no-fd-bootchk portrait full-screen win2k-hack enable-kvm "
+    "no-user-config no-fd-bootchk portrait full-screen win2k-hack "
     "mem-prealloc async-teardown enable-sync-profile".split()
 )
-_MISSING_ALONE = frozenset("s preconfig audio-help".split())
+_MISSING_ALONE = frozenset("preconfig audio-help".split())
 # What follows it is its value, if it looks like one.
 _WITH_OPTIONAL_VALUE = frozenset(("check",))
 _WITH_VALUE = _USED_WITH_VALUE | _IGNORED_WITH_VALUE | _MISSING_WITH_VALUE

@@ -186,8 +186,8 @@ def drive_backup(
     if sync == NONE:
         below = source
     if mode != EXISTING:
-        driver = source.driver if driver is None else driver
-        backing = below if sync != FULL else None
+        driver = driver or source.driver
+        backing = below if sync in (TOP, NONE) else None
         create_target(machine, target, driver, source.size, backing, looks=sync != NONE)
     target_node = open_target(machine, target, driver, source.cache, None, no_backing=sync == NONE)
     target_node.detect_zeroes = "unmap"

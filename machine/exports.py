@@ -36,20 +36,28 @@ class Exports:
         self._server: NbdServer | None = None
         self.exports: list[NbdExport] = []
 
-    def start(self, address: UnixAddress | InetAddress, *, max_clients: int = 0) -> None:
-        """Listen.
+    def start(self, address: UnixAddress | InetAddress | int, *, max_clients: int = 0) -> None:
+        """Listen on an address, or a socket that was given.
 
         Raises:
             QemuError: the server runs, or the address can't be had.
         """
-        if self._server is not None:
-            raise QemuError("NBD server already running")
+        self.check_stopped()
         self._server = NbdServer(
             self._machine.loop,
             address,
             self._shown,
             max_clients=max_clients,
         )
+
+    def check_stopped(self) -> None:
+        """See that nobody listens.
+
+        Raises:
+            QemuError: somebody does.
+        """
+        if self._server is not None:
+            raise QemuError("NBD server already running")
 
     def stop(self) -> None:
         """Take all exports away, and listen no more.
@@ -170,7 +178,7 @@ class Exports:
             raise QemuError(f"Export '{id}' is not found")
         if not is_hard and self._server is not None and self._server.has_client(export):
             raise HintedError(
-                f"export '{id}' still in use\nUse mode='hard' to force client disconnect"
+                f"export '{id}' still in use", "Use mode='hard' to force client disconnect"
             )
         self._end(export)
 

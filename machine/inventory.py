@@ -91,14 +91,17 @@ def _network(machine: Machine) -> Sequence[str]:
 
 
 def _usernet(machine: Machine) -> Sequence[str]:
+    from machine.net_user import UserNetdev
+
     lines = []
     for client in machine.network.netdevs:
-        if client.kind == "user":
+        if isinstance(client, UserNetdev):
             hub = getattr(client.peer, "hub_id", -1)
             lines.append(f"Hub {hub} ({client.name}):")
             lines.append(
                 "  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ"
             )
+            lines += client.describe_forwards()
     return lines
 
 

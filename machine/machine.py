@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from machine.cpu.x86 import X86Cpu
     from machine.devices.isa import IsaDevices
     from machine.devices.loader import Rom
+    from machine.devices.microvm import MicrovmDevices
     from machine.faults import Delays
+    from machine.gdb.stub import GdbStub
     from machine.head import Head
     from machine.migration.announce import Announcement
     from machine.topology import Topology
@@ -67,7 +69,9 @@ class Machine(Rooms):
         trace: the moments that are to be written to the log.
         steps: likewise of snapshots while they are made, loaded and deleted.
         guest: what executes while the machine runs; None for nothing.
+        debugger: who waits for one, or has one; None for nobody.
         isa: what every PC has; None on a board without.
+        microvm: what only a microvm has; None on another board.
     """
 
     def __init__(
@@ -111,6 +115,7 @@ class Machine(Rooms):
         self.cpus: list[X86Cpu] = []
         self.guest: GuestSlices | None = None
         self.isa: IsaDevices | None = None
+        self.microvm: MicrovmDevices | None = None
         self.roms: list[Rom] = []
         self.buses = board_buses(board)
         self.serial_count = 0
@@ -130,6 +135,7 @@ class Machine(Rooms):
         self.topology: Topology | None = None
         self.rtc_options: RtcOptions = (None, False, False)
         self.head: Head | None = None
+        self.debugger: GdbStub | None = None
 
     def fit(self, board: Board, topology: Topology | None) -> None:
         """Take another make of the board, before anything is plugged in.
@@ -267,12 +273,16 @@ class Machine(Rooms):
             self._plugs.reset()
         if self.isa is not None:
             self.isa.reset()
+        if self.microvm is not None:
+            self.microvm.reset()
         if self.guest is not None:
             self.guest.reset()
         for backend in self.drives.backends:
             backend.tray_open = False
         for rom in self.roms:
             rom.load_into(self.memory)
+        for cpu in self.cpus:
+            cpu.reset()
         if self._log is not None and "cpu_reset" in self._log.items:
             for cpu in self.cpus:
                 self._log.write("".join(f"{line}\n" for line in cpu.describe_reset()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command
-from hmp.commands.unavailable import unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,14 +74,21 @@ def _may_trace(monitor: Monitor, pattern: str, vcpu: int | None) -> bool:
 
 
 def gdbserver(monitor: Monitor, *, device: str | None) -> None:
-    name = "tcp::1234" if device is None else device
-    if not monitor.machine.cpus:
-        monitor.print_line("gdbstub: meaningless to attach gdb to a machine without any CPU.")
+    from hmp.debugger import start_debugger
+    from machine.gdb.server import NONE, USUAL
+
+    name = USUAL if device is None else device
+    try:
+        start_debugger(monitor.machine, name, monitor.print_line)
+    except QemuError as error:
+        if text := str(error):
+            monitor.print_line(text)
         monitor.print_line(f"Could not open gdbserver on device '{name}'")
-    elif device == "none":
+        return
+    if name == NONE:
         monitor.print_line("Disabled gdbserver")
     else:
-        unavailable(monitor)
+        monitor.print_line(f"Waiting for gdb connection on device '{name}'")
 
 
 def sync_profile(monitor: Monitor, *, op: str | None) -> None:

@@ -7,6 +7,7 @@ import time
 from blockdev.chain import backing_of
 from blockdev.filter import skip_implicit
 from blockdev.node_bitmap import shown_bitmaps
+from blockdev.write_threshold import threshold_of
 from hmp.image_info import image_info
 
 TYPE_CHECKING = False
@@ -77,7 +78,7 @@ def node_value(
             "no-flush": node.cache.no_flush,
         },
         "detect_zeroes": node.detect_zeroes,
-        "write_threshold": 0,
+        "write_threshold": _signed(threshold_of(node)),
         "backing_file_depth": 0 if is_flat else _depth(node),
         "image": image_value(node, is_flat=is_flat),
     }
@@ -88,6 +89,11 @@ def node_value(
         value.update(backend.throttle.shown_limits())
         value["group"] = backend.name
     return value
+
+
+def _signed(value: int) -> int:
+    """A number of 64 bits as QEMU shows it here."""
+    return value - (1 << 64) if value >> 63 else value
 
 
 def _bitmap_value(bitmap: NodeBitmap) -> dict[str, Any]:
@@ -158,6 +164,13 @@ def drive_stats(backend: Backend) -> dict[str, Any]:
     )
     if stats.last_access_ns is not None:
         counts["idle_time_ns"] = stats.idle_ns(time.monotonic_ns())
+    for kind, name in (("read", "rd"), ("write", "wr"), ("flush", "flush")):
+        histogram = stats.histograms.get(kind)
+        if histogram is not None:
+            counts[f"{name}_latency_histogram"] = {
+                "boundaries": histogram.boundaries,
+                "bins": histogram.bins,
+            }
     value["stats"] = counts
     value["device"] = backend.name
     if backend.device:

@@ -144,13 +144,16 @@ def block_stream(
 
     if base is not None and base_node is not None:
         raise QemuError("'base' and 'base-node' cannot be specified at the same time")
-    if bottom is not None:
-        raise QemuError("block-stream: 'bottom' is not simulated yet")
+    if base is not None and bottom is not None:
+        raise QemuError("'base' and 'bottom' cannot be specified at the same time")
+    if bottom is not None and base_node is not None:
+        raise QemuError("'bottom' and 'base-node' cannot be specified at the same time")
     chain_jobs.block_stream(
         session.machine,
         device,
         base=base,
         base_node=base_node,
+        bottom=bottom,
         backing_name=backing_file,
         options=_options(others),
     )
