@@ -162,11 +162,15 @@ class BitmapStore(BitmapKeeper):
         runs: list[Reference] = []
         result = [stored for _, stored in changed] or [s for s in self._stored if s not in removed]
         before = [stored.entry for stored in result]
+        # What is only listed anew is in use as before.
+        are_in_use = bool(removed) and not changed and not image.bitmaps.are_recording
         try:
             for bitmap, stored in changed:
                 self._store_one(bitmap, stored, runs)
             for stored in removed:
                 self._free(stored)
+            for stored in result if are_in_use else ():
+                stored.entry = stored.entry.replace(flags=stored.entry.flags | IN_USE)
             directory = b"".join(stored.pack() for stored in result)
             offset = metadata.allocate_bytes(len(directory), runs)
             if directory:
@@ -186,7 +190,6 @@ class BitmapStore(BitmapKeeper):
         self._freed.clear()
         self._old_directory = offset, len(directory)
         self._stored = result
-        are_in_use = bool(removed) and not changed and not image.bitmaps.are_recording
         image.bitmaps.were_stored(offset, len(directory), len(result))
         if are_in_use:
             image.bitmaps.are_recording = image.bitmaps.are_true = False
