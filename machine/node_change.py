@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from blockdev.node import BlockNode
     from machine.machine import Machine
 
-_WITH_BACKING = ("qcow2", "qed", "vmdk", "qcow")
-
 
 def find_named(machine: Machine, name: str) -> BlockNode:
     """The node of a name.
@@ -181,7 +179,8 @@ class _Reopening:
             QemuError: it can't.
         """
         node, options = self.node, self._options
-        if node.driver in _WITH_BACKING and "backing" not in options:
+        names_backing = node.backing is not None or node.backing_name
+        if names_backing and "backing" not in options:
             raise QemuError(f"backing is missing for '{node.node_name}'")
         if options["driver"] != node.driver:
             raise QemuError("Cannot change the option 'driver'")
@@ -195,12 +194,10 @@ class _Reopening:
                     raise QemuError("Block node is read-only")
         if node.read_only and not self._is_read_only and node.file and node.file.read_only:
             raise QemuError("Block node is read-only")
-        if self._is_read_only and not node.read_only:
-            for parent in self._machine.graph.parents_of(node):
-                if not parent.read_only and parent.file is node:
-                    raise QemuError(
-                        f"Read-only block node '{node.node_name}' cannot support read-write users"
-                    )
+        if self._is_read_only and not node.read_only and _is_written(self._machine, node):
+            raise QemuError(
+                f"Read-only block node '{node.node_name}' cannot support read-write users"
+            )
 
     @property
     def _is_read_only(self) -> bool:
@@ -232,6 +229,23 @@ class _Reopening:
         node.reopen(read_only=self._is_read_only)
         node.detect_zeroes = options.get("detect-zeroes", "off")
         cache = options.get("cache", {})
+        if node.file is not None and not node.file.monitor_owned:
+            # It takes over what is said, but not what isn't.
+            node.file.cache.direct = cache.get("direct", node.file.cache.direct)
+            node.file.cache.no_flush = cache.get("no-flush", node.file.cache.no_flush)
         node.cache = type(node.cache)(
             direct=cache.get("direct", False), no_flush=cache.get("no-flush", False)
         )
+
+
+def _is_written(machine: Machine, node: BlockNode) -> bool:
+    """Whether a user of a node may write to it."""
+    if any(each.node is node and each.device is not None for each in machine.drives.backends):
+        return not node.read_only
+    for parent in machine.graph.parents_of(node):
+        if parent.backing is node:
+            continue
+        hands_on = parent.driver == "raw" or parent.is_filter
+        if _is_written(machine, parent) if hands_on else not parent.read_only:
+            return True
+    return False

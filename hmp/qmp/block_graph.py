@@ -69,10 +69,17 @@ class _Listing:
     def _use(self, node: BlockNode, role: str) -> _Use:
         """What a node does to a child."""
         if role == "backing":
-            return {_READ}, set(_ALL)
+            above, above_lets = self._together(node)
+            # What the users bear to see change, may change under them too.
+            more = {_WRITE, _RESIZE} if _WRITE in above_lets else set[str]()
+            return above & {_READ}, {_READ, _UNCHANGED} | more
         if node.driver != "raw" and not node.is_filter:
             does = {_READ} if node.read_only else {_READ, _WRITE, _RESIZE}
             return does, set(_FORMATS_ALONE)
+        return self._together(node)
+
+    def _together(self, node: BlockNode) -> _Use:
+        """What all users of a node do to it, and what all of them let others do."""
         does, lets = set[str](), set(_ALL)
         for above, above_lets in self._uses_of(node):
             does |= above
