@@ -49,6 +49,7 @@ class BlockJob(Job):
         if speed < 0:
             raise QemuError("Parameter 'speed' expects a non-negative value")
         super().__init__(jobs, id, auto_finalize=auto_finalize, auto_dismiss=auto_dismiss)
+        self.check_verb("set-speed")  # in QEMU too the first speed is set like any other
         self.limit = RateLimit(speed, jobs.now_ns)
         self.io_status = "ok"
         self._blocker = OpBlocker(f"block device is in use by block job: {self.type}")

@@ -34,8 +34,12 @@ class HintedError(QemuError):
         self.hint = hint
 
 
-class DeviceNotFound(QemuError):
-    """Nothing has the name that was given; QMP tells such a failure from others."""
+class NotFound(QemuError):
+    """Nothing is what was asked for; QMP tells such a failure from others."""
+
+
+class DeviceNotFound(NotFound):
+    """Nothing has the name that was given."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Device '{name}' not found")

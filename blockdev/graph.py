@@ -122,9 +122,10 @@ class Graph:
             return open_nbd(
                 self, None, filename, read_only=read_only, cache=cache, may_be_read_only=True
             )
-        return self.open_file(
-            local_file(filename), read_only=read_only, cache=cache, locking=locking
-        )
+        name = local_file(filename)
+        if not name:
+            raise QemuError("The 'file' block driver requires a file name", errno.EINVAL)
+        return self.open_file(name, read_only=read_only, cache=cache, locking=locking)
 
     def open_image(
         self,
@@ -162,6 +163,8 @@ class Graph:
                 locking=locking,
                 depth=depth,
             )
+        if driver is not None:
+            check_format(driver)
         if is_literal:
             file: BlockNode = self.open_file(
                 filename, read_only=read_only, cache=cache, locking=locking
@@ -231,13 +234,13 @@ class Graph:
                 read_only=read_only,
                 cache=cache,
                 report=self.report,
+                complain=self._warn,
                 is_inactive=self.opens_inactive,
             )
         else:
-            from blockdev.foreign import FORMATS, ForeignNode
+            from blockdev.foreign import ForeignNode
 
-            if driver not in FORMATS:
-                raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)
+            check_format(driver)
             node = ForeignNode(name, driver, file, read_only=read_only, cache=cache)
         if self.keeps_bitmaps:
             node.keep_bitmaps()
@@ -400,3 +403,13 @@ class Graph:
     def find(self, name: str) -> BlockNode | None:
         """The node of this name."""
         return self.nodes.get(name)
+
+
+def check_format(driver: str) -> None:
+    """Raises: QemuError: there is no such format."""
+    if driver in ("raw", "qcow2"):
+        return
+    from blockdev.foreign import FORMATS
+
+    if driver not in FORMATS:
+        raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)

@@ -164,7 +164,13 @@ class Job:
         Raises:
             QemuError: it doesn't.
         """
-        if self.status not in VERBS[verb]:
+        is_allowed = self.status in VERBS[verb]
+        self._jobs.trace(
+            "job_apply_verb",
+            f"job {id(self):#x} in state {self.status}; applying verb {verb} "
+            f"({'allowed' if is_allowed else 'prohibited'})",
+        )
+        if not is_allowed:
             raise QemuError(
                 f"Job '{self.id}' in state '{self.status}' cannot accept command verb '{verb}'"
             )
@@ -260,6 +266,9 @@ class Job:
     def dismiss(self) -> None:
         """Be forgotten."""
         self.check_verb("dismiss")
+        self._be_forgotten()
+
+    def _be_forgotten(self) -> None:
         self.follow(NULL)
         self._jobs._leave(self)
 
@@ -317,6 +326,7 @@ class Job:
             work.close()
         yield 0  # whoever began it answers first
         self.busy = False
+        self._jobs.trace("job_completed", f"job {id(self):#x} ret {self._result}")
         if self.error is not None or self.is_cancelled:
             self.transaction.failed(self, self.error)
         else:
@@ -360,12 +370,22 @@ class Job:
             self._tell_end()
         self.follow(CONCLUDED)
         if self.auto_dismiss or not was_started:
-            self.dismiss()
+            self._be_forgotten()
 
     def follow(self, wanted: str) -> None:
         """The one place where the state changes; an undeclared change is our own bug."""
         if wanted == self.status:
             return
         assert wanted in TRANSITIONS[self.status], f"{self.status} -> {wanted}"
+        self._jobs.trace(
+            "job_state_transition",
+            f"job {id(self):#x} (ret: {self._result}) attempting allowed transition "
+            f"({self.status}-->{wanted})",
+        )
         self.status = wanted
         self._jobs.emit("JOB_STATUS_CHANGE", id=self.id, status=wanted)
+
+    @property
+    def _result(self) -> int:
+        """0, or what went wrong as a negative errno."""
+        return 0 if self.error is None else -(self.error.errno_value or errno.EIO)

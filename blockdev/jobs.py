@@ -29,6 +29,7 @@ class Jobs:
         emit: tells of an event: its name, and its data as keywords with ``_`` for ``-``.
         now_ns: the clock that speeds go by.
         log_exception: keeps the traceback of a mistake of ours.
+        trace: takes the moments of jobs: an event's name, and its text.
     """
 
     def __init__(
@@ -37,7 +38,9 @@ class Jobs:
         emit: Emit = lambda name, **data: None,
         now_ns: Callable[[], int] = time.monotonic_ns,
         log_exception: Callable[[], object] = lambda: None,
+        trace: Callable[[str, str], object] = lambda name, text: None,
     ) -> None:
+        self.trace = trace
         self.log_exception = log_exception
         self.emit = emit
         self.now_ns = now_ns

@@ -61,7 +61,7 @@ def drive_mirror(
     if sync == NONE:
         below = source
     if mode != EXISTING:
-        driver = driver or source.driver
+        driver = source.driver if driver is None else driver
         backing = below if sync != FULL else None
         create_target(machine, target, driver, source.size, backing, looks=False)
     target_node = open_target(machine, target, driver, source.cache, target_name, no_backing=True)

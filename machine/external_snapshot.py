@@ -50,7 +50,7 @@ def snapshot_to_file(
             filename,
             driver,
             shown.size,
-            machine.announce,
+            machine.tell,
             backing=shown.filename,
             backing_format=shown.driver,
         )

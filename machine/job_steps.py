@@ -30,6 +30,7 @@ def jobs_of(machine: Machine, now_ns: Callable[[], int] = time.monotonic_ns) -> 
         machine.events.emit,
         now_ns,
         machine.log_exception,
+        machine.trace,
     )
 
 

@@ -8,7 +8,6 @@ from blockdev.errors import QemuError
 from blockdev.file import CONSISTENT_READ, RESIZE, WRITE
 from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
 from blockdev.node_bitmap import shown_bitmaps
-from blockdev.qcow2 import zeros
 from blockdev.qcow2.bitmaps import Bitmaps
 from blockdev.qcow2.extensions import (
     EXTENSION_BACKING_FORMAT,
@@ -23,8 +22,6 @@ from blockdev.qcow2.header import (
     read_header,
 )
 from blockdev.qcow2.metadata import Metadata, UncertainSwitchError
-from blockdev.qcow2.resize import resize
-from blockdev.qcow2.state import StateArea, StateReader
 from blockdev.raw import FileNode
 
 TYPE_CHECKING = False
@@ -47,7 +44,8 @@ class Image(BlockNode):
 
     Args:
         file: the node with the image's bytes.
-        report: told lines from the depths, such as that the image is corrupt.
+        report: told lines from the depths.
+        complain: takes a line for standard error: that the image is corrupt; None: `report` does.
         is_inactive: it is only looked at until `activate`.
 
     Raises:
@@ -64,11 +62,13 @@ class Image(BlockNode):
         read_only: bool,
         cache: CacheMode,
         report: Callable[[str], object],
+        complain: Callable[[str], object] | None = None,
         is_inactive: bool = False,
     ) -> None:
         super().__init__(node_name, file.filename, read_only=read_only, cache=cache)
         self.file: BlockNode = file
         self.report = report
+        self._complain = complain or report
         self.is_inactive = is_inactive
         self._is_preallocated: bool | None = None
         self._bitmap_store: BitmapStore | None = None
@@ -92,6 +92,7 @@ class Image(BlockNode):
             header,
             first_cluster,
             read_only=read_only,
+            complain=self._complain,
             report=self.report,
             read_below=self._read_backing,
         )
@@ -204,16 +205,20 @@ class Image(BlockNode):
         self.metadata.active.write(offset, buffers)
 
     def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
+        from blockdev.qcow2.zeros import write_zeroes
+
         self.begin_change()
         self._check_inside(offset, size)
         self.mark_dirty(offset, size)
-        zeros.write_zeroes(self, offset, size, may_unmap=may_unmap)
+        write_zeroes(self, offset, size, may_unmap=may_unmap)
 
     def discard(self, offset: int, size: int) -> None:
+        from blockdev.qcow2.zeros import discard
+
         self.begin_change()
         self._check_inside(offset, size)
         self.mark_dirty(offset, size)
-        zeros.discard(self, offset, size)
+        discard(self, offset, size)
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         """Whether this image itself has the byte at `offset`, and for how many that holds."""
@@ -241,6 +246,8 @@ class Image(BlockNode):
         Raises:
             QemuError: the size can't be, or the image's version doesn't allow it.
         """
+        from blockdev.qcow2.resize import resize
+
         self.begin_change(of_size=True)
         resize(self, size)
         self.fit_bitmaps()
@@ -365,11 +372,15 @@ class Image(BlockNode):
         return self.metadata.snapshot_table.entries
 
     def open_vmstate(self) -> VMStateWriter:
+        from blockdev.qcow2.state import StateArea
+
         self._check_usable()
         self.check_active()
         return StateArea(self.metadata)
 
     def snapshot_create(self, snapshot: Snapshot, vmstate: VMStateWriter | None) -> None:
+        from blockdev.qcow2.state import StateArea
+
         self._check_usable()
         self.check_active()
         assert vmstate is None or isinstance(vmstate, StateArea)
@@ -414,6 +425,8 @@ class Image(BlockNode):
         return DiskState(mapping, snapshot.disk_size, has_backing=has_backing)
 
     def vmstate_reader(self, snapshot: Snapshot) -> VMStateReader:
+        from blockdev.qcow2.state import StateReader
+
         first = l1_entries_for(snapshot.disk_size, self.metadata.layout.span_bits)
         return StateReader(self.metadata, self.metadata.snapshot_table.read_l1(snapshot)[first:])
 

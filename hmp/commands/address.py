@@ -20,7 +20,12 @@ def gva2gpa(monitor: Monitor, *, addr: int) -> None:
     if cpu is None:
         monitor.print_line("No cpu")
     else:
-        monitor.print_line(f"gpa: {cpu.physical(addr):#x}")
+        monitor.print_line(f"gpa: {_short_hex(cpu.physical(addr))}")
+
+
+def _short_hex(number: int) -> str:
+    """As C's ``%#x``, which gives 0 no prefix."""
+    return f"{number:#x}" if number else "0"
 
 
 def gpa2hva(monitor: Monitor, *, addr: int) -> None:
@@ -109,15 +114,11 @@ def _info_paging(monitor: Monitor) -> None:
 def info_mtree(
     monitor: Monitor, *, flatview: bool, dispatch_tree: bool, owner: bool, disabled: bool
 ) -> None:
-    """No region is ever disabled; how accesses are dispatched is not QEMU's way."""
-    from machine.mtree import describe
+    from machine.mtree import Wanted, describe
 
-    lines = describe(monitor.machine, is_flat=flatview, has_owners=owner)
-    if lines is None:
-        unavailable(monitor)
-    else:
-        for line in lines:
-            monitor.print_line(line)
+    wanted = Wanted(owners=owner, disabled=disabled, dispatch=dispatch_tree)
+    for line in describe(monitor.machine, wanted, is_flat=flatview):
+        monitor.print_line(line)
 
 
 def info_ramblock(monitor: Monitor) -> None:
