@@ -26,6 +26,7 @@ def graph_value(machine: Machine) -> dict[str, Any]:
 class _Listing:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._exports = machine.exports.exports if machine.has_exports else []
         self._numbers: dict[int, int] = {}
         self._nodes: list[dict[str, Any]] = []
         self._edges: list[dict[str, Any]] = []
@@ -61,6 +62,9 @@ class _Listing:
         )
 
     def _root_use(self, backend: Backend) -> _Use:
+        export = next((each for each in self._exports if each.root is backend), None)
+        if export is not None:
+            return {_READ, _WRITE} if export.is_writable else {_READ}, {_READ, _WRITE, _UNCHANGED}
         if backend.device is None:
             return {_READ}, set(_ALL)
         does = {_READ} if backend.node is None or backend.node.read_only else {_READ, _WRITE}

@@ -199,6 +199,15 @@ BACKUPS = [
         )
     ),
     backup(target="t", sync="full", bitmap_mode="on-success"),
+    *(
+        backup(target="t", sync="full", x_perf=perf)
+        for perf in (
+            {"max-workers": 0},
+            {"max-workers": 1 << 40},
+            {"max-chunk": -1},
+            {"max-chunk": 1},
+        )
+    ),
     backup(target="w", sync="incremental", bitmap="a"),
     backup(target="n", sync="incremental", bitmap="a"),
     backup(target="r", sync="incremental", bitmap="a", compress=True),
