@@ -65,7 +65,7 @@ def node_value(
         "drv": node.driver,
     }
     # In the order of the schema: it decides between members that QEMU's table keeps together.
-    backing = backing_of(node)
+    backing = None if node.is_filter else backing_of(node)
     if backing is not None:
         value["backing_file"] = backing.filename
     layers = [node] if is_flat else list(_layers(node, of_drive=backend is not None))
