@@ -190,6 +190,7 @@ class _Reopening:
             reference = options.get(name)
             if isinstance(reference, str):
                 child = find_node(self._machine, "", reference)
+                _check_cycle(node, child, name)
                 if child is not getattr(node, name) and child.read_only and name == "file":
                     raise QemuError("Block node is read-only")
         if node.read_only and not self._is_read_only and node.file and node.file.read_only:
@@ -210,6 +211,7 @@ class _Reopening:
         file = options.get("file")
         if isinstance(file, str) and node.file is not None and file != node.file.node_name:
             new = find_node(self._machine, "", file)
+            _check_cycle(node, new, "file")
             old, node.file = node.file, new
             new.parents += 1
             old.parents -= 1
@@ -225,7 +227,10 @@ class _Reopening:
             reference = options["backing"]
             backing = find_node(self._machine, "", reference) if reference else None
             if backing is not node.backing:
+                if backing is not None:
+                    _check_cycle(node, backing, "backing")
                 set_backing(graph, node, backing)
+        refresh_names(graph)
         node.reopen(read_only=self._is_read_only)
         node.detect_zeroes = options.get("detect-zeroes", "off")
         cache = options.get("cache", {})
@@ -236,6 +241,22 @@ class _Reopening:
         node.cache = type(node.cache)(
             direct=cache.get("direct", False), no_flush=cache.get("no-flush", False)
         )
+
+
+def _check_cycle(node: BlockNode, child: BlockNode, role: str) -> None:
+    """See that a node doesn't come to stand under itself.
+
+    Raises:
+        QemuError: it would.
+    """
+    below = [child]
+    for each in below:
+        if each is node:
+            raise QemuError(
+                f"Making '{child.node_name}' a {role} child of '{node.node_name}' "
+                "would create a cycle"
+            )
+        below += [other for other in each.children if other not in below]
 
 
 def _is_written(machine: Machine, node: BlockNode) -> bool:
