@@ -56,7 +56,7 @@ i /b 0x60
 """
 
 
-@pytest.mark.parametrize("machine", ["-M none", "-M isapc -S", "-M pc -S"])
+@pytest.mark.parametrize("machine", ["-M none", "-M isapc -S", "-M pc -S", "-M microvm -S"])
 def test_ports_are_read_as_qemu_reads_them(machine: str, hmp: str, qemu: str) -> None:
     check_session(machine, READS, hmp, qemu)
 

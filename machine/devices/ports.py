@@ -10,7 +10,7 @@ from machine.devices.mc146818rtc import CMOS_SIZE, FIRST_FREE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from typing import Protocol
 
     from machine.devices.isa import IsaDevices
@@ -67,7 +67,7 @@ class Ports:
         self._ranges: list[_Range] = []
         self._others: list[tuple[int, int]] = []
         if machine.isa is not None:
-            self._ranges += _ranges(machine.isa)
+            self._ranges += _ranges(machine.isa, machine.board.parts)
             self._others += _OTHERS
             self._others += _OTHERS_OF_VGA if machine.isa.vga is not None else ()
             self._others += _OTHERS_OF_PCI if "PCI" in machine.board.buses else ()
@@ -101,22 +101,27 @@ class Ports:
         return None
 
 
-def _ranges(isa: IsaDevices) -> Iterator[_Range]:
-    for first, is_second in ((0x20, False), (0xA0, True)):
-        yield _interrupts(isa.interrupts, first, is_second=is_second)
-    yield _device(0x40, 4, isa.timer)
-    speaker = Speaker(isa)
-    yield _Range(0x61, 1, lambda _: speaker.read(), lambda _, value: speaker.write(value))
-    for first, port in ((0x60, 0), (0x64, 1)):
-        yield _device(first, 1, isa.controller, port)
-    yield _Range(
-        0x70,
-        2,
-        lambda offset: isa.rtc.read() if offset & 1 else _NOTHING,
-        lambda offset, value: _write_clock(isa, offset, value),
-    )
-    for first, count in ((0x00, 16), (0xC0, 32)):  # the DMA controllers, which nothing starts
-        yield _Range(first, count, lambda _: 0, _refuse)
+def _ranges(isa: IsaDevices, parts: Collection[str]) -> Iterator[_Range]:
+    if "pic" in parts:
+        yield _interrupts(isa.interrupts, 0x20, is_second=False)
+        yield _interrupts(isa.interrupts, 0xA0, is_second=True)
+    if "pit" in parts:
+        yield _device(0x40, 4, isa.timer)
+    if "i8042" in parts:
+        # A board with a keyboard has the other old devices too.
+        speaker = Speaker(isa)
+        yield _Range(0x61, 1, lambda _: speaker.read(), lambda _, value: speaker.write(value))
+        yield _device(0x60, 1, isa.controller, 0)
+        yield _device(0x64, 1, isa.controller, 1)
+        for first, count in ((0x00, 16), (0xC0, 32)):  # the DMA controllers: nothing starts them
+            yield _Range(first, count, lambda _: 0, _refuse)
+    if "rtc" in parts:
+        yield _Range(
+            0x70,
+            2,
+            lambda offset: isa.rtc.read() if offset & 1 else _NOTHING,
+            lambda offset, value: _write_clock(isa, offset, value),
+        )
     for first, serial in zip(_SERIAL_PORTS, isa.serials, strict=False):
         yield _device(first, 8, serial)
 
