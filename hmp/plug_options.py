@@ -28,6 +28,7 @@ _LATE_OBJECTS = ("filter-", "memory-backend-", "rng-egd", "colo-compare", "crypt
 # Those of which only two are simulated.
 _VGA_KINDS = ("none", "std", "cirrus", "vmware", "qxl", "virtio")
 _VGA_MODELS: dict[str | None, str] = {"std": "VGA", "cirrus": "cirrus-vga"}
+_LISTS_OF_NETDEVS = frozenset(("dnssearch", "guestfwd", "hostfwd"))
 _NIC_KEYS = ("model", "mac", "macaddr", "addr", "vectors")
 _NIC_MODELS = (
     "e1000 e1000-82544gc e1000-82545em e1000e i82550 i82551 i82557a i82557b i82557c i82558a "
@@ -76,7 +77,7 @@ class PlugOptions:
         self._tell = tell
         self.device_options: list[tuple[dict[str, str], str]] = []
         self._objects: list[tuple[ObjectType, str, dict[str, Any]]] = []
-        self._netdevs: list[tuple[dict[str, str], str]] = []
+        self._netdevs: list[tuple[dict[str, Any], str]] = []
         self._nic_options: list[tuple[dict[str, str], str]] = []
         self._net_options: list[tuple[dict[str, str], str]] = []
         self._nics: list[Nic] = []
@@ -180,7 +181,13 @@ class PlugOptions:
         if option.value in _HELP_WORDS:
             raise HelpAnswer("\n".join(["Available netdev backend types:", *HELP]))
         is_json = option.value.startswith("{")
-        options = from_json(option) if is_json else self._options(option, "type")
+        options: dict[str, Any] = {}
+        options.update(from_json(option) if is_json else self._options(option, "type"))
+        if not is_json:
+            # All values of these count, not only the last.
+            pairs = parse_options(option.value, "type", lambda _: None)
+            for name in _LISTS_OF_NETDEVS.intersection(options):
+                options[name] = [value for key, value in pairs if key == name]
         with Blame(option.text):
             check_netdev(options)
             if any(other["id"] == options["id"] for other, _ in self._netdevs):
