@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
     from machine.devices.isa import IsaDevices
-    from machine.devices.loader import Rom
+    from machine.devices.loader import Rom, StartAddress
     from machine.devices.microvm import MicrovmDevices
     from machine.faults import Delays
     from machine.gdb.stub import GdbStub
@@ -71,6 +71,7 @@ class Machine(Rooms):
         steps: likewise of snapshots while they are made, loaded and deleted.
         guest: what executes while the machine runs; None for nothing.
         debugger: who waits for one, or has one; None for nobody.
+        loads: what a reset puts into memory and processors beside the images.
         isa: what every PC has; None on a board without.
         microvm: what only a microvm has; None on another board.
     """
@@ -118,6 +119,7 @@ class Machine(Rooms):
         self.isa: IsaDevices | None = None
         self.microvm: MicrovmDevices | None = None
         self.roms: list[Rom] = []
+        self.loads: list[Rom | StartAddress] = []
         self.buses = board_buses(board)
         self.serial_count = 0
         self.parallel_count = 0
@@ -281,10 +283,10 @@ class Machine(Rooms):
             self.guest.reset()
         for backend in self.drives.backends:
             backend.tray_open = False
-        for rom in self.roms:
-            rom.load_into(self.memory)
         for cpu in self.cpus:
             cpu.reset()
+        for each in (*self.roms, *self.loads):
+            each.load_into(self.memory)
         if self._log is not None and "cpu_reset" in self._log.items:
             for cpu in self.cpus:
                 self._log.write("".join(f"{line}\n" for line in cpu.describe_reset()))
