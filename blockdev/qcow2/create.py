@@ -7,7 +7,7 @@ import os
 from array import array
 
 from blockdev.errors import QemuError
-from blockdev.file import ByteFile, make_file
+from blockdev.file import CONSISTENT_READ, RESIZE, WRITE, ByteFile, make_file, remove_file
 from blockdev.qcow2.extensions import (
     EXTENSION_BACKING_FORMAT,
     EXTENSION_FEATURE_NAMES,
@@ -77,11 +77,7 @@ class _Shape:
         self.l2_entries = cluster_size // self.l2_entry_size
         self.l1_entries = -(-self.size // (cluster_size * self.l2_entries))
         if 8 * self.l1_entries > MAX_L1_BYTES:
-            text = (
-                "The image size is too large for file format 'qcow2' "
-                "(try using a larger cluster size)"
-            )
-            raise QemuError(text, errno.EFBIG)
+            raise _no_room_for_l1(errno.EFBIG)
 
     def _check_words(self, refcount_bits: int) -> None:
         if self.version not in (2, 3):
@@ -239,11 +235,15 @@ def create_image(
     make_file(name)
     file = ByteFile(name, read_only=False)
     try:
+        file.set_permissions({CONSISTENT_READ, WRITE, RESIZE}, {WRITE, RESIZE})
         plan.write(file)
         _preallocate(file, plan.data_runs, shape)
         # Last, so that a file cut short isn't taken for an image.
         # A whole cluster, as QEMU does, so that the file takes the same room on the host.
         file.write(0, [header.ljust(cluster_size, b"\0")])
+    except QemuError:
+        remove_file(name)
+        raise
     finally:
         file.close()
 
@@ -303,7 +303,15 @@ class _Plan:
         cluster_size = shape.cluster_size
         l1_end = self.l1_cluster * cluster_size + 8 * shape.l1_entries
         last = max([*layout.blocks.values(), *(first + n - 1 for first, n in self.data_runs)])
-        file.truncate(max(l1_end, (last + 1) * cluster_size))
+        try:
+            file.truncate((1 + layout.table_clusters) * cluster_size)
+        except QemuError as error:
+            text = f"Could not write refcount table: {error}"
+            raise QemuError(text, error.errno_value) from error
+        try:
+            file.truncate(max(l1_end, (last + 1) * cluster_size))
+        except QemuError as error:
+            raise _no_room_for_l1(error.errno_value) from error
         refcount_table = array("Q", bytes(layout.table_clusters * cluster_size))
         for index, cluster in layout.blocks.items():
             refcount_table[index] = cluster * cluster_size
@@ -323,6 +331,11 @@ class _Plan:
         l1.extend([0] * (shape.l1_entries - len(l1)))
         if l1:
             file.write(self.l1_cluster * cluster_size, [big_endian(l1)])
+
+
+def _no_room_for_l1(value: int) -> QemuError:
+    text = f"Could not resize image: Failed to grow the L1 table: {os.strerror(value)}"
+    return QemuError(text, value)
 
 
 def _preallocate(file: ByteFile, runs: list[tuple[int, int]], shape: _Shape) -> None:
