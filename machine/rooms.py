@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
     from blockdev.jobs import Jobs
     from machine.descriptors import DescriptorSets
+    from machine.devices.ports import Ports
     from machine.devices.qdev import Plugs
     from machine.dirty_rate import DirtyRate
     from machine.dump import GuestDump
@@ -30,6 +31,7 @@ class Rooms:
     """
 
     def __init__(self) -> None:
+        self._ports: Ports | None = None
         self._rtc_clock: RtcClock | None = None
         self._network: Network | None = None
         self._objects: Objects | None = None
@@ -198,6 +200,15 @@ class Rooms:
 
             self._lineage = Lineage()
         return self._lineage
+
+    @property
+    def ports(self) -> Ports:
+        """The I/O ports as a processor sees them."""
+        if self._ports is None:
+            from machine.devices.ports import Ports
+
+            self._ports = Ports(self._machine)
+        return self._ports
 
     @property
     def exports(self) -> Exports:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from hmp.arguments import Format
 from hmp.command import Command
 from hmp.commands.description import print_description
-from hmp.commands.unavailable import unavailable
 from machine.memory import RamBlock
 
 TYPE_CHECKING = False
@@ -13,6 +13,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hmp.monitor import Monitor
+
+
+PORT_COUNT = 0x10000
+_PORT_LETTERS = {2: "w", 4: "l"}
+
+
+def _port_size(fmt: Format) -> int:
+    """The bytes of an access; QEMU takes any other size for one byte."""
+    return fmt.size if fmt.size in _PORT_LETTERS else 1
+
+
+def i(monitor: Monitor, *, fmt: Format, addr: int, index: int | None) -> None:
+    """Read a port; with an index, write it to the port first and read the one behind."""
+    ports = monitor.machine.ports
+    if index is not None:
+        ports.write(addr % PORT_COUNT, 1, index & 0xFF)
+        addr += 1
+    addr %= PORT_COUNT
+    size = _port_size(fmt)
+    digits = 2 * abs(fmt.size)
+    value = ports.read(addr, size)
+    shown = f"{value:0{digits}x}" if fmt.size > 0 else f"{value:<{digits}x}"
+    monitor.print_line(f"port{_PORT_LETTERS.get(size, 'b')}[0x{addr:04x}] = 0x{shown}")
+
+
+def o(monitor: Monitor, *, fmt: Format, addr: int, val: int) -> None:
+    size = _port_size(fmt)
+    monitor.machine.ports.write(addr % PORT_COUNT, size, val % (1 << 8 * size))
 
 
 def gva2gpa(monitor: Monitor, *, addr: int) -> None:
@@ -175,14 +203,14 @@ COMMANDS = (
         args_type="fmt:/,addr:i,index:i.",
         params="/fmt addr",
         help="I/O port read",
-        run=unavailable,
+        run=i,
     ),
     Command(
         name="o",
         args_type="fmt:/,addr:i,val:i",
         params="/fmt addr value",
         help="I/O port write",
-        run=unavailable,
+        run=o,
     ),
     Command(
         name="dump-guest-memory",
