@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from blockdev.errors import QemuError
+from blockdev.memory import Memory
 from blockdev.status import ALLOCATED, SECTOR, ZERO, length_of, status_above
 
 TYPE_CHECKING = False
@@ -64,8 +65,7 @@ class _Comparison:
     def __init__(self, first: BlockNode, second: BlockNode, names: tuple[str, str]) -> None:
         self._nodes = first, second
         self._names = names
-        # Read into again and again: new memory takes longer to come by than to fill.
-        self._buffers = bytearray(_AT_ONCE), bytearray(_AT_ONCE)
+        self._memory = Memory(_AT_ONCE), Memory(_AT_ONCE)
 
     def step(self, offset: int, sizes: tuple[int, int], *, strict: bool) -> int:
         """Compare one piece; its length."""
@@ -102,24 +102,32 @@ class _Comparison:
             raise NoStatus(text, error.errno_value) from error
         return found.flags, found.length
 
-    def _read(self, which: int, offset: int, length: int) -> bytes | bytearray:
-        buffer = self._buffers[which]
+    def _read(self, which: int, offset: int, length: int) -> bytes:
         try:
-            if length < len(buffer):
-                return self._nodes[which].read(offset, length)
-            self._nodes[which].read_into(offset, memoryview(buffer))
-            return buffer
+            return self._nodes[which].read(offset, length)
         except QemuError as error:
             reason = os.strerror(error.errno_value) if error.errno_value else str(error)
             text = f"Error while reading offset {offset} of {self._names[which]}: {reason}"
             raise QemuError(text, error.errno_value) from error
 
     def _compare(self, offset: int, length: int) -> None:
+        if self._are_same(offset, length):
+            return
         one, other = self._read(0, offset, length), self._read(1, offset, length)
         if one != other:
             for start in range(0, length, SECTOR):
                 if one[start : start + SECTOR] != other[start : start + SECTOR]:
                     raise Difference(f"Content mismatch at offset {offset + start}!")
+
+    def _are_same(self, offset: int, length: int) -> bool:
+        """Whether both have the same; False also where one can't be read."""
+        try:
+            for node, memory in zip(self._nodes, self._memory, strict=True):
+                node.read_into(offset, memory.view[:length])
+        except QemuError:
+            return False
+        # What is behind shorter pieces was the same in both before.
+        return self._memory[0] == self._memory[1]
 
     def _expect_zeros(self, which: int, offset: int, length: int) -> None:
         first = first_data(self._read(which, offset, length))

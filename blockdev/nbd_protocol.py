@@ -70,12 +70,14 @@ SEND_TRIM = 0x020
 SEND_WRITE_ZEROES = 0x040
 SEND_DF = 0x080
 CAN_MULTI_CONN = 0x100
+SEND_CACHE = 0x400
 
 CMD_READ = 0
 CMD_WRITE = 1
 CMD_DISC = 2
 CMD_FLUSH = 3
 CMD_TRIM = 4
+CMD_CACHE = 5
 CMD_WRITE_ZEROES = 6
 CMD_BLOCK_STATUS = 7
 # Flags of commands.
@@ -91,6 +93,7 @@ CHUNK_ERROR = CHUNK_ERROR_BIT + 1
 CHUNK_ERROR_OFFSET = CHUNK_ERROR_BIT + 2
 
 ALLOCATION = b"base:allocation"
+ALLOCATION_DEPTH = b"qemu:allocation-depth"
 STATE_HOLE, STATE_ZERO = 0x1, 0x2
 
 # Limits of what one side takes from the other, as QEMU has them.

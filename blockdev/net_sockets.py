@@ -108,6 +108,17 @@ def open_datagram(place: tuple[str, int], *, group: str = "", interface: str = "
     return opened
 
 
+def open_forward(place: tuple[str, int], *, is_datagram: bool) -> Socket:
+    """A socket that stands for a port of a guest, not blocking.
+
+    Raises:
+        QemuError: the place is taken.
+    """
+    import socket
+
+    return _bound(place, socket.SOCK_DGRAM if is_datagram else socket.SOCK_STREAM)
+
+
 def _bound(place: tuple[str, int], kind: int) -> Socket:
     import socket
 

@@ -38,10 +38,12 @@ def image_info(node: BlockNode, *, filename: str = "") -> dict[str, Any]:
         del info["actual-size"]
         if not node.cluster_size:  # neither format nor protocol has anything to say of itself
             del info["dirty-flag"]
+    elif node.driver in ("null-co", "null-aio"):
+        del info["dirty-flag"]
     # A raw node hands on what the format under it says, but for what is its format's alone.
     image = node.file if node.driver == "raw" else node
     if not isinstance(image, Image):
-        if image is not None and image.cluster_size and image.file and not image.is_filter:
+        if image is not None and image.cluster_size and image.file and _tells_of_child(image):
             info["cluster-size"] = image.cluster_size
         return info
     info["cluster-size"] = image.cluster_size
@@ -57,6 +59,11 @@ def image_info(node: BlockNode, *, filename: str = "") -> dict[str, Any]:
         if image.backing_format:
             info["backing-filename-format"] = image.backing_format
     return info
+
+
+def _tells_of_child(node: BlockNode) -> bool:
+    """Whether a node that isn't an image itself hands on what the one under it says of itself."""
+    return not node.is_filter or node.driver == "copy-before-write"
 
 
 def snapshot_info(snapshot: Snapshot) -> dict[str, Any]:

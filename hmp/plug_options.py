@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 _HELP_WORDS = ("help", "?")
 # What needs other back ends, and so is made after them.
 _LATE_OBJECTS = ("filter-", "memory-backend-", "rng-egd", "colo-compare", "cryptodev-vhost-user")
-# Those of which only the standard one is simulated.
+# Those of which only two are simulated.
 _VGA_KINDS = ("none", "std", "cirrus", "vmware", "qxl", "virtio")
+_VGA_MODELS: dict[str | None, str] = {"std": "VGA", "cirrus": "cirrus-vga"}
 _NIC_KEYS = ("model", "mac", "macaddr", "addr", "vectors")
 _NIC_MODELS = (
     "e1000 e1000-82544gc e1000-82545em e1000e i82550 i82551 i82557a i82557b i82557c i82558a "
@@ -296,7 +297,9 @@ class PlugOptions:
 
     def _plug_vga(self, machine: Machine, *, has_defaults: bool) -> None:
         model = machine.board.vga_model
-        if model and (self._vga == "std" or (self._vga is None and has_defaults)):
+        if model and self._vga in _VGA_MODELS and model != "isa-vga":
+            machine.plugs.plug({"driver": _VGA_MODELS[self._vga]}, is_of_board=True)
+        elif model and (self._vga == "std" or (self._vga is None and has_defaults)):
             machine.plugs.plug({"driver": model}, is_of_board=True)
         elif not model and self._vga not in (None, "none"):
             self._complain(
@@ -309,6 +312,8 @@ class PlugOptions:
         from machine.devices.nic import SHORT_NAMES
 
         if not machine.board.nic_model:
+            if not nic.mac:
+                machine.network.reserve_mac()
             return
         model = nic.model or machine.board.nic_model
         model = SHORT_NAMES.get(model) or full_name(model)

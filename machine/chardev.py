@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from machine.loop import MainLoop
 
 
-_BARE = ("null", "vc", "testdev", "msmouse", "wctablet", "qemu-vdagent")  # nobody is ever there
+# Nobody is ever there.
+_BARE = (
+    *("null", "vc", "testdev", "msmouse", "wctablet", "qemu-vdagent"),
+    *("dbus", "spicevmc"),  # which only QMP can ask for
+)
 _RING_BUFFERS = ("ringbuf", "memory")
 
 
@@ -207,8 +211,13 @@ class NullDevice(Chardev):
         self._kind = kind
 
     @property
-    def filename(self) -> str:
+    def backend(self) -> str:
         return self._kind
+
+    @property
+    def filename(self) -> str:
+        # One over D-Bus is a socket that nobody has connected to.
+        return "disconnected:fd:,server=on" if self._kind == "dbus" else self._kind
 
 
 class RingBuffer(Chardev):

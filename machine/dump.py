@@ -80,7 +80,6 @@ class GuestDump:
         Args:
             fd: of a file that is empty, or of a pipe.
             begin, length: the part of physical memory, bytes; all of it without.
-
             is_windows: a Windows crash dump is wanted, for which the guest must have told where
                 its tables are.
 
@@ -88,24 +87,28 @@ class GuestDump:
             QemuError: a dump is under way, or nothing lies there; the file is closed then.  The
                 steps raise it when the file can't be written.
         """
+        was_running = self._machine.is_running
+        self._machine.stop(RunState.SAVE_VM)
         try:
-            if self.status == ACTIVE:
-                raise QemuError("There is a dump in process, please wait.")
             self.status = FAILED
             if length == 0:
                 raise QemuError("Invalid parameter 'length'")
             parts = self._parts(begin, length)
             if not parts:
                 raise QemuError("dump: no guest memory to dump")
-            if is_windows:
-                raise QemuError("win-dump: invalid vmcoreinfo note size")
         except QemuError:
             os.close(fd)
+            self._go_on(was_running)
             raise
         self.status = ACTIVE
         self.written = 0
         self.total = sum(part.size for part, _ in parts)
-        return self._steps(fd, parts)
+        return self._steps(fd, parts, was_running, is_windows=is_windows)
+
+    def _go_on(self, was_running: bool) -> None:
+        """The machine runs again if it did before."""
+        if was_running:
+            self._machine.cont()
 
     def value(self) -> dict[str, object]:
         """How far it is, as QMP has it."""
@@ -128,10 +131,18 @@ class GuestDump:
                 parts.append((part, region.block.view[part.offset : part.offset + part.size]))
         return parts
 
-    def _steps(self, fd: int, parts: Sequence[tuple[Region, memoryview]]) -> Iterator[None]:
-        was_running = self._machine.is_running
-        self._machine.stop(RunState.SAVE_VM)
+    def _steps(
+        self,
+        fd: int,
+        parts: Sequence[tuple[Region, memoryview]],
+        was_running: bool,
+        *,
+        is_windows: bool,
+    ) -> Iterator[None]:
+        told: dict[str, object] = {}
         try:
+            if is_windows:
+                raise QemuError("win-dump: invalid vmcoreinfo note size")
             _write(fd, self._head([part for part, _ in parts]))
             for _, view in parts:
                 for offset in range(0, len(view), _STEP):
@@ -143,14 +154,17 @@ class GuestDump:
             self.status = COMPLETED
         except OSError as error:
             reason = f"dump: failed to save memory: {os.strerror(error.errno or errno.EIO)}"
+            told = {"error": reason}
             raise QemuError(reason) from error
+        except QemuError as error:
+            told = {"error": str(error)}
+            raise
         finally:
             os.close(fd)
             if self.status == ACTIVE:
                 self.status = FAILED
-            self._machine.events.emit("DUMP_COMPLETED", result=self.value())
-            if was_running:
-                self._machine.cont()
+            self._machine.events.emit("DUMP_COMPLETED", result=self.value(), **told)
+            self._go_on(was_running)
 
     def _head(self, parts: Sequence[Region]) -> bytes:
         """Everything before the memory itself."""
@@ -205,6 +219,8 @@ def dump_guest_memory(
         raise QemuError("Parameter 'length' is missing")
     if length is not None and begin is None:
         raise QemuError("Parameter 'begin' is missing")
+    if machine.dump.status == ACTIVE:
+        raise QemuError("There is a dump in process, please wait.")
     if format.startswith("kdump"):
         raise QemuError(f"{format} is not available now")
     kind, _, place = protocol.partition(":")

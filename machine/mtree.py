@@ -72,14 +72,14 @@ def _tree(
     region: RegionPart, base: int, depth: int, wanted: Wanted, targets: list[RegionPart]
 ) -> Iterator[str]:
     first = base + region.address
+    if region.alias is not None and not any(each is region.alias for each in targets):
+        targets.append(region.alias)
     if region.is_enabled or wanted.disabled:
-        if region.alias is not None and not any(each is region.alias for each in targets):
-            targets.append(region.alias)
         text = f"{'  ' * depth}{_range(region, first, region.size)}: "
         if region.alias is not None:
             begin = region.alias_offset
             text += f"alias {region.label} @{region.alias.label} "
-            text += f"{begin:016x}-{begin + region.size - 1:016x}"
+            text += f"{begin:016x}-{begin + max(region.size, 1) - 1:016x}"
         else:
             text += region.label
         text += "" if region.is_enabled else " [disabled]"
@@ -89,7 +89,7 @@ def _tree(
 
 
 def _range(region: RegionPart, first: int, size: int) -> str:
-    last = first + size - 1
+    last = first + max(size, 1) - 1
     return f"{first:016x}-{last:016x} (prio {region.priority}, {region.kind})"
 
 

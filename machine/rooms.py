@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from machine.dump import GuestDump
     from machine.exports import Exports
     from machine.lineage import Lineage
+    from machine.log import LogFile
     from machine.machine import Machine
     from machine.migration.incoming import Incoming
     from machine.migration.migrate import Migration
@@ -46,6 +47,7 @@ class Rooms:
         self._exports: Exports | None = None
         self._dirty_rate: DirtyRate | None = None
         self._dump: GuestDump | None = None
+        self._log: LogFile | None = None
 
     @property
     def _machine(self) -> Machine:
@@ -53,6 +55,15 @@ class Rooms:
         machine: Any = self
         whole: Machine = machine
         return whole
+
+    @property
+    def log(self) -> LogFile:
+        """The log, and what is wanted in it."""
+        if self._log is None:
+            from machine.log import LogFile
+
+            self._log = LogFile(self._machine.complain_text)
+        return self._log
 
     @property
     def network(self) -> Network:

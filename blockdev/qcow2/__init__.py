@@ -31,3 +31,18 @@ it.  `snapshots` with `sharing` and `columns` is what is made of counts and mark
 `stored_counts` and the `raw_` modules are the checker's own eye, and `check` and `repair` what it
 concludes.
 """
+
+import sys
+
+# Importing `array` brings the package `collections` in, for an abstract class that it then asks
+# that for: a tenth of the whole start of `hmp-img`.  The class is in a module that Python has
+# loaded already, which stands for the package meanwhile.
+if "array" not in sys.modules and "collections" not in sys.modules:
+    import _collections_abc
+
+    sys.modules["collections"] = type(sys)("collections")
+    sys.modules["collections.abc"] = _collections_abc
+    try:
+        import array  # noqa: F401  # for those who import it next
+    finally:
+        del sys.modules["collections"], sys.modules["collections.abc"]

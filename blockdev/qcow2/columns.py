@@ -39,7 +39,7 @@ class Columns:
         self._length = 2 * max(_FEWEST_ENTRIES, 1 << layout.l2_bits)
         self._first = -self._length
         self._row = bytearray()
-        self._columns = [b""] * 8
+        self._keys: list[object] = [None] * 8  # what tells the row's columns from others
         self._ramps: dict[int, tuple[bytes, int]] = {}
         self._without: dict[int, bytes] = {}  # bits: the bytes that have none of them
 
@@ -56,33 +56,47 @@ class Columns:
         first = int.from_bytes(table[:8], "big")
         if not first & OFFSET_MASK or first & (COMPRESSED | (1 << bits) - 1):
             return 0, 0
-        length = -(-len(table.rstrip(b"\0")) // size)
-        end = length * size
+        end = len(table)
+        if table[end - size :] == bytes(size):
+            end = -(-len(table.rstrip(b"\0")) // size) * size
+        length = end // size
         last = int.from_bytes(table[end - size : end - size + 8], "big")
         if last != first + (length - 1 << bits):
             return 0, 0
         words = table[:end] if size == 8 else array("Q", table[:end])[::2].tobytes()
-        if words != self._entries(first >> bits, length):
+        place = self._place(first >> bits, length)
+        if not self._row.startswith(words, place):
             return 0, 0
         return (first & OFFSET_MASK) >> bits, length
 
-    def _entries(self, cluster: int, length: int) -> bytearray:
-        """Entries in a row; `cluster` is the first one's, with the flags above it."""
+    def _place(self, cluster: int, length: int) -> int:
+        """Where entries in a row stand in `_row`; `cluster` is the first one's, with its flags."""
         start = cluster - self._first
         if not 0 <= start <= self._length - length:
             self._row = self._row or bytearray(8 * self._length)
             self._first = cluster & -(self._length // 2)
             start = cluster - self._first
             for place in range(8):
-                column = self._column(self._first, place)
-                if column != self._columns[place]:
-                    self._row[place::8] = self._columns[place] = column
-        return self._row[8 * start : 8 * (start + length)]
+                shift = 8 * (7 - place) - self._bits
+                key = self._key(self._first, shift)
+                if key != self._keys[place]:
+                    self._keys[place] = key
+                    self._row[place::8] = self._column(self._first, shift)
+        return 8 * start
 
-    def _column(self, cluster: int, place: int) -> bytes:
-        """The bytes at one place of entries in a row, 0 for the most significant one."""
-        length, shift = self._length, 8 * (7 - place) - self._bits
-        if shift < 8:
+    def _key(self, cluster: int, shift: int) -> object:
+        """The same for all columns at one place that are the same."""
+        if shift <= 0:
+            return 0  # the row begins where the bytes do so anew
+        if 1 << shift < self._length:
+            return cluster % (256 << shift)
+        # Where its two bytes meet, if they aren't the same, is the middle of the row.
+        return cluster >> shift & 255, cluster + self._length - 1 >> shift & 255
+
+    def _column(self, cluster: int, shift: int) -> bytes:
+        """The lowest bytes of numbers in a row, each shifted right."""
+        length = self._length
+        if shift <= 8:
             ramp, period = self._ramps.get(shift) or self._ramp(shift)
             start = cluster % period
             return ramp[start : start + length]

@@ -26,6 +26,14 @@ from blockdev.qcow2.header import (
 from blockdev.qcow2.layout import Layout, straight_entries
 from blockdev.qcow2.words import big_endian
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from blockdev.node import BlockNode
+
+MAGIC = b"QFI\xfb"
 VERSION_2_BYTES = 72
 VERSION_3_BYTES = 112  # with the compression type, and padding
 _SECTOR = 512
@@ -213,7 +221,7 @@ def create_image(
     Raises:
         QemuError: an option or two don't fit, or the file can't be made; QEMU's words.
     """
-    shape = _Shape(
+    image = _NewImage(
         size,
         version=version,
         cluster_size=cluster_size,
@@ -222,30 +230,84 @@ def create_image(
         compression_type=compression_type,
         lazy_refcounts=lazy_refcounts,
         preallocation=preallocation,
-        backing=backing.encode("utf-8", "surrogateescape"),
-        backing_format=backing_format.encode("utf-8", "surrogateescape"),
+        backing=backing,
+        backing_format=backing_format,
     )
-    table_clusters = 1
-    while True:
-        layout = Layout(cluster_size, refcount_bits, table_clusters)
-        plan = _Plan(shape, layout)
-        needed = -(-8 * (max(layout.blocks) + 1) // cluster_size)
-        if needed <= table_clusters:
-            break
-        table_clusters = max(needed, table_clusters + 1)
-    if table_clusters * cluster_size > MAX_REFCOUNT_TABLE_BYTES:
-        raise QemuError("Could not resize image: File too large", errno.EFBIG)
-    header = shape.header(layout, plan.l1_cluster)
     make_file(name)
     file = ByteFile(name, read_only=False)
     try:
-        plan.write(file)
-        _preallocate(file, plan.data_runs, shape)
-        # Last, so that a file cut short isn't taken for an image.
-        # A whole cluster, as QEMU does, so that the file takes the same room on the host.
-        file.write(0, [header.ljust(cluster_size, b"\0")])
+        image.write(file, file.preallocate)
     finally:
         file.close()
+
+
+def format_node(node: BlockNode, size: int, **options: Any) -> None:
+    """Make an empty image of a node's bytes.
+
+    Args:
+        options: those of `create_image`.
+
+    Raises:
+        QemuError: an option or two don't fit, or the node can't be written.
+    """
+
+    def preallocate(offset: int, length: int, *, with_zeros: bool) -> None:
+        node.preallocate(offset, length, "full" if with_zeros else "falloc")
+
+    _NewImage(size, **options).write(node, preallocate)
+    node.flush()
+    if node.read(0, 4) != MAGIC:
+        raise QemuError("Image is not in qcow2 format", errno.EINVAL)
+
+
+class _NewImage:
+    """All that a new image has; the arguments are those of `create_image`."""
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        version: int = 3,
+        cluster_size: int = 65536,
+        refcount_bits: int = 16,
+        extended_l2: bool = False,
+        compression_type: str = "zlib",
+        lazy_refcounts: bool = False,
+        preallocation: str = "off",
+        backing: str = "",
+        backing_format: str = "",
+    ) -> None:
+        self._shape = shape = _Shape(
+            size,
+            version=version,
+            cluster_size=cluster_size,
+            refcount_bits=refcount_bits,
+            extended_l2=extended_l2,
+            compression_type=compression_type,
+            lazy_refcounts=lazy_refcounts,
+            preallocation=preallocation,
+            backing=backing.encode("utf-8", "surrogateescape"),
+            backing_format=backing_format.encode("utf-8", "surrogateescape"),
+        )
+        table_clusters = 1
+        while True:
+            layout = Layout(cluster_size, refcount_bits, table_clusters)
+            self._plan = _Plan(shape, layout)
+            needed = -(-8 * (max(layout.blocks) + 1) // cluster_size)
+            if needed <= table_clusters:
+                break
+            table_clusters = max(needed, table_clusters + 1)
+        if table_clusters * cluster_size > MAX_REFCOUNT_TABLE_BYTES:
+            raise QemuError("Could not resize image: File too large", errno.EFBIG)
+        self._header = shape.header(layout, self._plan.l1_cluster)
+
+    def write(self, file: ByteFile | BlockNode, preallocate: Callable[..., object]) -> None:
+        """Bring it to a file, or to a node in the place of one."""
+        self._plan.write(file)
+        _preallocate(preallocate, self._plan.data_runs, self._shape)
+        # Last, so that a file cut short isn't taken for an image.
+        # A whole cluster, as QEMU does, so that the file takes the same room on the host.
+        file.write(0, [self._header.ljust(self._shape.cluster_size, b"\0")])
 
 
 def check_options(
@@ -297,13 +359,14 @@ class _Plan:
             self.data_runs.append((layout.take(here), here))
             left -= here
 
-    def write(self, file: ByteFile) -> None:
-        """Write everything but the header; the file is empty and becomes as long as it must."""
+    def write(self, file: ByteFile | BlockNode) -> None:
+        """Write everything but the header; the file becomes as long as it must."""
         shape, layout = self._shape, self._layout
         cluster_size = shape.cluster_size
         l1_end = self.l1_cluster * cluster_size + 8 * shape.l1_entries
         last = max([*layout.blocks.values(), *(first + n - 1 for first, n in self.data_runs)])
-        file.truncate(max(l1_end, (last + 1) * cluster_size))
+        if file.size < max(l1_end, (last + 1) * cluster_size):
+            file.truncate(max(l1_end, (last + 1) * cluster_size))
         refcount_table = array("Q", bytes(layout.table_clusters * cluster_size))
         for index, cluster in layout.blocks.items():
             refcount_table[index] = cluster * cluster_size
@@ -325,7 +388,9 @@ class _Plan:
             file.write(self.l1_cluster * cluster_size, [big_endian(l1)])
 
 
-def _preallocate(file: ByteFile, runs: list[tuple[int, int]], shape: _Shape) -> None:
+def _preallocate(
+    preallocate: Callable[..., object], runs: list[tuple[int, int]], shape: _Shape
+) -> None:
     """Take space on the host for the runs of data clusters, or write zeros there."""
     if shape.preallocation not in ("falloc", "full"):
         return
@@ -333,7 +398,7 @@ def _preallocate(file: ByteFile, runs: list[tuple[int, int]], shape: _Shape) -> 
     try:
         for first, count in runs:
             with_zeros = shape.preallocation == "full"
-            file.preallocate(first * size, count * size, with_zeros=with_zeros)
+            preallocate(first * size, count * size, with_zeros=with_zeros)
     except QemuError as error:
         text = f"Could not resize image: Failed to resize underlying file: {error}"
         raise QemuError(text, error.errno_value) from error

@@ -10,7 +10,6 @@ from array import array
 
 from blockdev.errors import QemuError
 from blockdev.qcow2.columns import Columns
-from blockdev.qcow2.compressed import decompress
 from blockdev.qcow2.entries import (
     COMPRESSED,
     OFFSET_MASK,
@@ -135,6 +134,8 @@ class Lookup:
             done += length
 
     def _decompressed(self, entry: int) -> bytes:
+        from blockdev.qcow2.compressed import decompress
+
         offset, length = self._layout.compressed_range(entry)
         data = self._file.read(offset, length)
         return decompress(data, self._cluster_size, self.clusters.compression_type)

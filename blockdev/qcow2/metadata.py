@@ -19,7 +19,6 @@ from blockdev.qcow2.header import CORRUPT, EXTENDED_L2, Header, compression_type
 from blockdev.qcow2.lookup import Clusters
 from blockdev.qcow2.mapping import Mapping
 from blockdev.qcow2.refcounts import Refcounts
-from blockdev.qcow2.sharing import references, set_copied
 from blockdev.qcow2.snapshots import SnapshotTable
 from blockdev.qcow2.tables import L2Tables
 from blockdev.qcow2.words import big_endian, from_big_endian
@@ -45,7 +44,8 @@ class Metadata:
         header: as it stands in the file.
         first_cluster: its bytes.
         read_only: nothing is ever written.
-        report: told lines from the depths, such as that the image is corrupt.
+        complain: takes a line for standard error: that the image is corrupt.
+        report: told other lines from the depths.
         read_below: fills a view from a guest offset where the active disk has nothing.
 
     Attributes:
@@ -65,12 +65,14 @@ class Metadata:
         first_cluster: bytes,
         *,
         read_only: bool,
+        complain: Callable[[str], object],
         report: Callable[[str], object],
         read_below: Callable[[int, memoryview], None],
     ) -> None:
         self.file = file
         self.header = header
         self.report = report
+        self._complain = complain
         self._read_only = read_only
         self._read_below = read_below
         self.marks_are_stale = False
@@ -139,6 +141,8 @@ class Metadata:
         if self.refcounts.is_dirty:
             self.refcounts.write()
         if self.marks_are_stale:
+            from blockdev.qcow2.sharing import set_copied
+
             # True in the file already, whatever the counts there say, so no barrier is needed.
             set_copied(self.active)
             self.marks_are_stale = False
@@ -248,8 +252,11 @@ class Metadata:
         """Unmap what the active L1 table maps past so many entries, once that is safe."""
         active = self.active
         stale = active.l1[l1_entries:]
-        for reference in references(self.mapping(stale)) if any(stale) else ():
-            self.allocator.free_later(reference)
+        if any(stale):
+            from blockdev.qcow2.sharing import references
+
+            for reference in references(self.mapping(stale)):
+                self.allocator.free_later(reference)
         for index in range(l1_entries, len(active.l1)):
             if active.l1[index]:
                 active.l1[index] = 0
@@ -260,7 +267,7 @@ class Metadata:
     def report_corruption(self, text: str) -> None:
         """Say once that the image is damaged; one that may be written is marked and left alone."""
         if not self._read_only:
-            self.report(
+            self._complain(
                 f"qcow2: Marking image as corrupt: {text}; further corruption events will be "
                 "suppressed"
             )
@@ -271,7 +278,7 @@ class Metadata:
             self.file.flush()
             self.is_corrupt = True
         elif not self._said_corrupt:
-            self.report(
+            self._complain(
                 f"qcow2: Image is corrupt: {text}; further non-fatal corruption events will be "
                 "suppressed"
             )

@@ -216,7 +216,8 @@ class Refcounts:
             block = self._block(index)
             if block is not None:
                 part = block[: end - index * self._block_entries]
-                used += len(part) - _zeros(part)
+                is_even = part == array(part.typecode, part[:1]) * len(part)
+                used += len(part) - (_zeros(part) if not is_even else (not part[0]) * len(part))
         return used
 
     def last_used(self, end: int) -> int:

@@ -1,7 +1,8 @@
 """Walks a whole qcow2 image and counts every reference to every cluster.
 
-It trusts nothing that the engine holds in memory and shares no code with it: what the engine
-wrote is read here by another hand.  A walk only reads; what it finds is judged by
+It trusts nothing that the engine holds in memory and shares no code with it but `Columns.run`,
+which compares a table with what one run of clusters would look like: what the engine wrote is
+read here by another hand.  A walk only reads; what it finds is judged by
 `blockdev.qcow2.check` and put right by `blockdev.qcow2.repair`.
 
 Source: qcow2 specification.  The order of the walk, and the words, are those of `qemu-img check`.
@@ -12,6 +13,8 @@ from __future__ import annotations
 import errno
 
 from blockdev.errors import QemuError
+from blockdev.qcow2.columns import Columns
+from blockdev.qcow2.entries import EntryLayout
 from blockdev.qcow2.raw_bitmaps import MAX_BITMAPS, MAX_DIRECTORY_BYTES, read_bitmap_tables
 from blockdev.qcow2.raw_header import MAX_L1_BYTES, RawHeader
 from blockdev.qcow2.raw_snapshot import read_snapshots
@@ -45,6 +48,7 @@ class Survey(RawHeader):
         file: the node with the image's bytes.
 
     Attributes:
+        columns: looks at whole tables.
         counts: those in the image's refcount blocks.
         references: the references found.
         corruptions: what else is wrong, a line each, in QEMU's words and order.
@@ -67,6 +71,7 @@ class Survey(RawHeader):
         clusters = -(-self.file_size >> self.cluster_bits)
         if clusters > _MAX_CLUSTERS:
             raise QemuError("File too large", errno.EFBIG)
+        self.columns = Columns(EntryLayout(self.cluster_bits, is_extended=False))
         self.counts = StoredCounts(self, clusters)
         self.references = Tally(clusters)
         self.corruptions: list[str] = []

@@ -1,7 +1,8 @@
 """Reads one L2 table for a `Survey`: counts what it refers to, notes what is wrong in it.
 
-Entries are looked at by the piece: one that maps a straight run of clusters, as most do, is
-recognised by comparing it with the one such piece that begins as it does, and counted at once.
+A table that maps one run of clusters is counted at once.  The entries of others are looked at by
+the piece: one that maps a run of clusters, as most do, is recognised by comparing it with the one
+such piece that begins as it does, and counted at once too.
 
 Source: qcow2 specification, "Cluster mapping"; the words are those of `qemu-img check`.
 """
@@ -100,6 +101,13 @@ class TableWalk:
     def _walk(self, raw: bytes) -> None:
         if self._has_no_bitmaps(0, len(raw) // 8):
             raw = raw[: -(-len(raw.rstrip(b"\0")) // len(_EMPTY)) * len(_EMPTY)]
+        _, length = self._survey.columns.run(raw) if raw else (0, 0)
+        if (
+            length
+            and self._has_no_bitmaps(length, len(raw) // 8 - length)
+            and self._count_run(0, int.from_bytes(raw[:8], "big"), length)
+        ):
+            return
         steps = _STEPS << self._bits
         for start in range(0, len(raw), len(_EMPTY)):
             piece = raw[start : start + len(_EMPTY)]
@@ -109,15 +117,21 @@ class TableWalk:
             first = int.from_bytes(piece[:8], "big")
             # A carry out of the first entry, which only a damaged one has, needs the byte.
             straight = (steps + first * _ONES).to_bytes(len(_EMPTY) + 1, "big")
-            if straight[1:] != piece or not self._count_run(index, first):
+            if straight[1:] != piece or not self._count_run(index, first, _PIECE):
                 self._walk_entries(index, piece)
 
     def _has_no_bitmaps(self, index: int, count: int) -> bool:
         """Whether so many entries from there on have no bits for subclusters."""
         return self._bitmaps is None or not any(self._bitmaps[index : index + count])
 
-    def _count_run(self, index: int, first: int) -> bool:
-        """Count `_PIECE` clusters in a row; False if they need a closer look."""
+    def _count_run(self, index: int, first: int, count: int) -> bool:
+        """Count some clusters in a row; False if they need a closer look.
+
+        Args:
+            index: of the first entry.
+            first: that entry.
+            count: how many there are.
+        """
         offset = first & _OFFSET_MASK
         cluster = offset >> self._bits
         survey = self._survey
@@ -125,24 +139,24 @@ class TableWalk:
             not offset
             or first & (_COMPRESSED | _RESERVED)
             or offset & (survey.cluster_size - 1)
-            or offset + (_PIECE << self._bits) > survey.file_size
+            or offset + (count << self._bits) > survey.file_size
             or survey.has_external_data
         ):
             return False
         bitmaps = self._bitmaps
         if bitmaps is not None and (
-            first & _ZERO or bitmaps[index : index + _PIECE].count(_ALL_ALLOCATED) != _PIECE
+            first & _ZERO or bitmaps[index : index + count].count(_ALL_ALLOCATED) != count
         ):
             return False
         if self._active:
-            alone = survey.counts.tally.small.count(1, cluster, cluster + _PIECE)
-            if alone != (_PIECE if first & _COPIED else 0):
+            alone = survey.counts.tally.small.count(1, cluster, cluster + count)
+            if alone != (count if first & _COPIED else 0):
                 return False
-        survey.refer(offset, _PIECE << self._bits, self.corruptions, self._weight)
-        self.allocated += _PIECE
+        survey.refer(offset, count << self._bits, self.corruptions, self._weight)
+        self.allocated += count
         if self._next not in (0, offset):
             self.fragmented += 1
-        self._next = offset + (_PIECE << self._bits)
+        self._next = offset + (count << self._bits)
         return True
 
     def _walk_entries(self, index: int, piece: bytes) -> None:

@@ -48,7 +48,12 @@ def gva2gpa(monitor: Monitor, *, addr: int) -> None:
     if cpu is None:
         monitor.print_line("No cpu")
     else:
-        monitor.print_line(f"gpa: {cpu.physical(addr):#x}")
+        monitor.print_line(f"gpa: {_short_hex(cpu.physical(addr))}")
+
+
+def _short_hex(number: int) -> str:
+    """As C's ``%#x``, which gives 0 no prefix."""
+    return f"{number:#x}" if number else "0"
 
 
 def gpa2hva(monitor: Monitor, *, addr: int) -> None:

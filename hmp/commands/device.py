@@ -6,6 +6,7 @@ from blockdev.errors import QemuError
 from hmp.command import Command, Completion
 from hmp.commands.description import has_none, print_description
 from hmp.commands.unavailable import unavailable
+from machine.devices.bus import find_bus
 from machine.identifiers import device_ids
 
 TYPE_CHECKING = False
@@ -97,7 +98,7 @@ def info_pci(monitor: Monitor) -> None:
 
 
 def info_usb(monitor: Monitor) -> None:
-    if has_none(monitor, "usb"):
+    if find_bus(monitor.machine.buses, kind="usb-bus") is None:
         raise QemuError("USB support not enabled")
     print_description(monitor, "usb")
 

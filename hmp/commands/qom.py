@@ -71,9 +71,14 @@ def qom_get(monitor: Monitor, *, path: str, property: str) -> None:
 
 
 def qom_set(monitor: Monitor, *, json: bool, path: str, property: str, value: str) -> None:
-    from machine.qom.tree import set_property
+    from machine.qom.tree import set_property, set_value
 
-    set_property(monitor.machine, path, property, value, is_json=json)
+    if json:
+        from hmp.qmp.json_parser import parse_text
+
+        set_value(monitor.machine, path, property, parse_text(value))
+    else:
+        set_property(monitor.machine, path, property, value)
 
 
 def info_qom_tree(monitor: Monitor, *, path: str | None) -> None:

@@ -6,6 +6,8 @@ import time
 
 from blockdev.chain import backing_of
 from blockdev.filter import skip_implicit
+from blockdev.node_bitmap import shown_bitmaps
+from blockdev.write_threshold import threshold_of
 from hmp.image_info import image_info
 
 TYPE_CHECKING = False
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from blockdev.backend import Backend
     from blockdev.node import BlockNode
+    from blockdev.node_bitmap import NodeBitmap
 
 # Devices that stop the guest when their disk fails, and tell that they did.
 _WITHOUT_IO_STATUS = "/machine/unattached/"
@@ -64,6 +67,9 @@ def node_value(
     backing = backing_of(node)
     if backing is not None:
         value["backing_file"] = backing.filename
+    bitmaps = shown_bitmaps(node)
+    if bitmaps:
+        value["dirty-bitmaps"] = [_bitmap_value(bitmap) for bitmap in bitmaps]
     value |= {
         "encrypted": False,
         "cache": {
@@ -72,7 +78,7 @@ def node_value(
             "no-flush": node.cache.no_flush,
         },
         "detect_zeroes": node.detect_zeroes,
-        "write_threshold": 0,
+        "write_threshold": _signed(threshold_of(node)),
         "backing_file_depth": 0 if is_flat else _depth(node),
         "image": image_value(node, is_flat=is_flat),
     }
@@ -82,6 +88,28 @@ def node_value(
     if backend is not None and backend.throttle is not None:
         value.update(backend.throttle.shown_limits())
         value["group"] = backend.name
+    return value
+
+
+def _signed(value: int) -> int:
+    """A number of 64 bits as QEMU shows it here."""
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _bitmap_value(bitmap: NodeBitmap) -> dict[str, Any]:
+    """A bitmap, as part of its node."""
+    value: dict[str, Any] = {"name": bitmap.name} if bitmap.name else {}
+    value.update(
+        {
+            "count": bitmap.count,
+            "granularity": bitmap.marks.granularity,
+            "recording": bitmap.shows_recording,
+            "busy": bitmap.is_busy,
+            "persistent": bitmap.is_persistent,
+        }
+    )
+    if bitmap.is_inconsistent:
+        value["inconsistent"] = True
     return value
 
 
@@ -136,6 +164,13 @@ def drive_stats(backend: Backend) -> dict[str, Any]:
     )
     if stats.last_access_ns is not None:
         counts["idle_time_ns"] = stats.idle_ns(time.monotonic_ns())
+    for kind, name in (("read", "rd"), ("write", "wr"), ("flush", "flush")):
+        histogram = stats.histograms.get(kind)
+        if histogram is not None:
+            counts[f"{name}_latency_histogram"] = {
+                "boundaries": histogram.boundaries,
+                "bins": histogram.bins,
+            }
     value["stats"] = counts
     value["device"] = backend.name
     if backend.device:

@@ -69,7 +69,7 @@ def _error(error: QemuError) -> dict[str, Any]:
     for kind, kind_name in _CLASSES:
         if isinstance(error, kind):
             name = kind_name
-    return {"class": name, "desc": str(error)}
+    return {"class": name, "desc": error.sentence}
 
 
 def needs_no_turn(value: Any) -> bool:

@@ -56,14 +56,13 @@ def realize(machine: Machine, device: Device) -> None:
         from machine.devices.e1000 import E1000, E1000_STATE
 
         device.states.append((E1000_STATE, E1000(nic)))
-    elif model == "virtio-net-pci":
+    elif model in ("virtio-net-pci", "virtio-net-device"):
         device.states.append((_VIRTIO_NET, nic))
 
 
+_BUSES = {"ne2k_isa": "ISA", "virtio-net-device": "virtio-bus"}
 MODELS = {
-    name: DeviceModel(
-        name, "ISA" if name == "ne2k_isa" else "PCI", f"mac netdev bootindex {more}", realize
-    )
+    name: DeviceModel(name, _BUSES.get(name, "PCI"), f"mac netdev bootindex {more}", realize)
     for name, more in (
         ("ne2k_isa", "iobase irq"),
         ("e1000", _E1000),
@@ -71,6 +70,7 @@ MODELS = {
         ("ne2k_pci", ""),
         ("pcnet", ""),
         ("rtl8139", ""),
+        ("virtio-net-device", _VIRTIO),
         ("virtio-net-pci", _VIRTIO),
         ("vmxnet3", ""),
     )

@@ -7,6 +7,8 @@ device tree.
 
 from __future__ import annotations
 
+from functools import partial
+
 from blockdev.backend import Backend
 from blockdev.errors import QemuError
 from machine.devices.bus import Bus
@@ -88,22 +90,9 @@ class StorageModel(DeviceModel):
 
 
 def _take_unit(machine: Machine, device: Device) -> None:
-    """Give a disk its number on its bus.
-
-    Raises:
-        QemuError: none is free.
-    """
+    """Give a disk its number on a bus that has room for all; an IDE bus gives its own."""
     bus = device.bus
     if bus is None:
-        return
-    if bus.kind == "IDE":
-        taken = machine.ide_units
-        given = device.options.get("unit", "")
-        unit = int(given) if given.isdecimal() else int((bus.name, 0) in taken)
-        if (bus.name, unit) in taken or unit >= _UNITS_OF_IDE:
-            raise QemuError(f"IDE unit {unit} is in use")
-        taken.add((bus.name, unit))
-        device.shown["unit"] = str(unit)
         return
     name = "scsi-id" if bus.kind == "SCSI" else "unit"
     others = {each.shown.get(name) for each in machine.plugs.devices if each.bus is bus}
@@ -135,16 +124,43 @@ def find_disk(machine: Machine, name: str, owner: str) -> Backend:
     return backend
 
 
+def add_bus(
+    machine: Machine,
+    device: Device,
+    kind: str,
+    prefix: str,
+    *,
+    count: int = 1,
+    max_units: int = 2,
+) -> None:
+    """Give a device buses of its own, for as long as it is there.
+
+    Args:
+        prefix: of their names where the device has none.
+        max_units: drives on each, if they are IDE buses.
+    """
+    first = sum(bus.kind == kind for bus in machine.buses)
+    for number in range(count):
+        name = f"{device.id}.{number}" if device.id else f"{prefix}.{first + number}"
+        bus = Bus(name, kind, device, max_units=max_units)
+        machine.buses.append(bus)
+        device.undo.append(partial(machine.buses.remove, bus))
+
+
 def _plug_controller(machine: Machine, device: Device) -> None:
-    """It brings a bus of its own."""
-    scsi = sum(bus.kind == "SCSI" for bus in machine.buses)
-    bus = Bus(f"{device.id}.0" if device.id else f"scsi.{scsi}", "SCSI", device)
-    machine.buses.append(bus)
-    device.undo.append(lambda: machine.buses.remove(bus))
+    add_bus(machine, device, "SCSI", "scsi")
+
+
+def plug_ahci(machine: Machine, device: Device) -> None:
+    """A SATA controller brings six buses of a single drive each."""
+    add_bus(machine, device, "IDE", "ide", count=6, max_units=1)
+
+
+def plug_floppy_controller(machine: Machine, device: Device) -> None:
+    add_bus(machine, device, "floppy-bus", "floppy-bus")
 
 
 _DISK = "bootindex logical_block_size physical_block_size serial share-rw write-cache"
-_UNITS_OF_IDE = 2
 _CONTROLLER = "iothread num_queues max_sectors cmd_per_lun disable-legacy disable-modern"
 MODELS: dict[str, DeviceModel] = {
     model.name: model
@@ -175,6 +191,17 @@ MODELS: dict[str, DeviceModel] = {
         *(
             DeviceModel(name, "PCI", _CONTROLLER, _plug_controller)
             for name in ("lsi53c895a", "lsi53c810", "virtio-scsi-pci")
+        ),
+        StorageModel(
+            "virtio-blk-device",
+            "virtio-bus",
+            without_drive="drive property not set",
+            properties="scsi num-queues iothread",
+        ),
+        DeviceModel("virtio-scsi-device", "virtio-bus", _CONTROLLER, _plug_controller),
+        DeviceModel("ich9-ahci", "PCI", "", plug_ahci),
+        DeviceModel(
+            "isa-fdc", "ISA", "dma fallback fdtypeA fdtypeB iobase irq", plug_floppy_controller
         ),
     )
 }

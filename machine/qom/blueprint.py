@@ -11,17 +11,21 @@ one of these, its words between blanks (``~`` in a name stands for a blank):
 - ``gone NAME``: one that a board makes and takes away again, which leaves its mark in the order.
 - ``container NAME``: when the board's container of that name is made.
 - ``use TYPE``: the lines of another block.
-- ``bus NAME KIND``: a bus; ``*`` is named after the device and numbered, ``@`` just after it.
-- ``child NAME TYPE [on BUS]``: a device that is a part of this one.
+- ``bus NAME KIND``: a bus; ``*`` is named after the device and numbered, ``*2`` with this number,
+  ``@`` just after it.
+- ``child NAME TYPE [on BUS] [at SLOT.FUNCTION]``: a device that is a part of this one.
 - ``device TYPE [NAME] [on BUS] [at SLOT.FUNCTION] [PROPERTY=VALUE ...]``: a device of its own;
   without a name it is one of the machine's unattached; with ``once`` before it there is one.
 - ``region NAME [SIZE] [FLAG ...]``: a memory region, see `machine.qom.composition`; numbers are
   hexadecimal there.
+- ``with PART ...``: a line for boards with that part, see `machine.boards.Board`.
+- ``tables``: the firmware's, as memory.
 - ``late region ...``: one that is made when all of the board is there.
 - ``sysbus``: where the bus of the system is made.
 - ``space NAME ROOT``: an address space that begins with a region.
-- ``cpus TYPE``, ``plugged KIND [BUS]``, ``gpio NAME COUNT``: on boards, where the processors are
-  made, where what options ask for, and how many lines belong to no device.
+- ``cpus TYPE``, ``transports TYPE``, ``plugged KIND [BUS]``, ``gpio NAME COUNT``: on boards,
+  where the processors are made, a device for each bus of virtio, where what options ask for, and
+  how many lines belong to no device.
 
 Source: what QEMU 7.2 shows of them on `info qtree`, `info qom-tree` and `info mtree`.
 """

@@ -5,6 +5,8 @@ From it alone come `info qom-tree`, `info qtree`, `info mtree` and `info virtio`
 
 from __future__ import annotations
 
+from blockdev.errors import QemuError
+from machine.devices.bus import find_bus
 from machine.devices.pci import MODELS
 from machine.inventory import MEMORY_TYPES
 from machine.qom.blueprint import Row, board_rows, device_rows
@@ -15,10 +17,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from machine.boards import Board
     from machine.machine import Machine
     from machine.qom.plugged import Plan
 
 SYSTEM_BUS = "main-system-bus"
+_IO_APIC = 0xFEC00000  # where the first one is
 _EVERYTHING = "system"  # the region that a processor sees
 
 
@@ -44,6 +48,9 @@ class Composition:
         self.ram: list[RegionPart] = []
         self._numbers: dict[str, str] = _numbers(machine)
         self._is_complete = False
+        self._parts = {*machine.board.parts, machine.board.properties}
+        if any(bus.kind == "floppy-bus" for bus in machine.buses if bus.owner is None):
+            self._parts.add("floppies")
         self._unattached_count = 0
         self._late: list[tuple[list[str], DevicePart | None]] = []
         self._bus_counts: dict[str, int] = {}
@@ -54,7 +61,7 @@ class Composition:
         self._board = board
         self.unattached = board.parts["unattached"]
         late_ram = self._compose_beside()
-        for row in board_rows(machine.board.name.partition("-")[0]) or ():
+        for row in board_rows(machine.board.blueprint) or ():
             self._build(row, None)
         plans = [plugged_device(machine, each) for each in plugged_devices(machine)]
         for plan in plans:
@@ -109,6 +116,11 @@ class Composition:
         kind, *words = row.words
         if words and words[0] == "=":
             pass  # `_make_device` has taken it already
+        elif kind == "with":
+            if words[0] in self._parts:
+                inner = Row(words[1:])
+                inner.rows = row.rows
+                self._build(inner, device)
         elif kind in ("in", "out"):
             assert device is not None, "a board's lines are its own word"
             self._add_lines(device, kind, "" if words[0] == "-" else words[0], int(words[1]))
@@ -121,12 +133,17 @@ class Composition:
             self._board.own[words[0]] = self._board.own.pop(words[0])
         elif kind == "gpio":
             for _ in range(int(words[1])):
-                self.unattached.add(Part(self.unattached.next_name("non-qdev-gpio"), words[0]))
+                name = self.unattached.next_name("non-qdev-gpio")
+                self.unattached.add(Part(name, words[0]))
         elif kind == "bus":
             assert device is not None, "buses belong to devices"
             self._add_bus(device, *words)
         elif kind == "space":
             self._add_space(self._named(words[0], device), self._region(words[1], device))
+        elif kind == "tables":
+            for name, most, used in self.machine.board.tables:
+                words = ["region", f"/rom@{name}", f"{most:x}", "ram", "used", f"{used:x}"]
+                self._late.append((words, device))
         elif kind == "late" and not self._is_complete:
             self._late.append((words, device))
         elif kind == "late":
@@ -144,6 +161,10 @@ class Composition:
                 self._make_device(words[1:], row.rows)
         elif kind == "device":
             self._make_device(words, row.rows)
+        elif kind == "transports":
+            for number in range(self.machine.board.buses["virtio-mmio-bus"]):
+                self._numbers["transport"] = str(number)
+                self._make_device(words, [])
         elif kind == "cpus":
             for number in range(self.machine.cpu_count):
                 self._numbers["cpu"] = str(number)
@@ -156,15 +177,15 @@ class Composition:
     def _make_device(self, words: list[str], rows: list[Row]) -> None:
         """A device of the board."""
         type, *rest = words
-        values = dict(word.split("=", 1) for word in rest if "=" in word)
+        pairs = (word.split("=", 1) for word in rest if "=" in word)
+        values = {name: self._named(value, None) for name, value in pairs}
         rest = [word for word in rest if "=" not in word]
         bus = rest[rest.index("on") + 1] if "on" in rest else ""
         device = DevicePart(self._unattached_name() if rest[:1] in ([], ["on"]) else rest[0], type)
         parent = self.unattached if device.name.startswith("device[") else self._board
         parent.add(device)
         if "at" in rest:
-            slot, function = rest[rest.index("at") + 1].split(".")
-            device.pci_place = int(slot, 16), int(function)
+            device.pci_place = _pci_place(rest)
         self._furnish(device, bus, values, rows)
 
     def _unattached_name(self) -> str:
@@ -182,12 +203,14 @@ class Composition:
         self._furnish(device, plan.bus, plan.values, [])
 
     def _make_child(self, device: DevicePart, words: list[str]) -> None:
-        name, type, *on_bus = words
+        name, type, *rest = words
         child = DevicePart(name, type)
+        if "at" in rest:
+            child.pci_place = _pci_place(rest)
         device.add(child)
         # What the outer device is told and doesn't know itself is meant for its part.
         values, device.left = device.left, {}
-        self._furnish(child, on_bus[1] if on_bus else "", values, [], device)
+        self._furnish(child, rest[1] if rest else "", values, [], device)
 
     def _furnish(
         self,
@@ -226,9 +249,9 @@ class Composition:
                 device.own[f"{name or 'unnamed-gpio-out'}[{number}]"] = "link<irq>"
 
     def _add_bus(self, device: DevicePart, name: str, kind: str) -> None:
-        if name in ("*", "@"):
+        if name[0] in "*@":
             id = device.named_by
-            number = ".0" if name == "*" else ""
+            number = f".{name[1:] or 0}" if name[0] == "*" else ""
             count = self._bus_counts.get(kind, 0)
             if not id:
                 self._bus_counts[kind] = count + 1
@@ -243,7 +266,16 @@ class Composition:
     # --- regions
 
     def _region(self, label: str, device: DevicePart | None) -> RegionPart:
-        """The region of a name: the device's own, or else anybody's."""
+        """The region of a name: the device's own, or else anybody's.
+
+        ``bus-pci`` and ``bus-io`` are those of the bus that the device is on.
+        """
+        if device is not None and label.startswith("bus-"):
+            owner = device.bus.parent if device.bus is not None else None
+            kind = label.removeprefix("bus-")
+            if isinstance(owner, DevicePart) and f"pci_bridge_{kind}[0]" in owner.parts:
+                return self._region(f"pci_bridge_{kind}", owner)
+            return self.regions[kind]
         if device is not None:
             own = [each for each in device.parts.values() if isinstance(each, RegionPart)]
             for region in own:
@@ -268,13 +300,14 @@ class Composition:
         - ``space NAME``: an address space begins with it
         - ``of objects``: the RAM
 
-        A region of no bytes isn't there; without a size it is never mapped.
+        A region of no bytes isn't there, unless ``empty`` says so; without a size it is never
+        mapped.
         """
         label = self._named(words[0], device)
         flags = words[1:]
         has_size = bool(flags) and flags[0] != "bar"
         size = self._number(flags[0], device) if has_size else 0
-        if has_size and not size:
+        if has_size and not size and "empty" not in flags:
             return
         if "bar" in flags and device is not None and device.plugged is not None:
             bars = MODELS[device.type].bars_of(device.plugged.options)
@@ -347,6 +380,11 @@ class Composition:
         return before + self._numbers[name]
 
 
+def _pci_place(words: list[str]) -> tuple[int, int]:
+    slot, function = words[words.index("at") + 1].split(".")
+    return int(slot, 16), int(function)
+
+
 def _numbers(machine: Machine) -> dict[str, str]:
     """What the texts of boards may ask for."""
     from machine.assembly import split_ram
@@ -357,9 +395,38 @@ def _numbers(machine: Machine) -> dict[str, str]:
         "ram_name": machine.board.ram_name,
         "ram_below_4g": str(below),
         "ram_above_4g": str(above),
+        "io-apic": str(_IO_APIC),
     }
 
 
 def compose(machine: Machine) -> Composition:
     """The whole tree of a machine as it is now."""
     return Composition(machine)
+
+
+def check_removal(machine: Machine, path: str) -> None:
+    """See whether a device of the board can go.
+
+    Raises:
+        QemuError: it stays; where there is none, nothing is said.
+    """
+    part = compose(machine).root.find(path)
+    if not isinstance(part, DevicePart):
+        return
+    if part.type.endswith("-cpu"):
+        raise QemuError(_why_processors_stay(machine.board))
+    if part.bus is not None:
+        name = SYSTEM_BUS if part.bus.type == "System" else part.bus.name
+        bus = find_bus(machine.buses, name=name)
+        if bus is None or not bus.is_hotpluggable:
+            raise QemuError(f"Bus '{name}' does not support hotplugging")
+        if part.plugged is None:
+            raise QemuError(f"Device '{part.type}' does not support hotplugging")
+
+
+def _why_processors_stay(board: Board) -> str:
+    if board.properties != "pc":
+        return f"unplug not supported by {board.name}"
+    if board.blueprint == "pc" and "acpi" not in board.parts:
+        return "CPU hot unplug not supported without ACPI"
+    return "Boot CPU is unpluggable"

@@ -68,7 +68,7 @@ def plugged_devices(machine: Machine) -> list[Device]:
 
 def plugged_device(machine: Machine, device: Device) -> Plan:
     """A device of the user."""
-    plan = _plan(device)
+    plan = _plan(machine, device)
     plan.path = device.path
     plan.values = {**_queue_values(machine, device), **plan.values}
     return plan
@@ -76,6 +76,8 @@ def plugged_device(machine: Machine, device: Device) -> Plan:
 
 def _queue_values(machine: Machine, device: Device) -> dict[str, str]:
     """How many queues and interrupts a virtio disk has by itself: a queue for each processor."""
+    if device.model.name == "virtio-blk-device":
+        return {"any_layout": "false"}  # QEMU's legacy transport takes it away from disks alone
     if device.model.name not in _QUEUES:
         return {}
     name, more = _QUEUES[device.model.name]
@@ -88,15 +90,20 @@ def plugged_on_board(machine: Machine, kind: str, bus: str = "") -> Iterator[Pla
     """What the options put on a board itself.
 
     Args:
-        kind: ``serial``, ``floppy``, ``ide``, ``vga`` or ``nic``.
+        kind: ``serial``, ``parallel``, ``floppy``, ``ide``, ``vga`` or ``nic``.
         bus: which, where there are several.
     """
     if kind == "serial":
-        from machine.devices.serial import PORT_COUNT, port_values
+        from machine.devices.isa import room_for_ports
+        from machine.devices.serial import port_values
 
-        for index, chardev in enumerate(machine.serials):
-            if chardev is not None and index < PORT_COUNT:
+        for index, chardev in enumerate(machine.serials[: room_for_ports(machine.board)]):
+            if chardev is not None:
                 yield Plan("isa-serial", "isa.0", port_values(index))
+    elif kind == "parallel":
+        for index in range(machine.parallel_count):
+            values = {"index": str(index), "iobase": str(_PARALLEL_PORTS[index])}
+            yield Plan("isa-parallel", "isa.0", {**values, "chardev": f"parallel{index}"})
     elif kind in ("floppy", "ide"):
         yield from _drives(machine, kind, int(bus or "0"))
     else:
@@ -105,7 +112,7 @@ def plugged_on_board(machine: Machine, kind: str, bus: str = "") -> Iterator[Pla
         models = nic.MODELS if kind == "nic" else vga_models.MODELS
         for device in machine.plugs.devices if machine.has_plugs else ():
             if device.path.startswith(_INTERNAL) and device.model.name in models:
-                yield _plan(device)
+                yield _plan(machine, device)
 
 
 def _drives(machine: Machine, interface: str, bus: int) -> Iterator[Plan]:
@@ -120,18 +127,24 @@ def _drives(machine: Machine, interface: str, bus: int) -> Iterator[Plan]:
         name = "floppy-bus.0" if interface == "floppy" else f"ide.{bus}"
         values = {"unit": str(drive.unit), **disk_values(drive.backend)}
         if interface == "ide":
-            values["serial"] = _ide_serial(bus, drive.unit)
+            values["serial"] = _ide_serial(machine, name, drive.unit)
         yield Plan(model, name, values)
 
 
+_PARALLEL_PORTS = (0x378, 0x278, 0x3BC)
 _IDE_MODELS = {False: "ide-hd", True: "ide-cd"}
 
 
-def _ide_serial(bus: int, unit: int) -> str:
-    return f"QM{_UNITS_OF_IDE * bus + unit + 1:05}"
+def _ide_serial(machine: Machine, bus_name: str, unit: int) -> str:
+    """A disk's serial number: QEMU counts two places on each bus, in the order of their making."""
+    buses = [bus for bus in machine.buses if bus.kind == "IDE"]
+    order = [*reversed([bus for bus in buses if bus.owner is None])]
+    order += [bus for bus in buses if bus.owner is not None]
+    number = [bus.name for bus in order].index(bus_name)
+    return f"QM{_UNITS_OF_IDE * number + unit + 1:05}"
 
 
-def _plan(device: Device) -> Plan:
+def _plan(machine: Machine, device: Device) -> Plan:
     options = {
         name: value
         for name, value in device.options.items()
@@ -147,7 +160,7 @@ def _plan(device: Device) -> Plan:
             values["romsize"] = _NO_ROM
     bus = device.bus.name if device.bus is not None else ""
     if device.model.bus == "IDE":
-        values["serial"] = _ide_serial(int(bus.rpartition(".")[2]), int(device.shown["unit"]))
+        values["serial"] = _ide_serial(machine, bus, int(device.shown["unit"]))
     return Plan(device.model.name, bus, {**values, **options}, device)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from machine.qom.part import BusPart, DevicePart
 
 _STEP = "  "
+_NOWHERE = (1 << 64) - 1
 
 
 def describe(machine: Machine) -> Iterator[str]:
@@ -38,7 +39,8 @@ def _device(device: DevicePart, indent: str) -> Iterator[str]:
     for name, value in device.properties.items():
         yield f"{indent}{name} = {shown_value(value)}"
     for region in device.mapped:
-        yield f"{indent}mmio {region.address:016x}/{region.size:016x}"
+        address = region.address if region.container is not None else _NOWHERE
+        yield f"{indent}mmio {address:016x}/{region.size:016x}"
     if device.pci_place is not None:
         for line in _pci(device):
             yield indent + line

@@ -56,6 +56,8 @@ def _name(machine: Machine, whole: Composition, region: RegionPart) -> str:
             return ""
     place = owner.pci_place if isinstance(owner, DevicePart) else None
     path = "" if place is None else "0000:00:{:02x}.{:x}/".format(*place)
+    if path and isinstance(owner, DevicePart) and owner.plugged is not None:
+        path = f"{owner.plugged.bus_path}/"  # with the bridges on the way
     return path + region.label
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hmp.qmp.commands import (
+    bitmap,
     block,
     block_job,
     chardev,
@@ -14,6 +15,7 @@ from hmp.qmp.commands import (
     memory,
     migration,
     network,
+    node,
     object_type,
     processor,
     run,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from hmp.qmp.dispatch import Handler
 
 HANDLERS: dict[str, Handler] = {
+    **bitmap.HANDLERS,
     **block.HANDLERS,
     **block_job.HANDLERS,
     **chardev.HANDLERS,
@@ -40,6 +43,7 @@ HANDLERS: dict[str, Handler] = {
     **memory.HANDLERS,
     **migration.HANDLERS,
     **network.HANDLERS,
+    **node.HANDLERS,
     **object_type.HANDLERS,
     **processor.HANDLERS,
     **run.HANDLERS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import DeviceNotActive, QemuError
+from machine.devices.bus import root_bus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ def device_del(session: QmpSession, *, id: str) -> None:
 
 
 def object_add(session: QmpSession, **options: Any) -> None:
+    from hmp.qmp.schema import schema
     from machine.schema import JSON
 
-    values = {key.replace("_", "-"): value for key, value in options.items()}
-    session.machine.objects.add(values, JSON)
+    session.machine.objects.add(schema().entry("object-add").spelled(options), JSON)
 
 
 def object_del(session: QmpSession, *, id: str) -> None:
@@ -108,9 +109,10 @@ def query_memory_devices(session: QmpSession) -> list[Any]:
 
 def query_pci(session: QmpSession) -> list[dict[str, Any]]:
     machine = session.machine
-    if "PCI" not in machine.board.buses:
+    root = root_bus(machine.buses)
+    if root is None or root.slots is None:
         return []
-    return [{"bus": 0, "devices": machine.plugs.pci.values()}]
+    return [{"bus": 0, "devices": root.slots.values()}]
 
 
 def query_acpi_ospm_status(session: QmpSession) -> list[Any]:

@@ -39,7 +39,7 @@ def screendump(
 
 
 def query_mice(session: QmpSession) -> list[dict[str, Any]]:
-    if "ISA" not in session.machine.board.buses:
+    if "i8042" not in session.machine.board.parts:
         return []
     return [{"name": "QEMU PS/2 Mouse", "index": 2, "current": True, "absolute": False}]
 
@@ -60,8 +60,12 @@ def query_display_options(session: QmpSession) -> dict[str, str]:
     return {"type": "none"}
 
 
-def set_password(session: QmpSession, *, protocol: str, **others: Any) -> None:
+def set_password(
+    session: QmpSession, *, protocol: str, connected: str = "keep", **others: Any
+) -> None:
     _refuse_display(protocol)
+    if connected != "keep":
+        raise QemuError("Invalid parameter 'connected'")
     raise QemuError("Could not set password")
 
 

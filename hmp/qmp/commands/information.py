@@ -84,24 +84,25 @@ def query_kvm(session: QmpSession) -> dict[str, bool]:
 
 
 def query_machines(session: QmpSession) -> list[dict[str, Any]]:
-    from hmp.qmp.commands.processor import cpu_type
-    from machine.boards import BOARDS
+    from machine.board_list import boards
+    from machine.boards import PC
 
     found = []
-    for board in BOARDS:
+    for board in boards():
         row: dict[str, Any] = {
             "name": board.name,
             "cpu-max": board.max_cpus,
-            "hotpluggable-cpus": board.has_cpu,
-            "numa-mem-supported": False,
-            "deprecated": False,
-            "default-ram-id": board.ram_name,
+            "hotpluggable-cpus": board.has_cpu_slots,
+            "numa-mem-supported": board.has_numa_memory,
+            "deprecated": board.is_deprecated,
         }
-        if board.has_cpu:
-            row["default-cpu-type"] = cpu_type(board)
+        if board.ram_name:
+            row["default-ram-id"] = board.ram_name
+        if board.cpu_model:
+            row["default-cpu-type"] = f"{board.cpu_model}-x86_64-cpu"
         for alias in board.aliases:
             row["alias"] = alias
-        if "pc" in board.aliases:
+        if board is PC:
             row["is-default"] = True
         found.append(row)
     return found
@@ -115,6 +116,7 @@ def human_monitor_command(
 
     output: list[str] = []
     monitor = Monitor(session.machine, output.append)
+    monitor.aside = session.machine.write_stdout  # among the answers, where those go there too
     monitor.can_wait = False
     monitor.receive_descriptor = session.receive_descriptor
     if cpu_index is not None and not monitor.select_cpu(cpu_index):

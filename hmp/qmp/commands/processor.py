@@ -10,50 +10,38 @@ if TYPE_CHECKING:
 
     from hmp.qmp.dispatch import Handler
     from hmp.qmp.session import QmpSession
-    from machine.boards import Board
 
 
 def query_cpus_fast(session: QmpSession) -> list[dict[str, Any]]:
     return [
         {
             "cpu-index": cpu.index,
-            "qom-path": _path(cpu.index),
+            "qom-path": path,
             "thread-id": cpu.thread_id,
-            "props": _place(cpu.index),
+            "props": place,
             "target": "x86_64",
         }
-        for cpu in session.machine.cpus
+        for cpu, (path, place) in zip(
+            session.machine.cpus, session.machine.cpu_places(), strict=False
+        )
     ]
 
 
 def query_hotpluggable_cpus(session: QmpSession) -> list[dict[str, Any]]:
-    """The places for processors; here each has one."""
     machine = session.machine
-    if not machine.cpus:
+    if not machine.board.has_cpu_slots:
         raise QemuError("The feature 'query-hotpluggable-cpus' is not enabled")
-    return [
-        {
-            "type": cpu_type(machine.board),
+    found: list[dict[str, Any]] = []
+    for path, place in machine.cpu_places():
+        row: dict[str, Any] = {
+            "props": place,
             "vcpus-count": 1,
-            "qom-path": _path(cpu.index),
-            "props": _place(cpu.index),
+            "type": f"{machine.board.cpu_model}-x86_64-cpu",
         }
-        for cpu in reversed(machine.cpus)
-    ]
-
-
-def cpu_type(board: Board) -> str:
-    """QOM's name of the processor that a board has unless one asks for another."""
-    return f"{'qemu64' if board.has_apic else '486'}-x86_64-cpu"
-
-
-def _path(index: int) -> str:
-    # The first processor is made first, its APIC's ROM next, and then the others.
-    return f"/machine/unattached/device[{index + (index > 0)}]"
-
-
-def _place(index: int) -> dict[str, int]:
-    return {"socket-id": 0, "core-id": index, "thread-id": 0}
+        if path:
+            row["qom-path"] = path
+        found.insert(0, row)
+    return found
 
 
 def set_numa_node(session: QmpSession, **options: Any) -> None:

@@ -55,7 +55,7 @@ def exit_preconfig(session: QmpSession) -> None:
 
 
 def watchdog_set_action(session: QmpSession, *, action: str) -> None:
-    """There is no watchdog that could bite."""
+    session.machine.actions["watchdog"] = action
 
 
 def set_action(
@@ -66,7 +66,9 @@ def set_action(
     panic: str | None = None,
     watchdog: str | None = None,
 ) -> None:
-    """What to do when the guest does this or that; none of ours ever does."""
+    """What to do when the guest does this or that: only a reset is something that can come."""
+    given = {"reboot": reboot, "shutdown": shutdown, "panic": panic, "watchdog": watchdog}
+    session.machine.actions.update({deed: way for deed, way in given.items() if way is not None})
 
 
 def rtc_reset_reinjection(session: QmpSession) -> None:

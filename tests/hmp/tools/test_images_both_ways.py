@@ -84,9 +84,7 @@ def test_what_one_writes_the_other_reads_and_changes(
     run(user["img"], "check", image, folder=folder)
 
 
-def test_a_disk_that_is_read_ahead_of_the_writing_arrives_whole(
-    qemu_img: str, tmp_path: Path
-) -> None:
+def test_a_disk_of_many_pieces_arrives_whole(qemu_img: str, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with disk.open("wb") as file:
         for number in range(40):
