@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 SYSTEM_BUS = "main-system-bus"
 _IO_APIC = 0xFEC00000  # where the first one is
-_EVERYTHING = "system"  # the region that a processor sees
 
 
 class Composition:
