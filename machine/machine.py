@@ -275,6 +275,7 @@ class Machine(Rooms):
 
     def reset_devices(self) -> None:
         """Put devices and loaded images back to their first state; RAM keeps its content."""
+        self._ports = None
         if self._plugs is not None:
             self._plugs.reset()
         if self.isa is not None:

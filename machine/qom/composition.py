@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 SYSTEM_BUS = "main-system-bus"
 _IO_APIC = 0xFEC00000  # where the first one is
-_EVERYTHING = "system"  # the region that a processor sees
 
 
 class Composition:
@@ -47,10 +46,10 @@ class Composition:
         self.in_order: list[DevicePart] = []
         self.ram: list[RegionPart] = []
         self._numbers: dict[str, str] = _numbers(machine)
+        self._is_complete = False
         self._parts = {*machine.board.parts, machine.board.properties}
         if any(bus.kind == "floppy-bus" for bus in machine.buses if bus.owner is None):
             self._parts.add("floppies")
-        self._is_complete = False
         self._unattached_count = 0
         self._late: list[tuple[list[str], DevicePart | None]] = []
         self._bus_counts: dict[str, int] = {}
@@ -133,7 +132,8 @@ class Composition:
             self._board.own[words[0]] = self._board.own.pop(words[0])
         elif kind == "gpio":
             for _ in range(int(words[1])):
-                self.unattached.add(Part(self.unattached.next_name("non-qdev-gpio"), words[0]))
+                name = self.unattached.next_name("non-qdev-gpio")
+                self.unattached.add(Part(name, words[0]))
         elif kind == "bus":
             assert device is not None, "buses belong to devices"
             self._add_bus(device, *words)

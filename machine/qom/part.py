@@ -61,11 +61,14 @@ class Part:
 
     def find(self, path: str) -> Part | None:
         """The part at a path from the root, or the only one that a relative path fits."""
-        names = [name for name in path.split("/") if name]
-        if path.startswith("/"):
-            return self._walk(names)
-        found = [each for each in (part._walk(names) for part in self.all()) if each]
+        found = self.find_all(path)
         return found[0] if len(found) == 1 else None
+
+    def find_all(self, path: str) -> list[Part]:
+        """The part at a path from the root, or all that a relative path fits."""
+        names = [name for name in path.split("/") if name]
+        starts = [self] if path.startswith("/") else self.all()
+        return [each for each in (part._walk(names) for part in starts) if each is not None]
 
     def _walk(self, names: list[str]) -> Part | None:
         part: Part | None = self

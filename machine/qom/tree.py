@@ -62,10 +62,12 @@ def _find(machine: Machine, path: str) -> Part:
     """The object at a path; a part of a path will do where only one fits."""
     if not path:
         raise QemuError("Path '' is ambiguous")
-    part = compose(machine).root.find(path)
-    if part is None:
+    found = compose(machine).root.find_all(path)
+    if not found:
         raise DeviceNotFound(path)
-    return part
+    if len(found) > 1:
+        raise QemuError(f"Path '{path}' is ambiguous")
+    return found[0]
 
 
 def _made(machine: Machine, part: Part) -> QomObject | None:
@@ -129,18 +131,3 @@ def _from_text(type: Any, name: str, text: str) -> Any:
 
         return type.read(text, name, KEYVAL)
     raise QemuError(f"Invalid parameter type for '{name}', expected: object")
-
-
-def to_json(value: Any, indent: str = "") -> str:
-    """A value as the monitor prints it: JSON over several lines."""
-    inner = indent + "    "
-    if isinstance(value, dict):
-        order = children_in_order(value)
-        items = [f'{inner}"{key}": {to_json(value[key], inner)}' for key in order]
-        return "{\n" + ",\n".join(items) + f"\n{indent}}}" if items else "{}"
-    if isinstance(value, list):
-        items = [inner + to_json(item, inner) for item in value]
-        return "[\n" + ",\n".join(items) + f"\n{indent}]" if items else "[]"
-    import json
-
-    return json.dumps(value, ensure_ascii=False)
