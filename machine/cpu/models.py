@@ -112,11 +112,11 @@ class CpuModels:
             raise QemuError(f"CPU model '{name}' not found")
         return found
 
-    def properties(self, model: CpuModel) -> dict[str, Any]:
-        """A model's properties by name, in the order in which QEMU puts them together."""
+    def _properties(self, model: CpuModel) -> dict[str, Any]:
+        """A model's own properties by name, in the order in which QEMU puts them together."""
         if not model.like:
             return {k: v for k, v in self._base.items() if k not in _ONLY_OF_SOME}
-        found = self.properties(self._models[model.like])
+        found = self._properties(self._models[model.like])
         for word in model.differences:
             name, _, value = word.lstrip("+-").partition("=")
             self._set(found, name, json.loads(value.replace("~", " ")) if value else word[0] == "+")
@@ -125,12 +125,12 @@ class CpuModels:
         return {k: found.get(k, self._base[k]) for k in self._base}
 
     def expand(self, model: CpuModel, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """A model's properties with some of them changed, and what follows from that.
+        """A model's properties with some of them changed, and what follows from them all.
 
         Raises:
             QemuError: there is no such property, or it can't have that value.
         """
-        found = self.properties(model)
+        found = self._properties(model)
         for name, value in changes.items():
             self.check(model, name, value, JSON)
             if name not in found:
@@ -138,8 +138,7 @@ class CpuModels:
             if name == "tsc-frequency":
                 value -= value % 1000  # kept in kHz
             self._set(found, name, value)
-        if changes:
-            self._follow(found, changes)
+        self._follow(found, changes)
         return found
 
     def static_properties(self, found: Mapping[str, Any]) -> dict[str, Any]:
