@@ -158,8 +158,6 @@ class CpuModels:
         found = self._properties(version or model)
         for name, value in changes.items():
             self.check(model, name, value, JSON)
-            if name not in found:
-                raise QemuError(f"Property '{model.type}.{name}' is not writable")
             if name == "tsc-frequency":
                 value -= value % 1000  # kept in kHz
             self._set(found, name, value)
@@ -184,6 +182,8 @@ class CpuModels:
         kinds = {each.name: each.kind for each in types.properties(found)}
         if name not in kinds:
             raise QemuError(f"Property '{model.type}.{name}' not found")
+        if name not in self._base:
+            raise QemuError(f"Property '{model.type}.{name}' is not writable")
         value = _type(kinds[name]).read(value, name, source)
         if name == "vendor" and len(value) != _VENDOR_LENGTH:
             raise QemuError(f"Property '.vendor' doesn't take value '{value}'")
