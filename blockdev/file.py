@@ -65,6 +65,15 @@ def make_file(name: str) -> None:
         file.close()
 
 
+def remove_file(name: str) -> None:
+    """Remove what was made in vain, unless it is a device or is gone."""
+    try:
+        if stat.S_ISREG(os.stat(name).st_mode):
+            os.unlink(name)
+    except OSError:
+        pass
+
+
 def _not_regular(name: str) -> QemuError:
     return QemuError(f"'file' driver requires '{name}' to be a regular file", errno.EINVAL)
 

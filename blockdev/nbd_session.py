@@ -257,7 +257,7 @@ class NbdSession:
             nbd.CMD_FLUSH: 0,
             nbd.CMD_TRIM: nbd.FUA,
             nbd.CMD_CACHE: 0,
-            nbd.CMD_WRITE_ZEROES: nbd.FUA | nbd.NO_HOLE,
+            nbd.CMD_WRITE_ZEROES: nbd.FUA | nbd.NO_HOLE | nbd.FAST_ZERO,
             nbd.CMD_BLOCK_STATUS: nbd.REQ_ONE,
         }
         if command not in known:
@@ -285,6 +285,8 @@ class NbdSession:
             export.root.account(size, is_write=True)
             node.discard(offset, size)
         elif command == nbd.CMD_WRITE_ZEROES:
+            if flags & nbd.FAST_ZERO and flags & nbd.NO_HOLE and node.cluster_size == 0:
+                raise QemuError("zeros are written like data", errno.ENOTSUP)
             export.root.account(size, is_write=True)
             node.write_zeroes(offset, size, may_unmap=not flags & nbd.NO_HOLE)
         if command == nbd.CMD_FLUSH or flags & nbd.FUA:

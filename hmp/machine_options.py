@@ -6,7 +6,10 @@ made, and what only its devices can tell, when those are.
 
 from __future__ import annotations
 
+from functools import partial
+
 from blockdev.errors import QemuError
+from hmp.option_list import parse_options
 from hmp.option_values import Blame, HelpAnswer, about, on_off, read_date, read_list
 from hmp.options import Option
 from hmp.scanner import Scanner
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from hmp.accelerators import Accelerators
     from hmp.processor_option import ProcessorOption
+    from machine.numa import Numa
 
 _MAX_RAM = 1 << 63
 _MOST_SLOTS = 256
@@ -61,6 +65,7 @@ class MachineOptions:
         self._ram_size: int | None = None
         self._memory_limits: tuple[int, int] | None = None  # slots, bytes
         self._processor: ProcessorOption | None = None
+        self._nodes: list[tuple[list[tuple[str, str]], str]] = []
         self._accelerators: Accelerators | None = None
         self._name = ""
         self._uuid = "00000000-0000-0000-0000-000000000000"
@@ -76,6 +81,7 @@ class MachineOptions:
             "m": self._take_memory,
             "smp": self._take_smp,
             "cpu": self._take_processor,
+            "numa": self._take_nodes,
             "accel": self._take_accelerator,
             "name": self._take_name,
             "uuid": self._take_uuid,
@@ -158,6 +164,13 @@ class MachineOptions:
         from hmp.processor_option import ProcessorOption
 
         self._processor = ProcessorOption(option.value)
+
+    def _take_nodes(self, option: Option) -> None:
+        warn = partial(self._warn_of, option.text)
+        self._nodes.append((parse_options(option.value, "type", warn), option.text))
+
+    def _warn_of(self, option_text: str, text: str) -> None:
+        self._complain(f"{self._program}: {option_text}: warning: {text}")
 
     def _take_accelerator(self, option: Option) -> None:
         if self._accelerators is None:
@@ -316,12 +329,15 @@ class MachineOptions:
         Raises:
             QemuError: they are too many, or can't be as ``-cpu`` wants them.
         """
+        numa = self._make_nodes(machine) if self._nodes else None
+        if self._processor is not None:
+            self._processor.apply(machine)
+        if numa is not None:
+            numa.complete(lambda text: self._complain(f"{self._program}: warning: {text}"))
         if self._memory_limits is not None and machine.board.has_cpu:
             slots = self._memory_limits[0]
             if slots > _MOST_SLOTS:
                 raise QemuError(f"unsupported amount of memory slots: {slots}")
-        if self._processor is not None:
-            self._processor.apply(machine)
         topology = machine.topology
         if topology is None or not machine.board.has_apic:
             return
@@ -332,6 +348,15 @@ class MachineOptions:
                 f"hyperthreading({topology.threads})\n"
                 "Please configure -smp options properly or try enabling topoext feature."
             )
+
+    def _make_nodes(self, machine: Machine) -> Numa:
+        from machine.numa import Numa
+
+        machine.numa = Numa(machine)
+        for pairs, text in self._nodes:
+            with Blame(text):
+                machine.numa.take(pairs, partial(self._warn_of, text))
+        return machine.numa
 
 
 def _check_memory_limits(slots: int, most: int, ram_size: int) -> None:

@@ -29,6 +29,7 @@ _LATE_OBJECTS = ("filter-", "memory-backend-", "rng-egd", "colo-compare", "crypt
 # Those of which only two are simulated.
 _VGA_KINDS = ("none", "std", "cirrus", "vmware", "qxl", "virtio")
 _VGA_MODELS: dict[str | None, str] = {"std": "VGA", "cirrus": "cirrus-vga"}
+_LISTS_OF_NETDEVS = frozenset(("dnssearch", "guestfwd", "hostfwd"))
 _NIC_KEYS = ("model", "mac", "macaddr", "addr", "vectors")
 _NIC_MODELS = (
     "e1000 e1000-82544gc e1000-82545em e1000e i82550 i82551 i82557a i82557b i82557c i82558a "
@@ -190,7 +191,12 @@ class PlugOptions:
             elif option.value.partition(",")[0] in _NESTED_NETDEVS:
                 options = parse_keyval(option.value, "type")
         if options.get("type") not in _NESTED_NETDEVS:
-            options = from_json(option) if is_json else self._options(option, "type")
+            options.update(from_json(option) if is_json else self._options(option, "type"))
+            if not is_json:
+                # All values of these count, not only the last.
+                pairs = parse_options(option.value, "type", lambda _: None)
+                for name in _LISTS_OF_NETDEVS.intersection(options):
+                    options[name] = [value for key, value in pairs if key == name]
         with Blame(option.text):
             if options.get("type") in _NESTED_NETDEVS:
                 from machine.net_stream import read_options

@@ -178,6 +178,6 @@ class _Paths:
 
 
 def _board_order(drive: Drive) -> tuple[int, int, int]:
-    # PCI devices are made before the interfaces' leftovers are looked at.
+    """Floppy drives are made first, then disks, each by its place; the others follow as given."""
     order = ("floppy", "ide").index(drive.interface) if drive.interface in ("ide", "floppy") else 2
     return (order, drive.bus, drive.unit) if order < 2 else (order, 0, 0)

@@ -62,12 +62,15 @@ def create(machine: Machine, id: str, options: Mapping[str, Any]) -> ImageJob:
         QemuError: the job's name can't be, or no images of this driver are made so.
     """
     driver = options["driver"]
-    if driver == "file":
-        work = lambda: _make_file(options)  # noqa: E731 - one of two
-    elif driver == "qcow2" or driver in _FOREIGN:
-        work = lambda: _make_image(machine, driver, options)  # noqa: E731
-    else:
+    if driver not in ("file", "qcow2") and driver not in _FOREIGN:
         raise QemuError("Driver does not support blockdev-create")
+
+    def work() -> None:
+        if driver == "file":
+            _make_file(options)
+        else:
+            _make_image(machine, driver, options)
+
     job = ImageJob(machine, id, "create", work)
     job.start()
     return job

@@ -34,6 +34,7 @@ class Exports:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._server: NbdServer | None = None
+        self._is_for_one = False
         self.exports: list[NbdExport] = []
 
     def start(self, address: UnixAddress | InetAddress | int, *, max_clients: int = 0) -> None:
@@ -43,6 +44,7 @@ class Exports:
             QemuError: the server runs, or the address can't be had.
         """
         self.check_stopped()
+        self._is_for_one = max_clients == 1
         self._server = NbdServer(
             self._machine.loop,
             address,
@@ -230,6 +232,7 @@ class Exports:
             drive=drive,
             bitmaps=[self._bitmap(node, each, is_writable=is_writable) for each in bitmaps],
             with_depth=with_depth,
+            is_for_one=self._is_for_one,
         )
         self.exports.insert(0, export)
         graph.export_roots.append(export.root)

@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
     from machine.devices.isa import IsaDevices
-    from machine.devices.loader import Rom
+    from machine.devices.loader import Rom, StartAddress
     from machine.devices.microvm import MicrovmDevices
     from machine.faults import Delays
     from machine.gdb.stub import GdbStub
     from machine.head import Head
     from machine.migration.announce import Announcement
+    from machine.numa import Numa
     from machine.topology import Topology
     from machine.vmstate.description import VMStateDescription
 
@@ -70,6 +71,7 @@ class Machine(Rooms):
         steps: likewise of snapshots while they are made, loaded and deleted.
         guest: what executes while the machine runs; None for nothing.
         debugger: who waits for one, or has one; None for nobody.
+        loads: what a reset puts into memory and processors beside the images.
         isa: what every PC has; None on a board without.
         microvm: what only a microvm has; None on another board.
     """
@@ -117,6 +119,7 @@ class Machine(Rooms):
         self.isa: IsaDevices | None = None
         self.microvm: MicrovmDevices | None = None
         self.roms: list[Rom] = []
+        self.loads: list[Rom | StartAddress] = []
         self.buses = board_buses(board)
         self.serial_count = 0
         self.parallel_count = 0
@@ -133,6 +136,7 @@ class Machine(Rooms):
         self.actions = {deed: choices[0] for deed, choices in ACTIONS.items()}
         self.cpu_count = cpus if board.has_cpu else 0
         self.topology: Topology | None = None
+        self.numa: Numa | None = None
         self.rtc_options: RtcOptions = (None, False, False)
         self.head: Head | None = None
         self.debugger: GdbStub | None = None
@@ -157,11 +161,13 @@ class Machine(Rooms):
             places = (
                 {"socket-id": 0, "core-id": core, "thread-id": 0} for core in range(self.cpu_count)
             )
+        devices = self._plugs.devices if self._plugs is not None else ()
+        plugged = {device.shown["cpu"]: device.path for device in devices if "cpu" in device.shown}
         for index, place in enumerate(places):
             # The first processor is made first, its APIC's ROM next, and then the others.
             number = index + (index > 0)
-            is_there = index < self.cpu_count
-            yield f"/machine/unattached/device[{number}]" if is_there else "", place
+            path = f"/machine/unattached/device[{number}]" if index < self.cpu_count else ""
+            yield path or plugged.get(str(index), ""), place
 
     # --- clocks, and what is saved
 
@@ -279,10 +285,10 @@ class Machine(Rooms):
             self.guest.reset()
         for backend in self.drives.backends:
             backend.tray_open = False
-        for rom in self.roms:
-            rom.load_into(self.memory)
         for cpu in self.cpus:
             cpu.reset()
+        for each in (*self.roms, *self.loads):
+            each.load_into(self.memory)
         if self._log is not None and "cpu_reset" in self._log.items:
             for cpu in self.cpus:
                 self._log.write("".join(f"{line}\n" for line in cpu.describe_reset()))

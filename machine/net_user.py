@@ -86,7 +86,7 @@ def make_user(network: Network, name: str, values: Mapping[str, Any]) -> UserNet
         guest = ".".join(map(str, (number | _FIRST_GUEST).to_bytes(4, "big")))
     client = UserNetdev(network, name, guest)
     try:
-        for rule in values.get("hostfwd", ()):
+        for rule in reversed(values.get("hostfwd", ())):  # QEMU too begins with the last
             client.add_forward(rule)
     except QemuError:
         client.close()

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from blockdev.node import BlockNode
     from machine.machine import Machine
 
-_WITH_BACKING = ("qcow2", "qed", "vmdk", "qcow")
-
 
 def find_named(machine: Machine, name: str) -> BlockNode:
     """The node of a name.
@@ -181,7 +179,8 @@ class _Reopening:
             QemuError: it can't.
         """
         node, options = self.node, self._options
-        if node.driver in _WITH_BACKING and "backing" not in options:
+        names_backing = node.backing is not None or node.backing_name
+        if names_backing and "backing" not in options:
             raise QemuError(f"backing is missing for '{node.node_name}'")
         if options["driver"] != node.driver:
             raise QemuError("Cannot change the option 'driver'")
@@ -191,16 +190,15 @@ class _Reopening:
             reference = options.get(name)
             if isinstance(reference, str):
                 child = find_node(self._machine, "", reference)
+                _check_cycle(node, child, name)
                 if child is not getattr(node, name) and child.read_only and name == "file":
                     raise QemuError("Block node is read-only")
         if node.read_only and not self._is_read_only and node.file and node.file.read_only:
             raise QemuError("Block node is read-only")
-        if self._is_read_only and not node.read_only:
-            for parent in self._machine.graph.parents_of(node):
-                if not parent.read_only and parent.file is node:
-                    raise QemuError(
-                        f"Read-only block node '{node.node_name}' cannot support read-write users"
-                    )
+        if self._is_read_only and not node.read_only and _is_written(self._machine, node):
+            raise QemuError(
+                f"Read-only block node '{node.node_name}' cannot support read-write users"
+            )
 
     @property
     def _is_read_only(self) -> bool:
@@ -213,6 +211,7 @@ class _Reopening:
         file = options.get("file")
         if isinstance(file, str) and node.file is not None and file != node.file.node_name:
             new = find_node(self._machine, "", file)
+            _check_cycle(node, new, "file")
             old, node.file = node.file, new
             new.parents += 1
             old.parents -= 1
@@ -228,10 +227,46 @@ class _Reopening:
             reference = options["backing"]
             backing = find_node(self._machine, "", reference) if reference else None
             if backing is not node.backing:
+                if backing is not None:
+                    _check_cycle(node, backing, "backing")
                 set_backing(graph, node, backing)
+        refresh_names(graph)
         node.reopen(read_only=self._is_read_only)
         node.detect_zeroes = options.get("detect-zeroes", "off")
         cache = options.get("cache", {})
+        if node.file is not None and not node.file.monitor_owned:
+            # It takes over what is said, but not what isn't.
+            node.file.cache.direct = cache.get("direct", node.file.cache.direct)
+            node.file.cache.no_flush = cache.get("no-flush", node.file.cache.no_flush)
         node.cache = type(node.cache)(
             direct=cache.get("direct", False), no_flush=cache.get("no-flush", False)
         )
+
+
+def _check_cycle(node: BlockNode, child: BlockNode, role: str) -> None:
+    """See that a node doesn't come to stand under itself.
+
+    Raises:
+        QemuError: it would.
+    """
+    below = [child]
+    for each in below:
+        if each is node:
+            raise QemuError(
+                f"Making '{child.node_name}' a {role} child of '{node.node_name}' "
+                "would create a cycle"
+            )
+        below += [other for other in each.children if other not in below]
+
+
+def _is_written(machine: Machine, node: BlockNode) -> bool:
+    """Whether a user of a node may write to it."""
+    if any(each.node is node and each.device is not None for each in machine.drives.backends):
+        return not node.read_only
+    for parent in machine.graph.parents_of(node):
+        if parent.backing is node:
+            continue
+        hands_on = parent.driver == "raw" or parent.is_filter
+        if _is_written(machine, parent) if hands_on else not parent.read_only:
+            return True
+    return False

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
     from blockdev.jobs import Jobs
     from machine.descriptors import DescriptorSets
+    from machine.devices.ports import Ports
     from machine.devices.qdev import Plugs
     from machine.dirty_rate import DirtyRate
     from machine.dump import GuestDump
@@ -46,6 +47,7 @@ class Rooms:
         self._dirty_rate: DirtyRate | None = None
         self._dump: GuestDump | None = None
         self._log: LogFile | None = None
+        self._ports: Ports | None = None
 
     @property
     def _machine(self) -> Machine:
@@ -62,6 +64,15 @@ class Rooms:
 
             self._log = LogFile(self._machine.complain_text)
         return self._log
+
+    @property
+    def ports(self) -> Ports:
+        """The I/O ports."""
+        if self._ports is None:
+            from machine.devices.ports import Ports
+
+            self._ports = Ports(self._machine)
+        return self._ports
 
     @property
     def network(self) -> Network:

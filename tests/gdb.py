@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import suppress
 
 PATIENCE = 30.0
 
@@ -61,7 +62,8 @@ class Debugger:
                 told = int(self._received[end + 1 : end + 3], 16)
                 assert told == sum(data) & 0xFF
                 self._received = self._received[end + 3 :]
-                self.send(word)
+                with suppress(OSError):  # it may have ended, as it said
+                    self.send(word)
                 return data.decode()
             self._read()
 

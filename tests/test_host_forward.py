@@ -102,3 +102,16 @@ def test_who_calls_is_held_until_the_rule_goes(
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
     session.quit()
+
+
+def test_all_rules_of_an_option_count(hmp: str, qemu: str, tmp_path: Path) -> None:
+    first, second = free_ports(2)
+    rules = f"user,id=n2,hostfwd=tcp::{first}-:1,hostfwd=tcp::{second}-:2"
+    shown = []
+    for program in (hmp, qemu):
+        session = Session([program, *MACHINE, "-netdev", rules], tmp_path)
+        shown.append(re.sub(r"\] +\d+", "] <fd>", session("info usernet")))
+        session.quit()
+    assert shown[0] == shown[1]
+    assert str(first) in shown[0]
+    assert str(second) in shown[0]

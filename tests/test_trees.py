@@ -63,13 +63,15 @@ PORTS = (
 )
 MACHINES |= {
     "q35": "-M q35 -m 3G -smp 2",
-    "q35 with less": "-M q35,i8042=off,sata=off,smbus=off,pic=off",
+    "q35 with less": "-M q35,i8042=off,smbus=off,pic=off -fda null-co:// -cdrom null-co://",
     "q35 with devices": """
         -M q35,usb=on -vga std -nic user -serial null -parallel null -fda {disk}
         -drive if=ide,index=5,media=cdrom -device ich9-ahci,id=s -device ide-cd
     """,
     "ports": f"-M q35 {PORTS} -device e1000,bus=br -device VGA,bus=pp",
     "microvm": "-M microvm",
+    "microvm with PCI": "-M microvm,pcie=on -device e1000",
+    "microvm with USB": "-M microvm,usb=on",
     "microvm with less": "-M microvm,ioapic2=off,rtc=off,pit=off",
     "microvm with devices": """
         -M microvm -serial null -device virtio-net-device -device virtio-scsi-device,id=s

@@ -7,7 +7,7 @@ import os
 from array import array
 
 from blockdev.errors import QemuError
-from blockdev.file import ByteFile, make_file
+from blockdev.file import CONSISTENT_READ, RESIZE, WRITE, ByteFile, make_file, remove_file
 from blockdev.qcow2.extensions import (
     EXTENSION_BACKING_FORMAT,
     EXTENSION_FEATURE_NAMES,
@@ -85,11 +85,7 @@ class _Shape:
         self.l2_entries = cluster_size // self.l2_entry_size
         self.l1_entries = -(-self.size // (cluster_size * self.l2_entries))
         if 8 * self.l1_entries > MAX_L1_BYTES:
-            text = (
-                "The image size is too large for file format 'qcow2' "
-                "(try using a larger cluster size)"
-            )
-            raise QemuError(text, errno.EFBIG)
+            raise _l1_too_large(errno.EFBIG)
 
     def _check_words(self, refcount_bits: int) -> None:
         if self.version not in (2, 3):
@@ -236,7 +232,11 @@ def create_image(
     make_file(name)
     file = ByteFile(name, read_only=False)
     try:
+        file.set_permissions({CONSISTENT_READ, WRITE, RESIZE}, {WRITE, RESIZE})
         image.write(file, file.preallocate)
+    except QemuError:
+        remove_file(name)
+        raise
     finally:
         file.close()
 
@@ -359,14 +359,26 @@ class _Plan:
             self.data_runs.append((layout.take(here), here))
             left -= here
 
+    @staticmethod
+    def _make_room(
+        end: int, file: ByteFile | BlockNode, fault: Callable[[QemuError], QemuError]
+    ) -> None:
+        """Let a file be so long at least; a node may be longer already."""
+        if file.size >= end:
+            return
+        try:
+            file.truncate(end)
+        except QemuError as error:
+            raise fault(error) from error
+
     def write(self, file: ByteFile | BlockNode) -> None:
         """Write everything but the header; the file becomes as long as it must."""
         shape, layout = self._shape, self._layout
         cluster_size = shape.cluster_size
         l1_end = self.l1_cluster * cluster_size + 8 * shape.l1_entries
         last = max([*layout.blocks.values(), *(first + n - 1 for first, n in self.data_runs)])
-        if file.size < max(l1_end, (last + 1) * cluster_size):
-            file.truncate(max(l1_end, (last + 1) * cluster_size))
+        self._make_room((1 + layout.table_clusters) * cluster_size, file, _no_room_for_counts)
+        self._make_room(max(l1_end, (last + 1) * cluster_size), file, _no_room_for_l1)
         refcount_table = array("Q", bytes(layout.table_clusters * cluster_size))
         for index, cluster in layout.blocks.items():
             refcount_table[index] = cluster * cluster_size
@@ -386,6 +398,19 @@ class _Plan:
         l1.extend([0] * (shape.l1_entries - len(l1)))
         if l1:
             file.write(self.l1_cluster * cluster_size, [big_endian(l1)])
+
+
+def _no_room_for_counts(error: QemuError) -> QemuError:
+    return QemuError(f"Could not write refcount table: {error}", error.errno_value)
+
+
+def _no_room_for_l1(error: QemuError) -> QemuError:
+    return _l1_too_large(error.errno_value)
+
+
+def _l1_too_large(value: int) -> QemuError:
+    text = f"Could not resize image: Failed to grow the L1 table: {os.strerror(value)}"
+    return QemuError(text, value)
 
 
 def _preallocate(

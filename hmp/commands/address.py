@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hmp.arguments import Format
     from hmp.monitor import Monitor
 
 
@@ -60,6 +61,37 @@ def _find_ram(monitor: Monitor, addr: int) -> tuple[RamBlock, int] | None:
 def _print_host_address(monitor: Monitor, kind: str, addr: int, block: RamBlock, host: int) -> None:
     address = addr % (1 << 64)
     monitor.print_line(f"Host {kind} address for {address:#x} ({block.name}) is {host:#x}")
+
+
+_PORT_LETTERS = {2: "w", 4: "l"}  # of other sizes a byte is taken
+
+
+def read_port(monitor: Monitor, *, fmt: Format, addr: int, index: int | None) -> None:
+    """Show a port; with an index, the register that it selects, which is at the next port."""
+    from machine.devices.ports import NoSuchPort
+
+    ports = monitor.machine.ports
+    letter = _PORT_LETTERS.get(fmt.size, "b")
+    try:
+        if index is not None:
+            ports.write(addr & 0xFFFF, 1, index & 0xFF)
+            addr += 1
+        value = ports.read(addr & 0xFFFF, fmt.size if letter != "b" else 1)
+    except NoSuchPort:
+        unavailable(monitor)
+        return
+    digits = f"{value:0{2 * fmt.size}x}" if fmt.size > 0 else f"{value:x} "[:2]
+    monitor.print_line(f"port{letter}[0x{addr & 0xFFFF:04x}] = 0x{digits}")
+
+
+def write_port(monitor: Monitor, *, fmt: Format, addr: int, val: int) -> None:
+    from machine.devices.ports import NoSuchPort
+
+    size = fmt.size if fmt.size in _PORT_LETTERS else 1
+    try:
+        monitor.machine.ports.write(addr & 0xFFFF, size, val)
+    except NoSuchPort:
+        unavailable(monitor)
 
 
 def dump_guest_memory(
@@ -143,7 +175,7 @@ def info_memory_size_summary(monitor: Monitor) -> None:
 
 
 def info_numa(monitor: Monitor) -> None:
-    print_description(monitor, "numa", "0 nodes\n")
+    print_description(monitor, "numa")
 
 
 def info_dump(monitor: Monitor) -> None:
@@ -180,14 +212,14 @@ COMMANDS = (
         args_type="fmt:/,addr:i,index:i.",
         params="/fmt addr",
         help="I/O port read",
-        run=unavailable,
+        run=read_port,
     ),
     Command(
         name="o",
         args_type="fmt:/,addr:i,val:i",
         params="/fmt addr value",
         help="I/O port write",
-        run=unavailable,
+        run=write_port,
     ),
     Command(
         name="dump-guest-memory",

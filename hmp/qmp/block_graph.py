@@ -26,6 +26,7 @@ def graph_value(machine: Machine) -> dict[str, Any]:
 class _Listing:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._exports = machine.exports.exports if machine.has_exports else []
         self._numbers: dict[int, int] = {}
         self._nodes: list[dict[str, Any]] = []
         self._edges: list[dict[str, Any]] = []
@@ -61,6 +62,9 @@ class _Listing:
         )
 
     def _root_use(self, backend: Backend) -> _Use:
+        export = next((each for each in self._exports if each.root is backend), None)
+        if export is not None:
+            return {_READ, _WRITE} if export.is_writable else {_READ}, {_READ, _WRITE, _UNCHANGED}
         if backend.device is None:
             return {_READ}, set(_ALL)
         does = {_READ} if backend.node is None or backend.node.read_only else {_READ, _WRITE}
@@ -69,10 +73,17 @@ class _Listing:
     def _use(self, node: BlockNode, role: str) -> _Use:
         """What a node does to a child."""
         if role == "backing":
-            return {_READ}, set(_ALL)
+            above, above_lets = self._together(node)
+            # What the users bear to see change, may change under them too.
+            more = {_WRITE, _RESIZE} if _WRITE in above_lets else set[str]()
+            return above & {_READ}, {_READ, _UNCHANGED} | more
         if node.driver != "raw" and not node.is_filter:
             does = {_READ} if node.read_only else {_READ, _WRITE, _RESIZE}
             return does, set(_FORMATS_ALONE)
+        return self._together(node)
+
+    def _together(self, node: BlockNode) -> _Use:
+        """What all users of a node do to it, and what all of them let others do."""
         does, lets = set[str](), set(_ALL)
         for above, above_lets in self._uses_of(node):
             does |= above

@@ -12,6 +12,7 @@ from hmp.image_info import image_info
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from blockdev.backend import Backend
@@ -64,9 +65,13 @@ def node_value(
         "drv": node.driver,
     }
     # In the order of the schema: it decides between members that QEMU's table keeps together.
-    backing = backing_of(node)
+    backing = None if node.is_filter else backing_of(node)
     if backing is not None:
         value["backing_file"] = backing.filename
+    layers = [node] if is_flat else list(_layers(node, of_drive=backend is not None))
+    image: dict[str, Any] = {}
+    for layer in layers[::-1]:
+        image = image_info(layer) | ({"backing-image": image} if image else {})
     bitmaps = shown_bitmaps(node)
     if bitmaps:
         value["dirty-bitmaps"] = [_bitmap_value(bitmap) for bitmap in bitmaps]
@@ -79,8 +84,8 @@ def node_value(
         },
         "detect_zeroes": node.detect_zeroes,
         "write_threshold": _signed(threshold_of(node)),
-        "backing_file_depth": 0 if is_flat else _depth(node),
-        "image": image_value(node, is_flat=is_flat),
+        "backing_file_depth": 0 if is_flat else len(layers) - 1,
+        "image": image,
     }
     for unit in ("bps", "iops"):
         for direction in ("", "_rd", "_wr"):
@@ -113,22 +118,18 @@ def _bitmap_value(bitmap: NodeBitmap) -> dict[str, Any]:
     return value
 
 
-def _depth(node: BlockNode) -> int:
-    depth = 0
-    below = backing_of(node)
+def _layers(node: BlockNode, *, of_drive: bool) -> Iterator[BlockNode]:
+    """A node and what its data comes from, one under the other.
+
+    Args:
+        of_drive: what nobody asked for isn't shown.
+    """
+    below: BlockNode | None = node
     while below is not None:
-        depth += 1
-        below = backing_of(below)
-    return depth
-
-
-def image_value(node: BlockNode, *, is_flat: bool = False) -> dict[str, Any]:
-    """An image, as ``qemu-img info`` tells of it."""
-    value = image_info(node)
-    backing = backing_of(node)
-    if backing is not None and not is_flat:
-        value["backing-image"] = image_value(backing)
-    return value
+        yield below
+        below = below.file if below.is_filter else below.backing
+        if below is not None and of_drive:
+            below = skip_implicit(below)
 
 
 # --- statistics

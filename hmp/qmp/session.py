@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from hmp.arguments import FormatMemory
     from machine.machine import Machine
 
     Reply = dict[str, Any]
@@ -50,6 +51,7 @@ class QmpSession:
     Attributes:
         receive_descriptor: gives a descriptor that came with what was fed last.
         descriptors: those that the client gave names, which are its own.
+        formats: what lines of the human monitor fall back to; None before the first one.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class QmpSession:
         self.machine = machine
         self.receive_descriptor: Callable[[], int | None] = _no_descriptor
         self.descriptors = NamedDescriptors()
+        self.formats: FormatMemory | None = None
         self.is_negotiated = False
         self.has_oob = False
         self._send = send

@@ -41,7 +41,8 @@ class IsaDevices:
         self._parts = machine.board.parts
         self.interrupts = InterruptControllers()
         if {"hpet", "pit"} <= self._parts:
-            self.interrupts.counts[_TICK] = 1  # QEMU's HPET raises it once when it is reset
+            self.interrupts.counts[_TICK] = 1  # QEMU's HPET raises it once whenever it is reset
+        self._was_reset = False
         self.rtc = Mc146818Rtc(machine.rtc_clock)
         self.timer = I8254(
             lambda: machine.clock.now_ns(),  # another clock may take its place
@@ -90,6 +91,9 @@ class IsaDevices:
     def reset(self) -> None:
         """What the reset button does to them; the date goes on."""
         self.interrupts.reset()
+        if self._was_reset and {"hpet", "pit"} <= self._parts:
+            self.interrupts.counts[_TICK] += 1
+        self._was_reset = True
         self.timer.reset()
         self.keyboard.reset()
         self.mouse.reset()

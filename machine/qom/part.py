@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from machine.devices.qdev import Device
 
 
+GONE = ""  # the type of a property that was taken away, but still has its place in the order
+
+
 class Part:
     """One object of the tree.
 
@@ -17,20 +20,23 @@ class Part:
         type: QOM's name of it.
         parent: what it is a part of; None for the root.
         parts: its own parts by name, in the order in which they were made.
+        own: the types of its properties that not all of its class have, parts too, by name.
     """
 
-    __slots__ = ("name", "parent", "parts", "type")
+    __slots__ = ("name", "own", "parent", "parts", "type")
 
     def __init__(self, name: str, type: str) -> None:
         self.name = name
         self.type = type
         self.parent: Part | None = None
         self.parts: dict[str, Part] = {}
+        self.own: dict[str, str] = {}
 
     def add(self, part: Part) -> None:
         """Give it another part."""
         part.parent = self
         self.parts[part.name] = part
+        self.own[part.name] = f"child<{part.type}>"
 
     def next_name(self, name: str) -> str:
         """The first name of ``NAME[0]``, ``NAME[1]``, ... that is free."""
@@ -79,13 +85,25 @@ class BusPart(Part):
 
     Attributes:
         devices: in the order in which they were plugged in.
+        numbered: they by the names of the bus's links to them.
     """
 
-    __slots__ = ("devices",)
+    __slots__ = ("_next_number", "devices", "numbered")
 
     def __init__(self, name: str, kind: str) -> None:
         super().__init__(name, kind)
         self.devices: list[DevicePart] = []
+        self.own |= {"hotplug-handler": "link<hotplug-handler>", "realized": "bool"}
+        self.numbered: dict[str, DevicePart] = {}
+        self._next_number = 0
+
+    def add_device(self, device: DevicePart) -> None:
+        """Plug a device in."""
+        self.devices.append(device)
+        name = f"child[{self._next_number}]"
+        self.numbered[name] = device
+        self.own[name] = f"link<{device.type}>"
+        self._next_number += 1
 
 
 class DevicePart(Part):
@@ -95,7 +113,7 @@ class DevicePart(Part):
         id: what the user calls it; "" for nothing.
         bus: where it is plugged in; None for nowhere.
         properties: those that `info qtree` shows, in its order, as `shown_value` takes them.
-        lines_in, lines_out: how many interrupt lines by the name of their list.
+        gpios: how many interrupt lines go in and out, by the name of their list.
         buses: those that it brings along.
         mapped: the regions that a bus of the system maps.
         pci_place: slot and function on a PCI bus.
@@ -106,10 +124,9 @@ class DevicePart(Part):
     __slots__ = (
         "bus",
         "buses",
+        "gpios",
         "id",
         "left",
-        "lines_in",
-        "lines_out",
         "mapped",
         "pci_place",
         "plugged",
@@ -121,8 +138,7 @@ class DevicePart(Part):
         self.id = id
         self.bus: BusPart | None = None
         self.properties: dict[str, str] = {}
-        self.lines_in: dict[str, int] = {}
-        self.lines_out: dict[str, int] = {}
+        self.gpios: dict[str, dict[str, int]] = {}
         self.buses: list[BusPart] = []
         self.mapped: list[RegionPart] = []
         self.pci_place: tuple[int, int] | None = None
@@ -134,6 +150,12 @@ class DevicePart(Part):
         """The id by which its buses are called: its own, or of the device it is a part of."""
         outer = self.parent
         return self.id or (outer.named_by if isinstance(outer, DevicePart) else "")
+
+    @property
+    def on_bus(self) -> DevicePart:
+        """Itself, or the device it is a part of, if only that is on a bus."""
+        outer = self.parent
+        return outer if self.bus is None and isinstance(outer, DevicePart) else self
 
     def uses(self, option: str, name: str) -> bool:
         """Whether the user gave it an option of this value."""

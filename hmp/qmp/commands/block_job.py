@@ -253,6 +253,7 @@ def drive_backup(
     compress: bool = False,
     bitmap: str | None = None,
     bitmap_mode: str | None = None,
+    x_perf: dict[str, Any] | None = None,
     **others: Any,
 ) -> None:
     from machine import copy_jobs
@@ -268,6 +269,7 @@ def drive_backup(
         options=_options(others),
         bitmap=bitmap,
         bitmap_mode=bitmap_mode,
+        perf=x_perf,
     )
 
 
@@ -280,6 +282,7 @@ def blockdev_backup(
     compress: bool = False,
     bitmap: str | None = None,
     bitmap_mode: str | None = None,
+    x_perf: dict[str, Any] | None = None,
     **others: Any,
 ) -> None:
     from machine import copy_jobs
@@ -295,6 +298,7 @@ def blockdev_backup(
         options=_options(others),
         bitmap=bitmap,
         bitmap_mode=bitmap_mode,
+        perf=x_perf,
     )
 
 

@@ -112,10 +112,12 @@ def human_monitor_command(
     session: QmpSession, *, command_line: str, cpu_index: int | None = None
 ) -> Generator[object, None, str]:
     """A line as the human monitor runs it; what that prints is the result."""
+    from hmp.arguments import FormatMemory
     from hmp.monitor import Monitor
 
     output: list[str] = []
-    monitor = Monitor(session.machine, output.append)
+    session.formats = session.formats or FormatMemory()
+    monitor = Monitor(session.machine, output.append, formats=session.formats)
     monitor.aside = session.machine.write_stdout  # among the answers, where those go there too
     monitor.can_wait = False
     monitor.receive_descriptor = session.receive_descriptor
