@@ -182,7 +182,7 @@ class CpuModels:
         kinds = {each.name: each.kind for each in types.properties(found)}
         if name not in kinds:
             raise QemuError(f"Property '{model.type}.{name}' not found")
-        if name not in self._base:
+        if name not in self._properties(model):
             raise QemuError(f"Property '{model.type}.{name}' is not writable")
         value = _type(kinds[name]).read(value, name, source)
         if name == "vendor" and len(value) != _VENDOR_LENGTH:
