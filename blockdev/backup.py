@@ -213,7 +213,8 @@ class BackupJob(BlockJob):
             )
             self.current = self.total - missing.bytes_inside(length_of(self.source))
             self.limit.count(self._copied)
-            yield self.limit.delay_ns() if missing.count else 0
+            if missing.count:
+                yield from self.limited()
         self.target.flush()
 
     def _copy_next(self) -> None:

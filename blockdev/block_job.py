@@ -92,9 +92,12 @@ class BlockJob(Job):
         """Rest after so many bytes of work, as the speed asks for; a turn at least."""
         self.current += size
         self.limit.count(size)
+        yield self.limit.delay_ns()
+
+    def limited(self) -> Iterator[Rest]:
+        """Rest as long as the speed asks for, whoever wakes the job meanwhile; a turn at least."""
         while delay := self.limit.delay_ns():
             yield delay
-            return
         yield 0
 
     # --- faults of a disk

@@ -62,8 +62,9 @@ class DirtyBitmap(DirtyMarks):
         index = offset // self.granularity
         is_marked = index < len(self._marks) and bool(self._marks[index])
         end = self._marks.find(0 if is_marked else 1, index)
-        if end < 0:
-            return is_marked, (1 << 63) - offset
+        if end < 0 and not is_marked:
+            return False, (1 << 63) - offset
+        end = len(self._marks) if end < 0 else end
         return is_marked, end * self.granularity - offset
 
     def clear(self) -> None:

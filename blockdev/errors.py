@@ -17,15 +17,21 @@ class QemuError(Exception):
     @property
     def sentence(self) -> str:
         """The text without what is hinted at after it, which only people are told."""
-        return str(self)
+        text = str(self)
+        cause: BaseException | None = self
+        while cause is not None:
+            if isinstance(cause, HintedError):
+                return text.removesuffix(f"\n{cause.hint}")
+            cause = cause.__cause__
+        return text
 
 
 class HintedError(QemuError):
     """A failure with advice for people, on a line of its own after the sentence."""
 
-    @property
-    def sentence(self) -> str:
-        return str(self).partition("\n")[0]
+    def __init__(self, sentence: str, hint: str, errno_value: int = 0) -> None:
+        super().__init__(f"{sentence}\n{hint}", errno_value)
+        self.hint = hint
 
 
 class NotFound(QemuError):

@@ -189,6 +189,7 @@ class Graph:
                 cache=cache,
                 node_name=node_name,
                 open_backing=open_backing,
+                locking=locking,
                 depth=depth,
             )
         except QemuError:
@@ -206,6 +207,7 @@ class Graph:
         cache: CacheMode,
         node_name: str | None = None,
         open_backing: Callable[[], BlockNode | None] | None = None,
+        locking: bool = True,
         depth: int = 0,
     ) -> BlockNode:
         """Put a format node over a node that is open.
@@ -251,7 +253,12 @@ class Graph:
             elif node.backing_name:
                 backing_format = getattr(node, "backing_format", "")
                 backing = self.open_backing_file(
-                    node.backing_name, node.filename, backing_format, cache=cache, depth=depth + 1
+                    node.backing_name,
+                    node.filename,
+                    backing_format,
+                    cache=cache,
+                    locking=locking,
+                    depth=depth + 1,
                 )
                 self._put_under(node, backing)
                 node.has_own_backing = True
@@ -289,6 +296,7 @@ class Graph:
         driver: str,
         *,
         cache: CacheMode | None = None,
+        locking: bool = True,
         depth: int = 1,
     ) -> BlockNode:
         """Open the backing file that an image names.
@@ -308,6 +316,7 @@ class Graph:
                 driver=driver or None,
                 read_only=True,
                 cache=cache or CacheMode(),
+                locking=locking,
                 depth=depth,
             )
         except QemuError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from blockdev.errors import QemuError
+from blockdev.errors import HintedError, QemuError
 from blockdev.naming import local_file, protocol_of
 
 TYPE_CHECKING = False
@@ -70,7 +70,9 @@ def create_image(
         try:
             check_backing(name, backing_format)
         except QemuError as error:
-            raise QemuError(f"{error}\nCould not open backing image.", error.errno_value) from error
+            hints = [*str(error).removeprefix(error.sentence).split("\n")[1:]]
+            hints.append("Could not open backing image.")
+            raise HintedError(error.sentence, "\n".join(hints), error.errno_value) from error
     if driver == "vmdk" and backing and backing_format != "vmdk":
         _say_vmdk(filename, size, tell, backing, backing_format)
     if driver not in ("qcow2", "raw"):
@@ -87,14 +89,24 @@ def create_image(
     if driver == "qcow2":
         words.append("lazy_refcounts=off refcount_bits=16")
     tell(" ".join(words) + "\n")
-    if driver == "qcow2":
-        from blockdev.qcow2.create import create_image as create_qcow2
+    try:
+        if driver == "qcow2":
+            from blockdev.qcow2.create import create_image as create_qcow2
 
-        create_qcow2(file, size, backing=backing, backing_format=backing_format)
-    else:
-        from blockdev.raw_create import create_raw
+            create_qcow2(file, size, backing=backing, backing_format=backing_format)
+        else:
+            from blockdev.raw_create import create_raw
 
-        create_raw(file, size)
+            create_raw(file, size)
+    except QemuError as error:
+        raise too_large(driver) if error.errno_value == errno.EFBIG else error from error
+
+
+def too_large(driver: str) -> QemuError:
+    """What is said where an image, or its file, can't be so large."""
+    hint = " (try using a larger cluster size)" if driver == "qcow2" else ""
+    text = f"The image size is too large for file format '{driver}'{hint}"
+    return QemuError(text, errno.EFBIG)
 
 
 def _say_vmdk(

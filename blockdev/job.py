@@ -200,12 +200,28 @@ class Job:
     def hold(self) -> None:
         """Pause it for a reason that isn't the user's; `release` undoes that."""
         self._pause_count += 1
+        if self._is_resting and self.status in (RUNNING, READY):
+            self._halt()
         self.wake()
 
     def release(self) -> None:
         self._pause_count -= 1
         if not self._pause_count:
+            self._go_on()
             self.wake()
+
+    @property
+    def _is_resting(self) -> bool:
+        """Whether it waits for a time or a word, so that it can answer at once."""
+        return self._stepper is not None and not self.busy
+
+    def _halt(self) -> None:
+        self.follow(STANDBY if self.is_ready else PAUSED)
+        self.busy = False
+
+    def _go_on(self) -> None:
+        if self.status in (PAUSED, STANDBY):
+            self.follow(READY if self.status == STANDBY else RUNNING)
 
     def cancel(self, *, force: bool = False) -> None:
         """Stop for good; without force one that is ready may end well."""
@@ -216,11 +232,14 @@ class Job:
         """As `cancel`, whatever the state; nothing for a job that is over."""
         if self.status in (ABORTING, CONCLUDED, NULL):
             return
+        was_halted = self.status in (PAUSED, STANDBY)
         self.be_cancelled(force=force)
         if self.status in (CREATED, WAITING, PENDING):
             self.transaction.failed(self, None)
-        else:
-            self.wake()
+            return
+        self.wake()
+        if was_halted and self.is_cancelled:
+            self.finish()  # before whoever asked is answered
 
     def be_cancelled(self, *, force: bool) -> None:
         """Note that it is to stop, which it does at the next rest."""
@@ -318,11 +337,9 @@ class Job:
             self.busy = rest == 0
             yield rest
             while self._pause_count and not self.is_cancelled:
-                self.follow(STANDBY if self.is_ready else PAUSED)
-                self.busy = False
+                self._halt()
                 yield None
-            if self.status in (PAUSED, STANDBY):
-                self.follow(READY if self.status == STANDBY else RUNNING)
+            self._go_on()
             if self.is_cancelled:
                 return
             self.busy = True

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from blockdev.node import BlockNode
     from blockdev.node_bitmap import NodeBitmap
 
-_READ_FLAGS = nbd.HAS_FLAGS | nbd.SEND_FLUSH | nbd.SEND_FUA
-_WRITE_FLAGS = nbd.SEND_TRIM | nbd.SEND_WRITE_ZEROES
+_READ_FLAGS = nbd.HAS_FLAGS | nbd.SEND_FLUSH | nbd.SEND_FUA | nbd.SEND_CACHE
+_WRITE_FLAGS = nbd.SEND_TRIM | nbd.SEND_WRITE_ZEROES | nbd.SEND_FAST_ZERO
 
 
 class NbdExport:
@@ -29,6 +29,7 @@ class NbdExport:
         drive: the drive whose medium it is; None where the node itself was named.
         bitmaps: clients may see what these say; nobody changes them meanwhile.
         with_depth: clients may see which image of the chain has what.
+        is_for_one: there is one client at a time.
 
     Attributes:
         contexts: all that clients can be told of its parts.
@@ -46,6 +47,7 @@ class NbdExport:
         drive: Backend | None,
         bitmaps: Sequence[NodeBitmap] = (),
         with_depth: bool = False,
+        is_for_one: bool = False,
     ) -> None:
         self.id = id
         self.name = name
@@ -55,6 +57,7 @@ class NbdExport:
         self.root = Backend("", node)
         self.contexts = contexts_of(bitmaps, with_depth=with_depth)
         self._bitmaps = bitmaps
+        self._is_for_one = is_for_one
         for bitmap in bitmaps:
             bitmap.is_busy = True
 
@@ -71,9 +74,8 @@ class NbdExport:
     @property
     def flags(self) -> int:
         """What a client may do, in the protocol's bits."""
-        if self.is_writable:
-            return _READ_FLAGS | _WRITE_FLAGS
-        return _READ_FLAGS | nbd.READ_ONLY | nbd.CAN_MULTI_CONN
+        flags = _READ_FLAGS if self._is_for_one else _READ_FLAGS | nbd.CAN_MULTI_CONN
+        return flags | (_WRITE_FLAGS if self.is_writable else nbd.READ_ONLY)
 
     def let_bitmaps_go(self) -> None:
         """It is shown no more, so that its bitmaps may be changed again."""

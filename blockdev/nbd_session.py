@@ -239,7 +239,7 @@ class NbdSession:
         """Until the disk's limits let a request through."""
         if command in (nbd.CMD_FLUSH, nbd.CMD_BLOCK_STATUS):
             return
-        is_write = command != nbd.CMD_READ
+        is_write = command not in (nbd.CMD_READ, nbd.CMD_CACHE)
         while wait_ns := export.root.wait_ns(is_write=is_write):
             self.wait_ns = wait_ns
             yield 0
@@ -256,14 +256,15 @@ class NbdSession:
             nbd.CMD_WRITE: nbd.FUA,
             nbd.CMD_FLUSH: 0,
             nbd.CMD_TRIM: nbd.FUA,
-            nbd.CMD_WRITE_ZEROES: nbd.FUA | nbd.NO_HOLE,
+            nbd.CMD_CACHE: 0,
+            nbd.CMD_WRITE_ZEROES: nbd.FUA | nbd.NO_HOLE | nbd.FAST_ZERO,
             nbd.CMD_BLOCK_STATUS: nbd.REQ_ONE,
         }
         if command not in known:
             raise QemuError(f"invalid request type ({command}) received", errno.EINVAL)
         if flags & ~known[command] & ~nbd.FUA:
             raise QemuError("unsupported flags for command", errno.EINVAL)
-        if command == nbd.CMD_READ and size > nbd.MAX_PAYLOAD:
+        if command in (nbd.CMD_READ, nbd.CMD_CACHE) and size > nbd.MAX_PAYLOAD:
             raise QemuError("len is larger than max len", errno.EINVAL)
         is_write = command in (nbd.CMD_WRITE, nbd.CMD_TRIM, nbd.CMD_WRITE_ZEROES)
         if is_write and not export.is_writable:
@@ -276,12 +277,16 @@ class NbdSession:
         self, export: NbdExport, flags: int, command: int, offset: int, size: int, data: bytes
     ) -> None:
         node = export.node
-        if command == nbd.CMD_WRITE:
+        if command == nbd.CMD_CACHE:
+            export.root.read(offset, size)  # which the host's cache keeps
+        elif command == nbd.CMD_WRITE:
             export.root.write(offset, [data])
         elif command == nbd.CMD_TRIM:
             export.root.account(size, is_write=True)
             node.discard(offset, size)
         elif command == nbd.CMD_WRITE_ZEROES:
+            if flags & nbd.FAST_ZERO and flags & nbd.NO_HOLE and node.cluster_size == 0:
+                raise QemuError("zeros are written like data", errno.ENOTSUP)
             export.root.account(size, is_write=True)
             node.write_zeroes(offset, size, may_unmap=not flags & nbd.NO_HOLE)
         if command == nbd.CMD_FLUSH or flags & nbd.FUA:

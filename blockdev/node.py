@@ -146,6 +146,12 @@ class BlockNode:
         """The nodes right under this one."""
         return [child for child in (self.file, self.backing) if child is not None]
 
+    @property
+    def roles(self) -> list[tuple[str, BlockNode]]:
+        """The same, each with what it is for."""
+        named = (("file", self.file), ("backing", self.backing))
+        return [(role, child) for role, child in named if child is not None]
+
     def replace_child(self, old: BlockNode, new: BlockNode) -> int:
         """Use another node instead of one; for how many purposes that was used."""
         count = 0

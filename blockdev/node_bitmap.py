@@ -175,7 +175,7 @@ def check_bitmap(
         raise QemuError(f"Bitmap '{name}' is readonly and cannot be modified", errno.EACCES)
     if bitmap.is_inconsistent and not is_removed:
         raise HintedError(
-            f"Bitmap '{name}' is inconsistent and cannot be used\n"
+            f"Bitmap '{name}' is inconsistent and cannot be used",
             "Try block-dirty-bitmap-remove to delete this bitmap from disk",
             errno.EINVAL,
         )

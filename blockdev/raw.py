@@ -145,6 +145,9 @@ class RawNode(BlockNode):
                 raise
             self._size = self.file.size
 
+    def reload(self) -> None:
+        self._size = self.file.size
+
     @property
     def size(self) -> int:
         return self._size

@@ -62,7 +62,11 @@ class FirmwareOptions:
         self._complain(f"{self._program}: {text}")
 
     def _take_word(self, option: Option) -> None:
-        self._words[option.name] = option.value
+        self.set_word("firmware" if option.name == "bios" else option.name, option.value)
+
+    def set_word(self, name: str, value: str) -> None:
+        """Set ``kernel``, ``append``, ``initrd``, ``dtb`` or ``firmware``."""
+        self._words[name] = value
 
     def _take_boot(self, option: Option) -> None:
         from machine.keyval import parse_keyval
@@ -135,7 +139,7 @@ class FirmwareOptions:
                 self._add_file(machine, options, names, text)
 
     def _start_firmware(self, machine: Machine) -> None:
-        bios = self._words.get("bios")
+        bios = self._words.get("firmware")
         if bios is not None and bios not in _OWN_BIOSES and not _is_bios(bios):
             raise BareError(f"qemu: could not load PC BIOS '{bios}'")
         if "kernel" in self._words:

@@ -27,22 +27,22 @@ _USED_WITH_VALUE = frozenset(
     "global accel smp rtc cpu display ui config incoming "
     "netdev nic net object chardev serial parallel mon qmp qmp-pretty echr pidfile vga "
     "action watchdog-action sandbox icount add-fd msg overcommit iscsi seed compat rotate "
-    "xen-domid boot fw_cfg option-rom smbios acpitable kernel append initrd dtb bios "
+    "numa xen-domid boot fw_cfg option-rom smbios acpitable kernel append initrd dtb bios "
     "pflash sd mtdblock readconfig set "
     "c record replay fault D d trace gdb".split()
 )
 _IGNORED_WITH_VALUE = frozenset("k L".split())
 _MISSING_WITH_VALUE = frozenset(
-    "numa mem-path audiodev audio fsdev virtfs usbdevice spice vnc tpmdev "
+    "mem-path audiodev audio fsdev virtfs usbdevice spice vnc tpmdev "
     "debugcon dfilter chroot runas plugin dump-vmstate".split()
 )
 _USED_ALONE = frozenset(
     "S snapshot nodefaults nographic daemonize only-migratable h help version ui-help yes lab "
-    "json deterministic s usb no-reboot no-shutdown singlestep xen-attach "
-    "xen-domid-restrict".split()
+    "json deterministic s usb no-acpi no-hpet enable-kvm no-reboot no-shutdown singlestep "
+    "xen-attach xen-domid-restrict".split()
 )
 _IGNORED_ALONE = frozenset(
-    "no-user-config no-acpi no-hpet no-fd-bootchk portrait full-screen win2k-hack enable-kvm "
+    "no-user-config no-fd-bootchk portrait full-screen win2k-hack "
     "mem-prealloc async-teardown enable-sync-profile".split()
 )
 _MISSING_ALONE = frozenset("preconfig audio-help".split())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from machine.qom.object_type import ObjectType
 
 _HELP_WORDS = ("help", "?")
+_NESTED_NETDEVS = ("dgram", "stream")  # whose options have parts
 # What needs other back ends, and so is made after them.
 _LATE_OBJECTS = ("filter-", "memory-backend-", "rng-egd", "colo-compare", "cryptodev-vhost-user")
 # Those of which only two are simulated.
@@ -175,21 +176,34 @@ class PlugOptions:
         self._vga = option.value
 
     def _take_netdev(self, option: Option) -> None:
+        from machine.keyval import parse_json, parse_keyval
         from machine.net_options import HELP, check_netdev
+        from machine.schema import JSON, KEYVAL
 
         self._has_net = True
         if option.value in _HELP_WORDS:
             raise HelpAnswer("\n".join(["Available netdev backend types:", *HELP]))
         is_json = option.value.startswith("{")
         options: dict[str, Any] = {}
-        options.update(from_json(option) if is_json else self._options(option, "type"))
-        if not is_json:
-            # All values of these count, not only the last.
-            pairs = parse_options(option.value, "type", lambda _: None)
-            for name in _LISTS_OF_NETDEVS.intersection(options):
-                options[name] = [value for key, value in pairs if key == name]
         with Blame(option.text):
-            check_netdev(options)
+            if is_json:
+                options = parse_json(option.value)
+            elif option.value.partition(",")[0] in _NESTED_NETDEVS:
+                options = parse_keyval(option.value, "type")
+        if options.get("type") not in _NESTED_NETDEVS:
+            options.update(from_json(option) if is_json else self._options(option, "type"))
+            if not is_json:
+                # All values of these count, not only the last.
+                pairs = parse_options(option.value, "type", lambda _: None)
+                for name in _LISTS_OF_NETDEVS.intersection(options):
+                    options[name] = [value for key, value in pairs if key == name]
+        with Blame(option.text):
+            if options.get("type") in _NESTED_NETDEVS:
+                from machine.net_stream import read_options
+
+                options = read_options(options, JSON if is_json else KEYVAL)
+            else:
+                check_netdev(options)
             if any(other["id"] == options["id"] for other, _ in self._netdevs):
                 raise QemuError(f"Duplicate ID '{options['id']}' for netdev")
         self._netdevs.append((options, option.text))
@@ -233,7 +247,12 @@ class PlugOptions:
 
         for options, text in self._netdevs:
             with Blame(text):
-                add_netdev(machine, options)
+                if options["type"] in _NESTED_NETDEVS:
+                    from machine.net_stream import make
+
+                    make(machine, options, _numbered)
+                else:
+                    add_netdev(machine, options)
         for options, text in self._nic_options:
             with Blame(text):
                 self._add_nic(machine, options)
@@ -354,3 +373,10 @@ def _check_mac(options: Mapping[str, str]) -> None:
     mac = options.get("mac", options.get("macaddr"))
     if mac is not None and parse_mac(mac) is None:
         raise QemuError("invalid syntax for ethernet address")
+
+
+def _numbered(name: str) -> int:
+    """A descriptor that this program was given by its number."""
+    from machine.migration.transport import numbered_descriptor
+
+    return numbered_descriptor(name)

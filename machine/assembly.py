@@ -51,6 +51,11 @@ def _build_isa(machine: Machine) -> None:
     """What every PC has, with the serial ports that the user asked for."""
     from machine.devices.isa import IsaDevices
 
+    if machine.board.properties == "microvm":
+        from machine.devices.microvm import MicrovmDevices
+
+        machine.microvm = MicrovmDevices(machine)
+        machine.board_states += machine.microvm.states
     machine.isa = IsaDevices(machine)
     machine.board_states += machine.isa.states
     machine.serial_count += len(machine.isa.serials)

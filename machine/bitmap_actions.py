@@ -74,7 +74,7 @@ def remove(machine: Machine, node: str, name: str) -> Action:
     was_persistent = bitmap.is_persistent
     if was_persistent and found.bitmap_keeper is not None:
         found.bitmap_keeper.remove(name)
-    # Nobody finds it while the other actions are prepared, but its name is taken.
+    # It is still there while other actions are prepared, but for none of them.
     bitmap.is_busy = True
     bitmap.is_persistent = False
 

@@ -25,6 +25,8 @@ _STRUCTS = {
     "SMPConfiguration": None,
     "SgxEPC": None,
 }
+# What a PC takes besides, and tells nobody of.
+_UNTOLD = {"hmat": BOOL, "nvdimm": BOOL, "nvdimm-persistence": "string"}
 # A property a line, by the boards that have it: name, type, and what QEMU says of it.
 _PROPERTIES = {
     "": """
@@ -95,7 +97,6 @@ _MISSING_OBJECTS = {
     "memory-backend": "Memory backend '{}' not found",
     "memory-encryption": "No such memory encryption object '{}'",
 }
-_WITH_KERNEL = ("append", "initrd")
 
 
 class Property:
@@ -146,6 +147,8 @@ def configured(board: Board, options: Mapping[str, Any]) -> Board:
     parts = set(board.parts)
     for name, value in options.items():
         row = known.get(name)
+        if row is None and board.properties and name in _UNTOLD:
+            row = Property(f"{name}|{_UNTOLD[name]}|")
         if row is None:
             raise QemuError(f"Property '{board.name}-machine.{name}' not found")
         if row.type in _STRUCTS:
@@ -206,10 +209,6 @@ def _check(row: Property, value: str) -> None:
             raise QemuError(f"Parameter '{name}' does not accept value '{value}'")
     elif name in _MISSING_OBJECTS:
         raise QemuError(_MISSING_OBJECTS[name].format(value))
-    elif name in _WITH_KERNEL:
-        raise QemuError(f"-{name} only allowed with -kernel option")
-    elif name in ("firmware", "kernel"):
-        raise QemuError(f"option '{name}' of machines is not simulated yet")
     elif name in _LONGEST and len(value.encode()) > _LONGEST[name]:
         raise QemuError(
             f"User specified {name} value is bigger than {_LONGEST[name]} bytes in size"

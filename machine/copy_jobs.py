@@ -14,12 +14,16 @@ from machine.job_options import JobOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from blockdev.block_job import BlockJob
     from blockdev.node import BlockNode
     from machine.machine import Machine
 
 FULL, TOP, NONE = "full", "top", "none"
 INCREMENTAL, BITMAP = "incremental", "bitmap"
+_MAX_INT = (1 << 31) - 1
 EXISTING, ABSOLUTE_PATHS = "existing", "absolute-paths"
 
 
@@ -168,6 +172,7 @@ def drive_backup(
     options: JobOptions | None = None,
     bitmap: str | None = None,
     bitmap_mode: str | None = None,
+    perf: Mapping[str, Any] | None = None,
 ) -> BlockJob:
     """Begin to copy a disk, as it is now, to a file; see `drive_mirror` and `backup`.
 
@@ -186,8 +191,8 @@ def drive_backup(
     if sync == NONE:
         below = source
     if mode != EXISTING:
-        driver = source.driver if driver is None else driver
-        backing = below if sync != FULL else None
+        driver = driver or source.driver
+        backing = below if sync in (TOP, NONE) else None
         create_target(machine, target, driver, source.size, backing, looks=sync != NONE)
     target_node = open_target(machine, target, driver, source.cache, None, no_backing=sync == NONE)
     target_node.detect_zeroes = "unmap"
@@ -201,6 +206,7 @@ def drive_backup(
             options=options,
             bitmap=bitmap,
             bitmap_mode=bitmap_mode,
+            perf=perf,
         )
     except QemuError:
         machine.graph.remove_unused(target_node)
@@ -217,17 +223,19 @@ def backup(
     options: JobOptions,
     bitmap: str | None = None,
     bitmap_mode: str | None = None,
+    perf: Mapping[str, Any] | None = None,
 ) -> BlockJob:
     """Begin to copy a disk, as it is now, to a node.
 
     Args:
         bitmap: by which of the disk's it goes, or in which it notes what was copied.
         bitmap_mode: when it does the latter; see `blockdev.backup`.
+        perf: how much it may do at a time, by QMP's names; it does less here.
 
     Raises:
         QemuError: it can't be.
     """
-    from blockdev.backup import NEVER, BackupJob
+    from blockdev.backup import MIN_CLUSTER, NEVER, BackupJob
 
     found, bitmap_mode = _bitmap_of(node, sync, bitmap, bitmap_mode)
     if target is node:
@@ -238,10 +246,17 @@ def backup(
         raise QemuError(f"Compression is not supported for this drive {name}")
     check_op(machine, node, "backup-source")
     check_op(machine, target, "backup-target")
+    _check_perf(perf or {})
     if found is not None and bitmap_mode != NEVER:
         check_bitmap(found)
     if length_of(node) != length_of(target):
         raise QemuError("Source and target image have different sizes")
+    largest = (perf or {}).get("max-chunk", 0)
+    cluster = max(MIN_CLUSTER, target.cluster_size)
+    if 0 < largest < cluster:
+        raise QemuError(
+            f"Required max-chunk ({largest}) is less than backup cluster size ({cluster})"
+        )
     job = BackupJob(
         machine.jobs,
         machine.graph,
@@ -262,6 +277,18 @@ def backup(
     )
     options.begin(job)
     return job
+
+
+def _check_perf(perf: Mapping[str, Any]) -> None:
+    """See that the limits of a backup's requests can be.
+
+    Raises:
+        QemuError: they can't.
+    """
+    if not 0 < perf.get("max-workers", 1) <= _MAX_INT:
+        raise QemuError(f"max-workers must be between 1 and {_MAX_INT}")
+    if perf.get("max-chunk", 0) < 0:
+        raise QemuError("max-chunk must be zero (which means no limit) or positive")
 
 
 def _bitmap_of(

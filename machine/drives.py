@@ -21,7 +21,8 @@ from machine.drive_options import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from blockdev.graph import Graph
     from blockdev.throttle import Throttle
@@ -339,6 +340,19 @@ class Drives:
         from machine.node_tree import NodeTree
 
         return NodeTree(self._graph, self._check_node_name, self.find_group)
+
+    def add_child(self, values: Mapping[str, Any]) -> BlockNode:
+        """Make a node that goes with whoever uses it, of its options by QMP's names.
+
+        Raises:
+            QemuError: in QEMU's words.
+        """
+        from machine.drive_options import flattened
+
+        options = {f"file.{name}": text for name, text in flattened(values).items()}
+        node = self.tree.child("file", options, read_only=False, cache=CacheMode())
+        assert node is not None, "there are options for it"
+        return node
 
     def add_node(self, options: dict[str, str]) -> BlockNode:
         """Make a node as ``-blockdev`` does; see `NodeTree.add`."""

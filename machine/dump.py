@@ -90,6 +90,8 @@ class GuestDump:
             QemuError: a dump is under way, or nothing lies there; the file is closed then.  The
                 steps raise it when the file can't be written.
         """
+        was_running = self._machine.is_running
+        self._machine.stop(RunState.SAVE_VM)
         try:
             self.status = FAILED
             if length == 0:
@@ -99,11 +101,17 @@ class GuestDump:
                 raise QemuError("dump: no guest memory to dump")
         except QemuError:
             os.close(fd)
+            self._go_on(was_running)
             raise
         self.status = ACTIVE
         self.written = 0
         self.total = sum(part.size for part, _ in parts)
-        return self._steps(fd, parts, format)
+        return self._steps(fd, parts, was_running, format)
+
+    def _go_on(self, was_running: bool) -> None:
+        """The machine runs again if it did before."""
+        if was_running:
+            self._machine.cont()
 
     def value(self) -> dict[str, object]:
         """How far it is, as QMP has it."""
@@ -127,10 +135,13 @@ class GuestDump:
         return parts
 
     def _steps(
-        self, fd: int, parts: Sequence[tuple[Region, memoryview]], format: str
+        self,
+        fd: int,
+        parts: Sequence[tuple[Region, memoryview]],
+        was_running: bool,
+        format: str,
     ) -> Iterator[None]:
-        was_running = self._machine.is_running
-        self._machine.stop(RunState.SAVE_VM)
+        told: dict[str, object] = {}
         try:
             if format == _WINDOWS:
                 raise QemuError("win-dump: invalid vmcoreinfo note size")
@@ -142,14 +153,17 @@ class GuestDump:
             self.status = COMPLETED
         except OSError as error:
             reason = f"dump: failed to save memory: {os.strerror(error.errno or errno.EIO)}"
+            told = {"error": reason}
             raise QemuError(reason) from error
+        except QemuError as error:
+            told = {"error": str(error)}
+            raise
         finally:
             os.close(fd)
             if self.status == ACTIVE:
                 self.status = FAILED
-            self._machine.events.emit("DUMP_COMPLETED", result=self.value())
-            if was_running:
-                self._machine.cont()
+            self._machine.events.emit("DUMP_COMPLETED", result=self.value(), **told)
+            self._go_on(was_running)
 
     def _elf_pieces(self, parts: Sequence[tuple[Region, memoryview]]) -> Iterator[Piece]:
         yield self._head([part for part, _ in parts]), 0

@@ -34,22 +34,32 @@ class Exports:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._server: NbdServer | None = None
+        self._is_for_one = False
         self.exports: list[NbdExport] = []
 
-    def start(self, address: UnixAddress | InetAddress, *, max_clients: int = 0) -> None:
-        """Listen.
+    def start(self, address: UnixAddress | InetAddress | int, *, max_clients: int = 0) -> None:
+        """Listen on an address, or a socket that was given.
 
         Raises:
             QemuError: the server runs, or the address can't be had.
         """
-        if self._server is not None:
-            raise QemuError("NBD server already running")
+        self.check_stopped()
+        self._is_for_one = max_clients == 1
         self._server = NbdServer(
             self._machine.loop,
             address,
             self._shown,
             max_clients=max_clients,
         )
+
+    def check_stopped(self) -> None:
+        """See that nobody listens.
+
+        Raises:
+            QemuError: somebody does.
+        """
+        if self._server is not None:
+            raise QemuError("NBD server already running")
 
     def stop(self) -> None:
         """Take all exports away, and listen no more.
@@ -170,7 +180,7 @@ class Exports:
             raise QemuError(f"Export '{id}' is not found")
         if not is_hard and self._server is not None and self._server.has_client(export):
             raise HintedError(
-                f"export '{id}' still in use\nUse mode='hard' to force client disconnect"
+                f"export '{id}' still in use", "Use mode='hard' to force client disconnect"
             )
         self._end(export)
 
@@ -222,6 +232,7 @@ class Exports:
             drive=drive,
             bitmaps=[self._bitmap(node, each, is_writable=is_writable) for each in bitmaps],
             with_depth=with_depth,
+            is_for_one=self._is_for_one,
         )
         self.exports.insert(0, export)
         graph.export_roots.append(export.root)

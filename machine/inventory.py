@@ -164,8 +164,8 @@ def _interrupt_counts(machine: Machine) -> Sequence[str] | None:
     return lines
 
 
-def _nodes(_machine: Machine) -> Sequence[str]:
-    return ()
+def _nodes(machine: Machine) -> Sequence[str]:
+    return ["0 nodes"] if machine.numa is None else list(machine.numa.describe())
 
 
 def _roms(machine: Machine) -> Sequence[str]:

@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from machine.cpu.x86 import X86Cpu
     from machine.devices.isa import IsaDevices
     from machine.devices.loader import Rom, StartAddress
+    from machine.devices.microvm import MicrovmDevices
     from machine.faults import Delays
     from machine.gdb.stub import GdbStub
     from machine.head import Head
     from machine.migration.announce import Announcement
+    from machine.numa import Numa
     from machine.topology import Topology
     from machine.vmstate.description import VMStateDescription
 
@@ -71,6 +73,7 @@ class Machine(Rooms):
         debugger: who waits for one, or has one; None for nobody.
         loads: what a reset puts into memory and processors beside the images.
         isa: what every PC has; None on a board without.
+        microvm: what only a microvm has; None on another board.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class Machine(Rooms):
         self.cpus: list[X86Cpu] = []
         self.guest: GuestSlices | None = None
         self.isa: IsaDevices | None = None
+        self.microvm: MicrovmDevices | None = None
         self.roms: list[Rom] = []
         self.loads: list[Rom | StartAddress] = []
         self.buses = board_buses(board)
@@ -132,6 +136,7 @@ class Machine(Rooms):
         self.actions = {deed: choices[0] for deed, choices in ACTIONS.items()}
         self.cpu_count = cpus if board.has_cpu else 0
         self.topology: Topology | None = None
+        self.numa: Numa | None = None
         self.rtc_options: RtcOptions = (None, False, False)
         self.head: Head | None = None
         self.debugger: GdbStub | None = None
@@ -272,6 +277,8 @@ class Machine(Rooms):
             self._plugs.reset()
         if self.isa is not None:
             self.isa.reset()
+        if self.microvm is not None:
+            self.microvm.reset()
         if self.guest is not None:
             self.guest.reset()
         for backend in self.drives.backends:

@@ -72,9 +72,9 @@ def _tree(
     region: RegionPart, base: int, depth: int, wanted: Wanted, targets: list[RegionPart]
 ) -> Iterator[str]:
     first = base + region.address
+    if region.alias is not None and not any(each is region.alias for each in targets):
+        targets.append(region.alias)
     if region.is_enabled or wanted.disabled:
-        if region.alias is not None and not any(each is region.alias for each in targets):
-            targets.append(region.alias)
         text = f"{'  ' * depth}{_range(region, first, region.size)}: "
         if region.alias is not None:
             begin = region.alias_offset

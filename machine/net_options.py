@@ -143,10 +143,19 @@ def add_netdev(machine: Machine, options: Mapping[str, str]) -> NetClient:
         raise QemuError(f"Duplicate ID '{name}' for netdev")
     if kind in _NOT_COMPILED:
         raise QemuError(f"network backend '{kind}' is not compiled into this binary")
-    make = _MAKERS.get(kind)
-    if make is None:
-        raise QemuError(f"network backend '{kind}' is not simulated yet")
-    return make(machine, name, values)
+    if kind in _MAKERS:
+        return _MAKERS[kind](machine, name, values)
+    from machine import net_host
+
+    makers: dict[str, Make] = {
+        "bridge": net_host.make_bridge,
+        "l2tpv3": net_host.make_l2tpv3,
+        "tap": net_host.make_tap,
+        "vde": net_host.make_vde,
+        "vhost-user": net_host.make_vhost_user,
+        "vhost-vdpa": net_host.make_vhost_vdpa,
+    }
+    return makers[kind](machine, name, values)
 
 
 def delete_netdev(machine: Machine, name: str) -> None:

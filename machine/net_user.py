@@ -65,7 +65,7 @@ def make_user(network: Network, name: str, values: Mapping[str, Any]) -> UserNet
     Raises:
         QemuError: one of them can't be.
     """
-    if not values.get("ipv4", values.get("ipv6", True)) and not values.get("ipv6", False):
+    if not values.get("ipv4", True) and not values.get("ipv6", True):
         raise QemuError("IPv4 and IPv6 disabled")
     net = _DEFAULT_NET
     if "net" in values:

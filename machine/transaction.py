@@ -133,6 +133,7 @@ def _drive_backup(machine: Machine, data: dict[str, Any]) -> Action:
         options=job_options.options_of(data, is_held=True),
         bitmap=data.get("bitmap"),
         bitmap_mode=data.get("bitmap-mode"),
+        perf=data.get("x-perf"),
     )
     return _job(job)
 
@@ -150,6 +151,7 @@ def _blockdev_backup(machine: Machine, data: dict[str, Any]) -> Action:
         options=job_options.options_of(data, is_held=True),
         bitmap=data.get("bitmap"),
         bitmap_mode=data.get("bitmap-mode"),
+        perf=data.get("x-perf"),
     )
     return _job(job)
 

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 
+_SOCKETS = frozenset(("dbus", "socket"))  # kinds of character devices
+
+
+def _nothing() -> None:
+    """Nobody is ever connected there."""
+
+
 class Instance:
     """What can be yanked.
 
@@ -35,9 +42,9 @@ def instances(machine: Machine) -> Iterator[Instance]:
     from machine.chardev_socket import SocketDevice
 
     for device in machine.chardevs:
-        if device.backend == "socket":
-            assert isinstance(device, SocketDevice)
-            yield Instance({"type": "chardev", "id": device.label}, device.yank)
+        if device.backend in _SOCKETS:
+            yank = device.yank if isinstance(device, SocketDevice) else _nothing
+            yield Instance({"type": "chardev", "id": device.label}, yank)
     for node in machine.graph.nodes.values():
         if node.driver == "nbd":
             assert isinstance(node, NbdNode)

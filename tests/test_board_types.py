@@ -103,7 +103,8 @@ SESSIONS = {
     """),
     "transports": (
         "-M microvm -netdev hubport,id=h,hubid=0 -device virtio-net-device,id=n,netdev=h "
-        "-device virtio-scsi-device,id=s -device scsi-cd,id=c,bus=s.0 -device virtio-net-device", """
+        "-device virtio-scsi-device,id=s -device scsi-cd,id=c,bus=s.0 "
+        "-device virtio-net-device", """
         device_add virtio-net-device
         device_add virtio-net-device,bus=virtio-mmio-bus.0
         device_add virtio-net-device,bus=virtio-mmio-bus.23
@@ -209,6 +210,12 @@ ENDING.append(
 )
 
 
+QMP = (
+    "-M q35 -m 16 -S -smp 2,maxcpus=3 -nodefaults -display none -qmp stdio "
+    "-device pcie-root-port -device pci-bridge,chassis_nr=1"
+)
+
+
 @pytest.mark.parametrize("options", BARE)
 def test_a_bare_board_answers_as_qemu_does(options: str, hmp: str, qemu: str) -> None:
     check_session(f"{options} -m 16 -S", QUESTIONS, hmp, qemu)
@@ -248,7 +255,7 @@ def test_a_command_line_ends_as_qemus_does(line: str, hmp: str, qemu: str, tmp_p
 def test_qmp_tells_of_the_same_types_and_processors(hmp: str, qemu: str) -> None:
     answers = []
     for program in (hmp, qemu):
-        names = ("qmp_capabilities", "query-machines", "query-hotpluggable-cpus", "quit")
+        names = ("query-machines", "query-hotpluggable-cpus", "query-pci")
         done = subprocess.run(
             [
                 program,
@@ -256,13 +263,15 @@ def test_qmp_tells_of_the_same_types_and_processors(hmp: str, qemu: str) -> None
                 "-display",
                 "none",
             ],
-            input="".join(f'{{"execute": "{name}"}}\n' for name in names),
+            input="".join(
+                f'{{"execute": "{name}"}}\n' for name in ("qmp_capabilities", *names, "quit")
+            ),
             capture_output=True,
             text=True,
             timeout=60,
             check=True,
         )
         lines = [json.loads(line) for line in done.stdout.splitlines()]
-        machines, cpus = [line["return"] for line in lines if line.get("return")]
-        answers.append((sorted(machines, key=lambda row: str(row["name"])), cpus))
+        machines, *others = [line["return"] for line in lines if line.get("return")]
+        answers.append((sorted(machines, key=lambda row: str(row["name"])), others))
     assert answers[0] == answers[1]

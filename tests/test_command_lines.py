@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 ALWAYS = ["-nodefaults", "-display", "none", "-monitor", "stdio"]
-SHORT = {"NONE": ["-M", "none"], "PC": ["-M", "pc", "-accel", "tcg", "-m", "16", "-S"]}
+PC = ["-M", "pc", "-accel", "tcg", "-m", "16", "-S"]
+HALVES = [f"memory-backend-ram,size=8M,id={name}" for name in ("m0", "m1")]
+SHORT = {
+    "NONE": ["-M", "none"],
+    "PC": PC,
+    "MEMORY": [*PC, *(word for half in HALVES for word in ("-object", half))],
+}
 LINES = [
     line
     for line in (Path(__file__).parent / "command_lines.txt").read_text().splitlines()
@@ -38,7 +44,7 @@ def outcome(program: str, arguments: list[str], folder: Path) -> tuple[int, str,
     done = subprocess.run(
         [program, *arguments],
         cwd=folder,
-        input=b"info status\nquit\n",
+        input=b"info status\ninfo numa\nquit\n",
         capture_output=True,
         timeout=30,
         check=False,

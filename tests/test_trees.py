@@ -55,6 +55,29 @@ MACHINES = {
         -device nvme,drive=n,serial=s -device pvpanic
     """,
 }
+PORTS = (
+    "-device pcie-root-port,id=rp1 -device pcie-root-port,id=rp2,chassis=2,slot=3,addr=4.0 "
+    "-device pci-bridge,id=br,chassis_nr=7 -device pcie-pci-bridge,id=pp "
+    "-device ioh3420,id=io,chassis=9 -device i82801b11-bridge,id=i8 "
+    "-device x3130-upstream,bus=rp2,id=up -device xio3130-downstream,bus=up,id=dn,chassis=11 "
+)
+MACHINES |= {
+    "q35": "-M q35 -m 3G -smp 2",
+    "q35 with less": "-M q35,i8042=off,sata=off,smbus=off,pic=off",
+    "q35 with devices": """
+        -M q35,usb=on -vga std -nic user -serial null -parallel null -fda {disk}
+        -drive if=ide,index=5,media=cdrom -device ich9-ahci,id=s -device ide-cd
+    """,
+    "ports": f"-M q35 {PORTS} -device e1000,bus=br -device VGA,bus=pp",
+    "microvm": "-M microvm",
+    "microvm with less": "-M microvm,ioapic2=off,rtc=off,pit=off",
+    "microvm with devices": """
+        -M microvm -serial null -device virtio-net-device -device virtio-scsi-device,id=s
+        -device scsi-cd -drive if=none,id=d,file={disk} -device virtio-blk-device,drive=d
+    """,
+    "cirrus": "-M pc,hpet=off -vga cirrus",
+    "x-remote": "-M x-remote",
+}
 PLUGGED = (
     "device_add e1000,id=new,mac=52:54:00:12:34:99",
     "device_add virtio-scsi-pci,id=bus",

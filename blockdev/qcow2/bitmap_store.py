@@ -8,6 +8,7 @@ Source: qcow2 specification, "Bitmaps".
 from __future__ import annotations
 
 import errno
+import os
 from array import array
 
 from blockdev.dirty_bitmap import DirtyBitmap
@@ -23,7 +24,9 @@ from blockdev.node_bitmap import (
 )
 from blockdev.qcow2.bitmaps import (
     AUTO,
+    DIRTY_TRACKING,
     IN_USE,
+    MAX_BITS,
     BitmapsExtension,
     DirectoryEntry,
     StoredBitmap,
@@ -43,8 +46,6 @@ _OFFSET_MASK = 0x00FFFFFFFFFFFE00
 _ALL_ONES = 1  # in a table entry without an offset
 _MAX_TABLE_BYTES = 1 << 26
 _MAX_BITMAPS = 65535
-_MIN_BITS, _MAX_BITS = 9, 31
-_DIRTY_TRACKING = 1  # the only type there is
 
 
 class BitmapStore(BitmapKeeper):
@@ -60,7 +61,11 @@ class BitmapStore(BitmapKeeper):
         self._freed: list[Reference] = []
         self._last: list[tuple[object, ...]] = []  # as it was stored
         self._stored = image.bitmaps.listed()  # as the file has them
-        loaded = [self._load(stored) for stored in self._stored]
+        loaded: list[NodeBitmap] = []
+        for stored in self._stored:
+            if any(stored.name == other.name for other in loaded):
+                raise QemuError(f"Bitmap already exists: {stored.name}", errno.EINVAL)
+            loaded.append(self._load(stored))
         image.dirty_bitmaps += loaded
         self._call_in_use()
 
@@ -94,8 +99,8 @@ class BitmapStore(BitmapKeeper):
     def check_new(self, name: str, granularity: int) -> None:
         if self._image.header.version < 3:
             raise QemuError("Cannot store dirty bitmaps in qcow2 v2 files")
-        if granularity > 1 << _MAX_BITS:
-            raise QemuError(f"Granularity exceeds maximum ({1 << _MAX_BITS} bytes)")
+        if granularity > 1 << MAX_BITS:
+            raise QemuError(f"Granularity exceeds maximum ({1 << MAX_BITS} bytes)")
         if len(name.encode("utf-8", "surrogateescape")) > MAX_NAME:
             raise QemuError(f"Name length exceeds maximum ({MAX_NAME} characters)")
         if len(self.kept) >= _MAX_BITMAPS:
@@ -162,11 +167,15 @@ class BitmapStore(BitmapKeeper):
         runs: list[Reference] = []
         result = [stored for _, stored in changed] or [s for s in self._stored if s not in removed]
         before = [stored.entry for stored in result]
+        # What is only listed anew is in use as before.
+        are_in_use = bool(removed) and not changed and not image.bitmaps.are_recording
         try:
             for bitmap, stored in changed:
                 self._store_one(bitmap, stored, runs)
             for stored in removed:
                 self._free(stored)
+            for stored in result if are_in_use else ():
+                stored.entry = stored.entry.replace(flags=stored.entry.flags | IN_USE)
             directory = b"".join(stored.pack() for stored in result)
             offset = metadata.allocate_bytes(len(directory), runs)
             if directory:
@@ -186,7 +195,6 @@ class BitmapStore(BitmapKeeper):
         self._freed.clear()
         self._old_directory = offset, len(directory)
         self._stored = result
-        are_in_use = bool(removed) and not changed and not image.bitmaps.are_recording
         image.bitmaps.were_stored(offset, len(directory), len(result))
         if are_in_use:
             image.bitmaps.are_recording = image.bitmaps.are_true = False
@@ -252,11 +260,23 @@ class BitmapStore(BitmapKeeper):
 
 
 def _table(image: Image, stored: StoredBitmap) -> array[int]:
+    """Where the file has what a bitmap says.
+
+    Raises:
+        QemuError: an entry of the table can't be.
+    """
     entry = stored.entry
-    if 8 * entry.bitmap_table_size > _MAX_TABLE_BYTES:
-        raise QemuError(f"Bitmap '{stored.name}' doesn't satisfy the constraints", errno.EINVAL)
     data = image.file.read(entry.bitmap_table_offset, 8 * entry.bitmap_table_size)
-    return from_big_endian("Q", data)
+    table = from_big_endian("Q", data)
+    for place in table:
+        offset = place & _OFFSET_MASK
+        if place & ~(_OFFSET_MASK | (0 if offset else _ALL_ONES)) or offset % image.cluster_size:
+            raise QemuError(
+                f"Could not read bitmap_table table from image for bitmap '{stored.name}': "
+                f"{os.strerror(errno.EINVAL)}",
+                errno.EINVAL,
+            )
+    return table
 
 
 def load(image: Image, stored: StoredBitmap) -> DirtyBitmap:
@@ -265,22 +285,23 @@ def load(image: Image, stored: StoredBitmap) -> DirtyBitmap:
     Raises:
         QemuError: it can't be read.
     """
-    if not _MIN_BITS <= stored.entry.granularity_bits <= _MAX_BITS:
-        raise QemuError(f"Bitmap '{stored.name}' doesn't satisfy the constraints", errno.EINVAL)
-    check_pieces(image.size, stored.granularity)
-    marks = DirtyBitmap(length_of(image), stored.granularity)
-    pieces = -(-image.size // stored.granularity)
+    disk_size = length_of(image)
+    check_pieces(disk_size, stored.granularity)
+    pieces = -(-disk_size // stored.granularity)
     length = -(-pieces // 8)
     size = image.cluster_size
     table = _table(image, stored)
     if len(table) != -(-length // size):
-        raise QemuError(f"Bitmap '{stored.name}' doesn't satisfy the constraints", errno.EINVAL)
+        reason = os.strerror(errno.EINVAL)
+        text = f"Could not read bitmap '{stored.name}' from image: {reason}"
+        raise QemuError(text, errno.EINVAL)
     parts: list[bytes] = []
     for entry in table:
         if entry & _OFFSET_MASK:
             parts.append(image.file.read(entry & _OFFSET_MASK, size))
         else:
             parts.append((b"\xff" if entry & _ALL_ONES else b"\0") * size)
+    marks = DirtyBitmap(disk_size, stored.granularity)
     marks.unpack(b"".join(parts)[:length])
     return marks
 
@@ -291,7 +312,7 @@ def _new_entry(bitmap: NodeBitmap) -> StoredBitmap:
         bitmap_table_offset=0,
         bitmap_table_size=0,
         flags=0,
-        type=_DIRTY_TRACKING,
+        type=DIRTY_TRACKING,
         granularity_bits=bitmap.marks.granularity.bit_length() - 1,
         name_size=len(bitmap.name.encode("utf-8", "surrogateescape")),
         extra_data_size=0,

@@ -159,15 +159,18 @@ class Mapping(Lookup):
         start = guest_offset - in_cluster
         wanted = -(-(in_cluster + cursor.remaining) // size)
         wanted = min(wanted, (1 << self._l2_bits) - l2_index)
-        count = 1
-        while count < wanted and not self._is_ours(table, l2_index + count):
-            count += 1
-        # Faults of the old entries must show before anything is taken.
-        old = [
-            reference
-            for n in range(count)
-            if (reference := self.reference(table, l2_index + n, start + n * size))
-        ]
+        old = []
+        count = wanted
+        if any(table.words[l2_index * self._words : (l2_index + wanted) * self._words]):
+            count = 1
+            while count < wanted and not self._is_ours(table, l2_index + count):
+                count += 1
+            # Faults of the old entries must show before anything is taken.
+            old = [
+                reference
+                for n in range(count)
+                if (reference := self.reference(table, l2_index + n, start + n * size))
+            ]
         self._file.debug_event("cluster_alloc")
         first, count = self._allocator.allocate(count, exactly=False)
         length = min(cursor.remaining, count * size - in_cluster)

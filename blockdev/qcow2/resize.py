@@ -89,11 +89,17 @@ def preallocate(image: Image, offset: int, size: int, mode: str) -> None:
         start, length = run * cluster_size, count * cluster_size
         # What is past the file's end is zeros; what isn't may be anything.
         stale = length if mode == "full" else max(0, min(length, file_end - start))
-        image.file.write_zeroes(start, stale)
-        if start + length > image.file.size:
-            image.file.truncate(start + length)
-        if mode == "falloc":
-            image.file.preallocate(start, length, mode)
+        try:
+            if start + length > file_end:
+                image.file.truncate(start + length)
+            image.file.write_zeroes(start, stale)
+            if mode == "falloc":
+                image.file.preallocate(start, length, mode)
+        except QemuError as error:
+            metadata.allocator.free_now((run, count))
+            reason = os.strerror(error.errno_value or errno.EIO)
+            text = f"Failed to resize underlying file: Could not resize file: {reason}"
+            raise QemuError(text, error.errno_value) from error
         metadata.active.map_clusters(position * cluster_size, run, count)
         position += count
     image.flush()

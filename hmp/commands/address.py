@@ -175,7 +175,7 @@ def info_memory_size_summary(monitor: Monitor) -> None:
 
 
 def info_numa(monitor: Monitor) -> None:
-    print_description(monitor, "numa", "0 nodes\n")
+    print_description(monitor, "numa")
 
 
 def info_dump(monitor: Monitor) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 
 from blockdev.errors import QemuError
+from blockdev.file import CONSISTENT_READ, WRITE
 from blockdev.graph import Graph
 from blockdev.node import CacheMode
+from blockdev.raw import FileNode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class ImageSource:
     def __init__(self, program: Program) -> None:
         self.graph = Graph(program.say, warn=lambda text: program.complain(f"{text}\n"))
         self.graph.open_json = self._open_json
+        program.closers.append(self._let_go)
 
     def open(
         self,
@@ -119,6 +122,7 @@ class ImageSource:
             node = opener.by_name(name, format)
             if not read_only:
                 node.keep_bitmaps()
+                _say_that_it_is_written(node)
             if not with_backing and node.file is not None:
                 # Not asked for is not the same as being without.
                 node.filename = node.file.filename
@@ -128,13 +132,15 @@ class ImageSource:
             raise QemuError(text, error.errno_value) from error
 
     def open_backing(self, name: str, format: str | None) -> BlockNode:
-        """Open what an image names, or shall name, as its backing file.
+        """Open what an image shall name as its backing file, only to look at what it is.
 
         Raises:
             QemuError: it can't be opened; the reason alone.
         """
         check_format(format)
-        return self.graph.open_image(name, driver=format, read_only=True, cache=CacheMode())
+        return self.graph.open_image(
+            name, driver=format, read_only=True, cache=CacheMode(), locking=False
+        )
 
     def _open_json(self, name: str, format: str | None, cache: CacheMode) -> BlockNode:
         opener = _Opener(self.graph, read_only=True, cache=cache, locking=True, with_backing=True)
@@ -150,6 +156,20 @@ class ImageSource:
             self.graph.close()
         elif node.node_name in self.graph.nodes:
             self.graph.remove(node)
+
+    def _let_go(self) -> None:
+        """Write back what can be of images that a failure left open."""
+        while self.graph.nodes:
+            try:
+                self.graph.close()
+            except QemuError:
+                pass  # the program has told of its failure already
+
+
+def _say_that_it_is_written(node: BlockNode) -> None:
+    """Let others see that a raw image is written to, which a format's own rules don't say."""
+    if node.driver == "raw" and isinstance(node.file, FileNode):
+        node.file.bytes.set_permissions({CONSISTENT_READ, WRITE}, ())
 
 
 class _Opener:
@@ -246,6 +266,7 @@ class _Opener:
                 read_only=read_only,
                 cache=self._cache,
                 open_backing=self._backing(options, driver),
+                locking=locking,
             )
         except QemuError:
             if child.node_name in self._graph.nodes:

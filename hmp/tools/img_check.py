@@ -110,7 +110,12 @@ def _open(
         first_cluster = file.read(0, 1 << header.cluster_bits)
         backing = read_backing_name(first_cluster, header)
         if backing:  # only to see that it is there
-            graph.open_backing_file(backing, name, backing_format(first_cluster, header))
+            graph.open_backing_file(
+                backing,
+                name,
+                backing_format(first_cluster, header),
+                locking=not arguments.force_share,
+            )
     except QemuError as error:
         raise QemuError(f"Could not open '{name}': {error}", error.errno_value) from error
     return file

@@ -147,7 +147,7 @@ def run(program: Program, words: Sequence[str]) -> int:
 
 def _convert(program: Program, request: _Request, source: ImageSource, progress: Progress) -> bool:
     """Copy; False where QEMU's tool does nothing either, and calls it a success."""
-    nodes = [request.words.open(source, name) for name in request.sources]
+    nodes = [_open_source(request, source, name) for name in request.sources]
     if request.snapshot is not None:
         load_snapshot(nodes, request.snapshot)
     target, has_backing = _target(program, request, source, nodes)
@@ -173,6 +173,16 @@ def _convert(program: Program, request: _Request, source: ImageSource, progress:
     source.close(target)
     source.close()
     return True
+
+
+def _open_source(request: _Request, source: ImageSource, name: str) -> BlockNode:
+    """Open an image that nobody is to write to meanwhile, whatever its format."""
+    node = request.words.open(source, name)
+    try:
+        node.claim(attached=True)
+    except QemuError as error:
+        raise QemuError(f"Could not open '{name}': {error}", error.errno_value) from error
+    return node
 
 
 def _target(

@@ -6,6 +6,7 @@ import errno
 
 from blockdev.chain import backing_path
 from blockdev.errors import QemuError
+from blockdev.image_create import too_large
 from blockdev.naming import local_file, protocol_of
 from hmp.tools.getopt import UsageError
 from hmp.tools.image_options import ImageOptions, asks_for_help, can_create, creation_help, joined
@@ -55,7 +56,10 @@ def run(program: Program, words: Sequence[str]) -> int:
         _look_at_backing(program, name, wanted, looks_at_backing=looks_at_backing)
         arguments.tell(f"Formatting '{name}', fmt={format} {wanted.shown()}\n")
         program.flush()
-        make_image(name, wanted)
+        try:
+            make_image(name, wanted)
+        except QemuError as error:
+            raise too_large(format) if error.errno_value == errno.EFBIG else error from error
     except _HintedError as error:
         program.complain(f"{program.name}: {name}: {error}\n{error.hint}")
         return 1
@@ -182,24 +186,17 @@ def make_image(name: str, options: ImageOptions) -> None:
     """
     file = local_file(name)
     size = options.number("size") or 0
-    try:
-        if options.format == "raw":
-            from blockdev.raw_create import create_raw
+    if options.format == "raw":
+        from blockdev.raw_create import create_raw
 
-            create_raw(file, size, preallocation=options.values.get("preallocation", "off"))
-        else:
-            from blockdev.qcow2.create import create_image
-            from blockdev.qcow2.create_words import read_options
+        create_raw(file, size, preallocation=options.values.get("preallocation", "off"))
+    else:
+        from blockdev.qcow2.create import create_image
+        from blockdev.qcow2.create_words import read_options
 
-            if size > LARGEST - _SECTOR:
-                text = "Could not resize image: Image size cannot be negative"
-                raise QemuError(text, errno.EINVAL)
-            unneeded = ("size", "nocow", "extent_size_hint")
-            given = {k: v for k, v in options.values.items() if k not in unneeded}
-            create_image(file, size, **read_options(given))
-    except QemuError as error:
-        if error.errno_value != errno.EFBIG:
-            raise
-        hint = " (try using a larger cluster size)" if options.knows("cluster_size") else ""
-        text = f"The image size is too large for file format '{options.format}'{hint}"
-        raise QemuError(text, errno.EFBIG) from error
+        if size > LARGEST - _SECTOR:
+            text = "Could not resize image: Image size cannot be negative"
+            raise QemuError(text, errno.EINVAL)
+        unneeded = ("size", "nocow", "extent_size_hint")
+        given = {k: v for k, v in options.values.items() if k not in unneeded}
+        create_image(file, size, **read_options(given))

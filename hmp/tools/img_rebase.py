@@ -45,7 +45,7 @@ def run(program: Program, words: Sequence[str]) -> int:
     if not is_unsafe and backing is None:
         raise UsageError("Must specify backing file (-b) or use unsafe mode (-u)")
     is_shown = shows_progress and not arguments.is_quiet
-    progress = Progress(program, is_shown=is_shown, least=1)
+    progress = Progress(program, is_shown=is_shown, least=2)
     progress.add(0)
     try:
         mode, source_mode = cache_mode(cache), cache_mode(source_cache)

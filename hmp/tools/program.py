@@ -22,10 +22,12 @@ class Program:
 
     Attributes:
         name: as it was called; stands before its sentences.
+        closers: called at the end, also after a failure.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.closers: list[Callable[[], object]] = []
         self._waiting: list[str] = []
         self._length = 0
 
@@ -82,6 +84,8 @@ def run_program(run: Callable[[Program], int], *, failure: int = 1) -> int:
             return run(program)
         finally:
             program.flush()
+            for close in program.closers:
+                close()
     except QemuError as error:
         program.say(str(error))
         return failure

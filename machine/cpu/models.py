@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from machine.schema import Type
+    from machine.schema import Source, Type
 
 _PATH = os.path.join(os.path.dirname(__file__), "models.txt")
 _BASE = "base"
@@ -63,6 +63,11 @@ class CpuModel:
         return self.name + _SUFFIX
 
     @property
+    def needs_host(self) -> bool:
+        """It is whatever the host's processor is."""
+        return self.name == "host"
+
+    @property
     def is_static(self) -> bool:
         """It never changes, in no version."""
         return self.name == _BASE
@@ -97,6 +102,9 @@ class CpuModels:
         """In the order in which QEMU tells them."""
         return iter(self._models.values())
 
+    def get(self, name: str) -> CpuModel | None:
+        return self._models.get(name)
+
     def find(self, name: str) -> CpuModel:
         """Raises: QemuError: there is no such model."""
         found = self._models.get(name)
@@ -104,11 +112,11 @@ class CpuModels:
             raise QemuError(f"CPU model '{name}' not found")
         return found
 
-    def properties(self, model: CpuModel) -> dict[str, Any]:
-        """A model's properties by name, in the order in which QEMU puts them together."""
+    def _properties(self, model: CpuModel) -> dict[str, Any]:
+        """A model's own properties by name, in the order in which QEMU puts them together."""
         if not model.like:
             return {k: v for k, v in self._base.items() if k not in _ONLY_OF_SOME}
-        found = self.properties(self._models[model.like])
+        found = self._properties(self._models[model.like])
         for word in model.differences:
             name, _, value = word.lstrip("+-").partition("=")
             self._set(found, name, json.loads(value.replace("~", " ")) if value else word[0] == "+")
@@ -117,24 +125,48 @@ class CpuModels:
         return {k: found.get(k, self._base[k]) for k in self._base}
 
     def expand(self, model: CpuModel, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """A model's properties with some of them changed, and what follows from that.
+        """A model's properties with some of them changed, and what follows from them all.
 
         Raises:
             QemuError: there is no such property, or it can't have that value.
         """
-        found = self.properties(model)
+        found = self._properties(model)
         for name, value in changes.items():
-            _check(model, found, name, value)
+            self.check(model, name, value, JSON)
+            if name not in found:
+                raise QemuError(f"Property '{model.type}.{name}' is not writable")
             if name == "tsc-frequency":
                 value -= value % 1000  # kept in kHz
             self._set(found, name, value)
-        if changes:
-            self._follow(found, changes)
+        self._follow(found, changes)
         return found
 
     def static_properties(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """Those of some properties that make a model that never changes."""
         return {name: found[name] for name in self._static}
+
+    def check(self, model: CpuModel, name: str, value: Any, source: Source) -> None:
+        """Whether a property of a model can have a value.
+
+        Raises:
+            QemuError: there is no such property, or it can't.
+        """
+        from machine.qom.known_types import known_types
+
+        types = known_types()
+        found = types.find(model.type)
+        assert found is not None, "each model has a type"
+        kinds = {each.name: each.kind for each in types.properties(found)}
+        if name not in kinds:
+            raise QemuError(f"Property '{model.type}.{name}' not found")
+        value = _type(kinds[name]).read(value, name, source)
+        if name == "vendor" and len(value) != _VENDOR_LENGTH:
+            raise QemuError(f"Property '.vendor' doesn't take value '{value}'")
+        if name in _RANGES and not 0 <= value <= _RANGES[name]:
+            raise QemuError(
+                f"Property .{name} doesn't take value {value} "
+                f"(minimum: 0, maximum: {_RANGES[name]})"
+            )
 
     def _set(self, found: dict[str, Any], name: str, value: Any) -> None:
         for each in self._names.get(name, (name,)):
@@ -152,26 +184,6 @@ class CpuModels:
         for least, level in _LEVELS.items():
             if level not in changes:
                 found[level] = found[least]
-
-
-def _check(model: CpuModel, known: Mapping[str, Any], name: str, value: Any) -> None:
-    from machine.qom.known_types import known_types
-
-    types = known_types()
-    found = types.find(model.type)
-    assert found is not None, "each model has a type"
-    kinds = {each.name: each.kind for each in types.properties(found)}
-    if name not in kinds:
-        raise QemuError(f"Property '{model.type}.{name}' not found")
-    if name not in known:
-        raise QemuError(f"Property '{model.type}.{name}' is not writable")
-    _type(kinds[name]).read(value, name, JSON)
-    if name == "vendor" and len(value) != _VENDOR_LENGTH:
-        raise QemuError(f"Property '.vendor' doesn't take value '{value}'")
-    if name in _RANGES and not 0 <= value <= _RANGES[name]:
-        raise QemuError(
-            f"Property .{name} doesn't take value {value} (minimum: 0, maximum: {_RANGES[name]})"
-        )
 
 
 def _type(kind: str) -> Type:
@@ -199,3 +211,10 @@ def cpu_models() -> CpuModels:
         with open(_PATH, encoding="ascii") as file:
             _models.append(CpuModels(file.read()))
     return _models[0]
+
+
+def describe_models() -> str:
+    """What answers ``-cpu help``."""
+    path = os.path.join(os.path.dirname(__file__), "model_help.txt")
+    with open(path, encoding="ascii") as file:
+        return file.read().removesuffix("\n")

@@ -30,13 +30,14 @@ class X86Cpu:
 
     Attributes:
         follow: tells the registers that differ from those after a reset; None for none.
+        kept: registers that a saved state had, or that a debugger wrote.
     """
 
     def __init__(self, index: int, memory: Memory, signature: int) -> None:
         self.index = index
         self.thread_id = _thread.get_native_id()
         self.follow: Callable[[], Mapping[str, int]] | None = None
-        self._written: dict[str, int] = {}  # by a debugger
+        self.kept: dict[str, int] = {}
         self._memory = memory
         self._signature = signature
 
@@ -54,18 +55,18 @@ class X86Cpu:
             registers[segment] = registers[f"{segment}.base"] = 0
             registers[f"{segment}.limit"] = 0xFFFF
         registers.update({"cs": 0xF000, "cs.base": 0xFFFF0000})
-        registers.update(self._written)
+        registers.update(self.kept)
         if self.follow is not None:
             registers.update(self.follow())
         return registers
 
     def write_register(self, name: str, value: int) -> None:
         """Change a register until the next reset; a guest that executes keeps its own."""
-        self._written[name] = value
+        self.kept[name] = value
 
     def reset(self) -> None:
-        """Forget what was written to the registers."""
-        self._written.clear()
+        """Forget what was kept of registers."""
+        self.kept = {}
 
     def register(self, name: str) -> int | None:
         """A register by the name that ``print $name`` takes; None when there is none."""

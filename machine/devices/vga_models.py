@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from machine.devices.qdev import Device
     from machine.machine import Machine
 
-_MEGABYTES = {"isa-vga": 8, "VGA": 16, "cirrus-vga": 8}
+_MEGABYTES = {"isa-vga": 8, "VGA": 16, "cirrus-vga": 4}
 _MOST_MEGABYTES = 512
 _VGA_CLASS = 0x0300
 _PREFETCHABLE = 0x08

@@ -23,9 +23,10 @@ class ObjectType:
         complete: makes it do its work, when it has its properties and its place in the tree;
             raises QemuError when it can't. May return what the object then has.
         is_creatable: `object_add` knows it; else only the help does.
+        hidden: further properties, which the help doesn't know.
     """
 
-    __slots__ = ("complete", "groups", "is_creatable", "name")
+    __slots__ = ("complete", "groups", "is_creatable", "name", "shown")
 
     def __init__(
         self,
@@ -33,9 +34,11 @@ class ObjectType:
         *groups: Sequence[Property],
         complete: Callable[[Machine, QomObject], Any] | None = None,
         is_creatable: bool = True,
+        hidden: Sequence[Property] = (),
     ) -> None:
         self.name = name
-        self.groups = groups
+        self.shown = [each for group in groups for each in group]
+        self.groups = (*groups, hidden)
         self.complete = complete
         self.is_creatable = is_creatable
 

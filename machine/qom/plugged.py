@@ -76,6 +76,8 @@ def plugged_device(machine: Machine, device: Device) -> Plan:
 
 def _queue_values(machine: Machine, device: Device) -> dict[str, str]:
     """How many queues and interrupts a virtio disk has by itself: a queue for each processor."""
+    if device.model.name == "virtio-blk-device":
+        return {"any_layout": "false"}  # QEMU's legacy transport takes it away from disks alone
     if device.model.name not in _QUEUES:
         return {}
     name, more = _QUEUES[device.model.name]

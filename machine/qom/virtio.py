@@ -104,7 +104,7 @@ class VirtioDevice:
             "started": False,
             "start-on-kick": False,
             "disable-legacy-check": False,
-            "bus-name": buses[0].name if buses else "",
+            "bus-name": buses[0].name if buses and self.part.named_by else "",
             "use-guest-notifier-mask": True,
         }
 

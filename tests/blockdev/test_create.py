@@ -1,3 +1,4 @@
+import errno
 import filecmp
 import json
 import subprocess
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from blockdev.errors import QemuError
+from blockdev.image_create import too_large
 from blockdev.qcow2.create import create_image
 from blockdev.qcow2.create_words import read_options
 
@@ -184,7 +186,8 @@ def test_a_disk_no_l1_table_can_map_is_refused_in_qemus_words(
     answer = theirs(words, size)
     with pytest.raises(QemuError) as refusal:
         make_ours(tmp_path, words, size)
-    assert answer.stderr == f"qemu-img: theirs.qcow2: {refusal.value}\n"
+    assert refusal.value.errno_value == errno.EFBIG
+    assert answer.stderr == f"qemu-img: theirs.qcow2: {too_large('qcow2')}\n"
 
 
 @pytest.mark.parametrize("text", ["64k", "0x10000", "65536b", "0.0625M", " 64K", "65536"])

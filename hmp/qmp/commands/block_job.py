@@ -144,13 +144,16 @@ def block_stream(
 
     if base is not None and base_node is not None:
         raise QemuError("'base' and 'base-node' cannot be specified at the same time")
-    if bottom is not None:
-        raise QemuError("block-stream: 'bottom' is not simulated yet")
+    if base is not None and bottom is not None:
+        raise QemuError("'base' and 'bottom' cannot be specified at the same time")
+    if bottom is not None and base_node is not None:
+        raise QemuError("'bottom' and 'base-node' cannot be specified at the same time")
     chain_jobs.block_stream(
         session.machine,
         device,
         base=base,
         base_node=base_node,
+        bottom=bottom,
         backing_name=backing_file,
         options=_options(others),
     )
@@ -250,6 +253,7 @@ def drive_backup(
     compress: bool = False,
     bitmap: str | None = None,
     bitmap_mode: str | None = None,
+    x_perf: dict[str, Any] | None = None,
     **others: Any,
 ) -> None:
     from machine import copy_jobs
@@ -265,6 +269,7 @@ def drive_backup(
         options=_options(others),
         bitmap=bitmap,
         bitmap_mode=bitmap_mode,
+        perf=x_perf,
     )
 
 
@@ -277,6 +282,7 @@ def blockdev_backup(
     compress: bool = False,
     bitmap: str | None = None,
     bitmap_mode: str | None = None,
+    x_perf: dict[str, Any] | None = None,
     **others: Any,
 ) -> None:
     from machine import copy_jobs
@@ -292,6 +298,7 @@ def blockdev_backup(
         options=_options(others),
         bitmap=bitmap,
         bitmap_mode=bitmap_mode,
+        perf=x_perf,
     )
 
 

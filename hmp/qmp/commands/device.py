@@ -30,10 +30,10 @@ def device_del(session: QmpSession, *, id: str) -> None:
 
 
 def object_add(session: QmpSession, **options: Any) -> None:
+    from hmp.qmp.schema import schema
     from machine.schema import JSON
 
-    values = {key.replace("_", "-"): value for key, value in options.items()}
-    session.machine.objects.add(values, JSON)
+    session.machine.objects.add(schema().entry("object-add").spelled(options), JSON)
 
 
 def object_del(session: QmpSession, *, id: str) -> None:

@@ -60,8 +60,12 @@ def query_display_options(session: QmpSession) -> dict[str, str]:
     return {"type": "none"}
 
 
-def set_password(session: QmpSession, *, protocol: str, **others: Any) -> None:
+def set_password(
+    session: QmpSession, *, protocol: str, connected: str = "keep", **others: Any
+) -> None:
     _refuse_display(protocol)
+    if connected != "keep":
+        raise QemuError("Invalid parameter 'connected'")
     raise QemuError("Could not set password")
 
 

@@ -23,7 +23,13 @@ def nbd_server_start(
 ) -> None:
     if tls_creds is not None:
         raise QemuError(f"No TLS credentials with id '{tls_creds}'")
-    session.machine.exports.start(_address(addr), max_clients=max_connections)
+    exports = session.machine.exports
+    exports.check_stopped()
+    if addr["type"] == "fd":
+        number = session.take_descriptor(addr["data"]["str"])
+        exports.start(number, max_clients=max_connections)
+    else:
+        exports.start(_address(addr), max_clients=max_connections)
 
 
 def _address(address: dict[str, Any]) -> UnixAddress | InetAddress:
@@ -73,6 +79,10 @@ def nbd_server_stop(session: QmpSession) -> None:
 def block_export_add(
     session: QmpSession, *, type: str, id: str, node_name: str, **others: Any
 ) -> None:
+    if type == "fuse":
+        _refuse_mount(others["mountpoint"])
+    if type == "vduse-blk":
+        raise QemuError("failed to create vduse device")
     if type != "nbd":
         raise QemuError(f"block-export-add: {type}: not simulated yet")
     from machine.bitmap_actions import sources_of
@@ -87,6 +97,19 @@ def block_export_add(
         with_depth=others.get("allocation_depth", False),
         iothread=others.get("iothread"),
     )
+
+
+def _refuse_mount(path: str) -> None:
+    """No file systems are mounted here, which is said as where that isn't allowed."""
+    import os
+
+    try:
+        os.stat(path)
+    except OSError as error:
+        raise QemuError(f"Failed to stat '{path}': {error.strerror}") from error
+    if not os.path.isfile(path):
+        raise QemuError(f"'{path}' is not a regular file")
+    raise QemuError("Failed to mount FUSE session to export")
 
 
 def block_export_del(session: QmpSession, *, id: str, mode: str = "safe") -> None:

@@ -17,11 +17,21 @@ _VLANS = 4096
 
 
 def netdev_add(session: QmpSession, **options: Any) -> None:
+    from hmp.qmp.schema import schema
     from machine.net_options import add_netdev
+    from machine.qom.objects import is_identifier
 
     if session.machine.network.find_netdev(options["id"]) is not None:
         raise QemuError(f"Duplicate ID '{options['id']}'")
-    add_netdev(session.machine, {key.replace("_", "-"): v for key, v in _texts(options).items()})
+    machine, name, kind = session.machine, options["id"], options["type"]
+    if not is_identifier(name):
+        raise QemuError("Parameter 'id' expects an identifier")
+    if kind in ("dgram", "stream"):
+        from machine.net_stream import make
+
+        make(machine, options, session.take_descriptor)
+    else:
+        add_netdev(machine, _texts(schema().entry("netdev_add").spelled(options)))
 
 
 def _texts(options: dict[str, Any]) -> dict[str, str]:
@@ -33,8 +43,6 @@ def _texts(options: dict[str, Any]) -> dict[str, str]:
         elif isinstance(value, list):
             for each in value:
                 found[name] = str(each["str"]) if isinstance(each, dict) else str(each)
-        elif isinstance(value, dict):
-            raise QemuError(f"netdev_add: '{name}' is not simulated yet")
         else:
             found[name] = str(value)
     return found

@@ -31,8 +31,12 @@ def replay_seek(session: QmpSession, *, icount: int) -> None:
 def trace_event_get_state(
     session: QmpSession, *, name: str, vcpu: int | None = None
 ) -> list[dict[str, Any]]:
-    _check(session, name, vcpu)
-    return []
+    wanted = session.machine.trace.wanted
+    # QEMU tells of its events from the last to the first.
+    return [
+        {"name": each, "state": "enabled" if each in wanted else "disabled", "vcpu": False}
+        for each in reversed(_named(session, name, vcpu))
+    ]
 
 
 def trace_event_set_state(
@@ -43,15 +47,24 @@ def trace_event_set_state(
     ignore_unavailable: bool = False,
     vcpu: int | None = None,
 ) -> None:
-    _check(session, name, vcpu)
+    for each in _named(session, name, vcpu):
+        session.machine.trace.set(each, enable)
 
 
-def _check(session: QmpSession, name: str, vcpu: int | None) -> None:
-    """There is no trace event at all: a pattern finds nothing, a name is unknown."""
+def _named(session: QmpSession, name: str, vcpu: int | None) -> list[str]:
+    """The events that a name or pattern stands for; none of ours is one of a single processor's."""
+    from machine.trace import is_pattern, matching
+
     if vcpu is not None and not any(cpu.index == vcpu for cpu in session.machine.cpus):
         raise QemuError(f"invalid vCPU index {vcpu}")
-    if "*" not in name and "?" not in name:
+    found = list(matching(name))
+    if is_pattern(name):
+        return found if vcpu is None else []
+    if not found:
         raise QemuError(f'unknown event "{name}"')
+    if vcpu is not None:
+        raise QemuError(f'event "{name}" is not vCPU-specific')
+    return found
 
 
 HANDLERS: dict[str, Handler] = {
