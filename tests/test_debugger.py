@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from machine.chardev import RingBuffer
 from machine.gdb.packet import PacketReader, escape, pack
+from machine.gdb.stub import GdbStub
 from tests.gdb import Debugger
+from tests.hmp.trial import TriedMachine
 from tests.session import Session, run_to_end
 from tests.twin import check_session
 
@@ -208,3 +211,30 @@ def test_packets_come_whole_however_they_are_cut(data: bytes, cuts: list[int]) -
         got += reader.feed(raw[:cut])
         raw = raw[cut:]
     assert got == [data]
+
+
+WORDS = (
+    "? g G p P m M Z z H Hg T D c s C S q Q v vCont vCont; qXfer qXfer:features:read: qRcmd, "
+    "qThreadExtraInfo, Qqemu.sstep= Qqemu.PhyMemMode: vAttach; qSupported: X"
+).split()
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=20),
+            st.tuples(st.sampled_from(WORDS), st.text("0123456789abcdef,:;=-p.x_+", max_size=14)),
+        ),
+        max_size=20,
+    )
+)
+def test_no_packet_is_too_strange(packets: list[bytes | tuple[str, str]]) -> None:
+    machine = TriedMachine("isapc", 1 << 20)
+    try:
+        chardev = RingBuffer(machine.loop, "gdb", 1 << 16)
+        GdbStub(machine, chardev, lambda line, say, done: done())
+        for packet in packets:
+            data = packet if isinstance(packet, bytes) else "".join(packet).encode()
+            chardev._receive(b"+" + pack(data))
+    finally:
+        machine.close()

@@ -7,14 +7,23 @@ breakpoint is kept but not come to.
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from machine.gdb.packet import MAX_SIZE, PacketReader, escape, pack
-from machine.gdb.target import (
-    REGISTERS,
-    description,
-    internal_name,
-    pack_register,
-    unpack_registers,
+from machine.gdb.access import (
+    FAULT,
+    INVALID,
+    OK,
+    UNKNOWN,
+    all_registers,
+    change_all_registers,
+    change_register,
+    read_bytes,
+    read_memory,
+    read_numbers,
+    read_register,
+    write_memory,
+    write_register,
 )
+from machine.gdb.packet import MAX_SIZE, PacketReader, escape, pack
+from machine.gdb.target import description
 from machine.memory import MemoryFault
 from machine.runstate import RunState
 
@@ -31,7 +40,6 @@ if TYPE_CHECKING:
     # Runs a line of the human monitor; takes what that prints, and tells when it is done.
     RunLine = Callable[[str, Callable[[str], object], Callable[[], object]], object]
 
-_OK, _UNKNOWN, _INVALID, _FAULT = b"OK", b"", b"E22", b"E14"
 # GDB's numbers of the signals that stand for the reasons why a machine stands still.
 _TRAP = 5
 _SIGNALS = {
@@ -182,29 +190,28 @@ class GdbStub:
                     self._breakpoints.clear()
                     return self._stopped(_TRAP)
                 case "!":
-                    return _OK
+                    return OK
                 case "c" | "C" | "s":
                     self._resume(letter, rest)
                     return None
                 case "g":
-                    return self._all_registers().hex().encode()
+                    return all_registers(self._cpu)
                 case "G":
-                    unpack_registers(_bytes(rest), self._write_register)
-                    return _OK
+                    return change_all_registers(self._cpu, rest)
                 case "p":
-                    return self._read_register(rest)
+                    return read_register(self._cpu, rest) if self._has_description else UNKNOWN
                 case "P":
-                    return self._change_register(rest)
+                    return change_register(self._cpu, rest) if self._has_description else UNKNOWN
                 case "m":
-                    return self._read_memory(rest)
+                    return read_memory(self._cpu, rest)
                 case "M":
-                    return self._write_memory(rest)
+                    return write_memory(self._cpu, self._machine.memory, rest)
                 case "Z" | "z":
                     return self._set_breakpoint(rest, is_set=letter == "Z")
                 case "H":
                     return self._choose_cpu(rest)
                 case "T":
-                    return _OK if rest and self._find_cpu(rest) else _INVALID
+                    return OK if rest and self._find_cpu(rest) else INVALID
                 case "D":
                     return self._detach()
                 case "k":
@@ -215,14 +222,14 @@ class GdbStub:
                 case "v":
                     return self._extended(packet)
         except ValueError:
-            return _INVALID
+            return INVALID
         except MemoryFault:
-            return _FAULT
-        return _UNKNOWN
+            return FAULT
+        return UNKNOWN
 
     def _resume(self, how: str, address: str) -> None:
         if address and how != "C":
-            self._write_register("eip", int(address, 16))
+            write_register(self._cpu, "eip", int(address, 16))
         machine = self._machine
         try:
             machine.cont()
@@ -233,7 +240,7 @@ class GdbStub:
 
     def _detach(self) -> Answer:
         self._breakpoints.clear()
-        self._send(_OK)
+        self._send(OK)
         self._resume("c", "")
         return None
 
@@ -241,66 +248,18 @@ class GdbStub:
         self._machine.complain(f"{self._machine.program}: QEMU: Terminated via GDBstub")
         self._machine.request_shutdown(reason="host-signal")
 
-    def _all_registers(self) -> bytes:
-        registers = self._cpu.registers()
-        return b"".join(pack_register(registers, number) for number in range(len(REGISTERS)))
-
-    def _read_register(self, text: str) -> Answer:
-        if not self._has_description:
-            return _UNKNOWN
-        data = pack_register(self._cpu.registers(), int(text, 16))
-        return data.hex().encode() if data else _FAULT
-
-    def _change_register(self, text: str) -> Answer:
-        if not self._has_description:
-            return _UNKNOWN
-        number, equals, digits = text.partition("=")
-        if not equals:
-            return _INVALID
-        index = int(number, 16)
-        if index < len(REGISTERS):
-            name, size, _ = REGISTERS[index]
-            new = int.from_bytes(_bytes(digits)[:size], "little")
-            self._write_register(internal_name(name), new)
-        return _OK
-
-    def _write_register(self, name: str, value: int) -> None:
-        """No guest here is in 64-bit mode, outside of which half of these registers is."""
-        if not name.startswith("r"):
-            self._cpu.write_register(name, value & 0xFFFFFFFF)
-
-    def _read_memory(self, text: str) -> Answer:
-        if not text:
-            return _INVALID
-        try:
-            address, size = _numbers(text)
-        except ValueError:
-            return _INVALID if "," not in text else _UNKNOWN
-        if size > MAX_SIZE // 2:
-            return _INVALID
-        return self._cpu.read(address, size).hex().encode()
-
-    def _write_memory(self, text: str) -> Answer:
-        place, colon, digits = text.partition(":")
-        address, size = _numbers(place)
-        data = _bytes(digits)
-        if not colon or size > len(data):
-            return _INVALID
-        self._machine.memory.write(self._cpu.physical(address), data[:size])
-        return _OK
-
     def _set_breakpoint(self, text: str, *, is_set: bool) -> Answer:
         words = text.split(",")
         if len(words) != 3:
-            return _INVALID
+            return INVALID
         kind, address, size = (int(word, 16) for word in words)
         if kind > 4:
-            return _UNKNOWN
+            return UNKNOWN
         if kind > 1 and not size:
             self._machine.complain(
                 f"{self._machine.program}: tried to set invalid watchpoint at {address:x}, len=0"
             )
-            return _INVALID
+            return INVALID
         # Whether a breakpoint is one of the software or the hardware is the same here.
         point = (kind, address, size) if kind > 1 else (0, address, 0)
         if is_set:
@@ -308,15 +267,15 @@ class GdbStub:
         elif point in self._breakpoints:
             self._breakpoints.remove(point)
         else:
-            return _INVALID
-        return _OK
+            return INVALID
+        return OK
 
     def _choose_cpu(self, text: str) -> Answer:
         cpu = self._find_cpu(text[1:]) if text[:1] in ("c", "g") else None
         if cpu is None:
-            return _INVALID
+            return INVALID
         self._cpu_index = cpu.index
-        return _OK
+        return OK
 
     # --- questions
 
@@ -343,8 +302,8 @@ class GdbStub:
                 return b"1"
             case "qRcmd":
                 if not comma:
-                    return _UNKNOWN
-                return self._monitor(_bytes(more)) if more else _INVALID
+                    return UNKNOWN
+                return self._monitor(read_bytes(more)) if more else INVALID
             case "qXfer":
                 return self._describe(rest)
             case "qqemu.sstepbits":
@@ -355,7 +314,7 @@ class GdbStub:
                 return b"%d" % self._is_physical
             case "Qqemu.PhyMemMode":
                 self._is_physical = int(rest, 16) != 0
-                return _OK
+                return OK
         if name.startswith("Qqemu.sstep="):
             digits = name.removeprefix("Qqemu.sstep=")
             if not digits:
@@ -363,12 +322,12 @@ class GdbStub:
             try:
                 flags = int(digits, 16)
             except ValueError:
-                return _UNKNOWN
+                return UNKNOWN
             if flags & ~_USUAL_STEP:
-                return _INVALID
+                return INVALID
             self._step_flags = flags
-            return _OK
-        return _UNKNOWN
+            return OK
+        return UNKNOWN
 
     def _list_threads(self, *, begins: bool) -> bytes:
         self._listed = 0 if begins else self._listed
@@ -382,10 +341,10 @@ class GdbStub:
         """A piece of a file that describes the target: more is to come, or it is the last."""
         words = text.split(":")
         if words[:2] != ["features", "read"] or len(words) != 4:
-            return _INVALID if words[:2] == ["features", "read"] and len(words) > 2 else _UNKNOWN
+            return INVALID if words[:2] == ["features", "read"] and len(words) > 2 else UNKNOWN
         self._has_description = True
         whole = description(words[2])
-        start, size = _numbers(words[3])
+        start, size = read_numbers(words[3])
         if whole is None or start > len(whole):
             return b"E00"
         size = min(size, (MAX_SIZE - 5) // 2)
@@ -401,7 +360,7 @@ class GdbStub:
             for at in range(0, len(data), MAX_SIZE // 2 - 1):
                 self._send(b"O" + data[at : at + MAX_SIZE // 2 - 1].hex().encode())
 
-        self._run_line(line.decode("utf-8", "surrogateescape"), say, lambda: self._send(_OK))
+        self._run_line(line.decode("utf-8", "surrogateescape"), say, lambda: self._send(OK))
         return None
 
     def _extended(self, packet: str) -> Answer:
@@ -412,13 +371,13 @@ class GdbStub:
             return self._continue_each(words)
         if name == "vAttach" and words:
             if int(words[0], 16) != _PROCESS:
-                return _INVALID
+                return INVALID
             return self._stopped(_TRAP)
         if name == "vKill" and words:
-            self._send(_OK)
+            self._send(OK)
             self._kill()
             return None
-        return _UNKNOWN
+        return UNKNOWN
 
     def _continue_each(self, actions: Sequence[str]) -> Answer:
         """Go on, or take a step where one of the processors is to."""
@@ -426,34 +385,13 @@ class GdbStub:
         for action in actions:
             what, colon, thread = action.partition(":")
             if what[:1] not in ("c", "C", "s", "S"):
-                return _UNKNOWN
+                return UNKNOWN
             cpu = self._find_cpu(thread) if colon else self._cpu
             if cpu is None:
-                return _INVALID
+                return INVALID
             if what[:1] in ("s", "S") and not steps:
                 steps = True
                 self._cpu_index = cpu.index
         if actions:
             self._resume("s" if steps else "c", "")
         return None
-
-
-def _bytes(digits: str) -> bytes:
-    """Two digits a byte; what is no digit counts as 0, as in QEMU."""
-    known = "".join(digit if digit in "0123456789abcdefABCDEF" else "0" for digit in digits)
-    return bytes.fromhex(known[: len(known) // 2 * 2])
-
-
-def _numbers(text: str) -> tuple[int, int]:
-    """``ADDRESS,SIZE``, hexadecimal.
-
-    Raises:
-        ValueError: it isn't.
-    """
-    first, comma, second = text.partition(",")
-    if not comma:
-        raise ValueError(text)
-    address, size = int(first, 16), int(second, 16)
-    if not (0 <= address < 1 << 64 and 0 <= size < 1 << 32):
-        raise ValueError(text)
-    return address, size

@@ -29,7 +29,23 @@ _SECRET = (
 _BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\n\r")
 
 
-def _complete_secret(machine: Machine, made: QomObject) -> None:
+class Secret:
+    """What a secret hides.
+
+    Attributes:
+        data: its bytes, as they are used.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _complete_secret(machine: Machine, made: QomObject) -> Secret:
     data, path = made.values["data"], made.values["file"]
     if data is not None and path is not None:
         raise QemuError("'file' and 'data' are mutually exclusive")
@@ -39,13 +55,52 @@ def _complete_secret(machine: Machine, made: QomObject) -> None:
         raw = data.encode("utf-8", "surrogateescape")
     else:
         raise QemuError("Either 'file' or 'data' must be provided")
-    if made.values["keyid"] is not None:
-        key = machine.objects.find(made.values["keyid"])
-        if key is None or key.type.name != "secret":
-            raise QemuError(f"No secret with id '{made.values['keyid']}'")
-        raise QemuError("encrypted secrets are not simulated yet")
-    if made.values["format"] == "base64" and set(raw) - _BASE64:
+    is_base64 = made.values["format"] == "base64"
+    if made.values["keyid"] is None:
+        return Secret(_from_base64(raw) if is_base64 else raw)
+    key = machine.objects.find(made.values["keyid"])
+    if key is None or not isinstance(key.inside, Secret):
+        raise QemuError(f"No secret with id '{made.values['keyid']}'")
+    return Secret(_decrypt(key.inside.data, made.values["iv"], raw, is_base64=is_base64))
+
+
+def _decrypt(key: bytes, vector_text: str | None, raw: bytes, *, is_base64: bool) -> bytes:
+    """What another secret protects.
+
+    Raises:
+        QemuError: the key, the vector or the data can't be.
+    """
+    from machine.qom.aes import BLOCK_SIZE, KEY_SIZE, decrypt_cbc
+
+    if len(key) != KEY_SIZE:
+        raise QemuError(f"Key should be {KEY_SIZE} bytes in length")
+    if vector_text is None:
+        raise QemuError("IV is required to decrypt secret")
+    vector = _from_base64(vector_text.encode("utf-8", "surrogateescape"))
+    if len(vector) != BLOCK_SIZE:
+        raise QemuError(f"IV should be {BLOCK_SIZE} bytes in length not {len(vector)}")
+    data = _from_base64(raw) if is_base64 else raw
+    if len(data) % BLOCK_SIZE:
+        raise QemuError(f"Length {len(data)} must be a multiple of block size {BLOCK_SIZE}")
+    plain = decrypt_cbc(key, vector, data)
+    padding = plain[-1] if plain else 0
+    if padding > BLOCK_SIZE:
+        raise QemuError(f"Incorrect number of padding bytes ({padding}) found on decrypted data")
+    return plain[: len(plain) - padding]
+
+
+def _from_base64(raw: bytes) -> bytes:
+    """Raises: QemuError: a byte is none of it.  Of what is cut short the last group is lost."""
+    import binascii
+
+    if set(raw) - _BASE64:
         raise QemuError("Base64 data contains invalid characters")
+    digits = raw.translate(None, b"\n\r")
+    groups = [digits[at : at + 4] for at in range(0, len(digits) // 4 * 4, 4)]
+    try:
+        return b"".join(map(binascii.a2b_base64, groups))
+    except binascii.Error:  # padding where none can be
+        return b""
 
 
 def _read_file(path: str) -> bytes:

@@ -16,3 +16,4 @@ def test_each_line_is_answered_as_qemu_answers_it(
         count = duel.fight(near_misses(seed=1, for_each=12))
     assert count > 2000
     assert duel.differences == []
+    assert duel.crashes == []

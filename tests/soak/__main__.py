@@ -118,6 +118,7 @@ def compare_lines(for_each: int = 120, seed: int = 0) -> int:
         print(f"{count} lines on {machine[:8]}, {len(duel.differences)} answered otherwise")
         for line, ours, theirs in duel.differences:
             print(f"  {line!r}\n    ours: {ours[:300]!r}\n    QEMU: {theirs[:300]!r}")
+        print(f"  QEMU crashed at {duel.crashes}" if duel.crashes else "  QEMU never crashed")
         wrong += len(duel.differences)
     return wrong
 
