@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from blockdev.errors import QemuError
+from blockdev.errors import HintedError, QemuError
 
 UNIX_PATH_LIMIT = 108  # bytes, the final NUL included
 HOST_LIMIT, PORT_LIMIT = 64, 32  # characters that are looked at
@@ -44,8 +44,9 @@ class UnixAddress:
         path = self.path.encode("utf-8", "surrogateescape")
         limit = UNIX_PATH_LIMIT - 1 if self.abstract else UNIX_PATH_LIMIT
         if len(path) >= UNIX_PATH_LIMIT:
-            raise QemuError(
-                f"UNIX socket path '{self.path}' is too long\nPath must be less than {limit} bytes",
+            raise HintedError(
+                f"UNIX socket path '{self.path}' is too long",
+                f"Path must be less than {limit} bytes",
                 errno.ENAMETOOLONG,
             )
         if not self.abstract:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from blockdev.file import Buffer
+    from blockdev.latency import LatencyHistogram
     from blockdev.node import BlockNode
     from blockdev.throttle import Throttle
 
@@ -23,6 +24,7 @@ class BackendStats:
     __slots__ = (
         "flush_operations",
         "flush_total_ns",
+        "histograms",
         "last_access_ns",
         "rd_bytes",
         "rd_operations",
@@ -37,6 +39,13 @@ class BackendStats:
         self.rd_operations = self.wr_operations = self.flush_operations = 0
         self.rd_total_ns = self.wr_total_ns = self.flush_total_ns = 0
         self.last_access_ns: int | None = None
+        self.histograms: dict[str, LatencyHistogram] = {}  # of "read", "write", "flush"
+
+    def count_latency(self, kind: str, ns: int) -> int:
+        """Count how long a request took; the time again."""
+        if kind in self.histograms:
+            self.histograms[kind].count(ns)
+        return ns
 
     def idle_ns(self, now_ns: int) -> int:
         """Time since the last operation; 0 when there was none."""
@@ -165,7 +174,7 @@ class Backend:
         data = self.medium().read(offset, size)
         self.stats.rd_bytes += size
         self.stats.rd_operations += 1
-        self.stats.rd_total_ns += self._since(start)
+        self.stats.rd_total_ns += self.stats.count_latency("read", self._since(start))
         return data
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
@@ -177,14 +186,14 @@ class Backend:
             self.medium().flush()
         self.stats.wr_bytes += sum(map(len, buffers))
         self.stats.wr_operations += 1
-        self.stats.wr_total_ns += self._since(start)
+        self.stats.wr_total_ns += self.stats.count_latency("write", self._since(start))
 
     def flush(self) -> None:
         """A guest's barrier."""
         start = self._clock_ns()
         self.medium().flush()
         self.stats.flush_operations += 1
-        self.stats.flush_total_ns += self._since(start)
+        self.stats.flush_total_ns += self.stats.count_latency("flush", self._since(start))
 
     def _since(self, start: int) -> int:
         now = self.stats.last_access_ns = self._clock_ns()

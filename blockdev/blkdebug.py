@@ -102,6 +102,10 @@ class BlkDebugNode(FilterNode):
         self.debug_event("none")
 
     @property
+    def allocated_bytes(self) -> int:
+        return -1  # QEMU's doesn't ask the file
+
+    @property
     def shown_options(self) -> dict[str, object]:
         kept = ("inject-error.", "set-state.", "config", "align")
         return {k: _typed(v) for k, v in self._options.items() if k.startswith(kept)}

@@ -6,7 +6,7 @@ import errno
 
 from blockdev.copying import ReadError
 from blockdev.errors import DeviceNotActive, QemuError
-from blockdev.jobs import Job
+from blockdev.job import Job
 from blockdev.node import OpBlocker
 from blockdev.rate_limit import RateLimit
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from blockdev.jobs import Jobs, Rest
+    from blockdev.job import Rest
+    from blockdev.jobs import Jobs
     from blockdev.node import BlockNode
 
 REPORT, IGNORE, ENOSPC, STOP, AUTO = ON_ERROR = ("report", "ignore", "enospc", "stop", "auto")
@@ -48,6 +49,7 @@ class BlockJob(Job):
         if speed < 0:
             raise QemuError("Parameter 'speed' expects a non-negative value")
         super().__init__(jobs, id, auto_finalize=auto_finalize, auto_dismiss=auto_dismiss)
+        self.check_verb("set-speed")  # in QEMU too the first speed is set like any other
         self.limit = RateLimit(speed, jobs.now_ns)
         self.io_status = "ok"
         self._blocker = OpBlocker(f"block device is in use by block job: {self.type}")
@@ -90,9 +92,12 @@ class BlockJob(Job):
         """Rest after so many bytes of work, as the speed asks for; a turn at least."""
         self.current += size
         self.limit.count(size)
+        yield self.limit.delay_ns()
+
+    def limited(self) -> Iterator[Rest]:
+        """Rest as long as the speed asks for, whoever wakes the job meanwhile; a turn at least."""
         while delay := self.limit.delay_ns():
             yield delay
-            return
         yield 0
 
     # --- faults of a disk
@@ -162,7 +167,7 @@ class BlockJob(Job):
     def _tell_ready(self) -> None:
         self._jobs.emit("BLOCK_JOB_READY", **self._told())
 
-    def _tell_pending(self) -> None:
+    def tell_pending(self) -> None:
         self._jobs.emit("BLOCK_JOB_PENDING", type=self.type, id=self.id)
 
     def _tell_end(self) -> None:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from blockdev.graph import Graph
-    from blockdev.jobs import Jobs, Rest
+    from blockdev.job import Rest
+    from blockdev.jobs import Jobs
     from blockdev.node import BlockNode
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from blockdev.node import DirtyMarks
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class DirtyBitmap:
+class DirtyBitmap(DirtyMarks):
     """Marks the pieces of a disk that are written while the bitmap is on its node.
 
     Args:
@@ -55,10 +57,24 @@ class DirtyBitmap:
             stop = len(self._marks) if end < 0 else end
             yield start * self.granularity, (stop - start) * self.granularity
 
+    def alike(self, offset: int) -> tuple[bool, int]:
+        """Whether a byte's piece was written, and how many bytes from it on are like it."""
+        index = offset // self.granularity
+        is_marked = index < len(self._marks) and bool(self._marks[index])
+        end = self._marks.find(0 if is_marked else 1, index)
+        if end < 0 and not is_marked:
+            return False, (1 << 63) - offset
+        end = len(self._marks) if end < 0 else end
+        return is_marked, end * self.granularity - offset
+
     def clear(self) -> None:
         """Nothing counts as written any more."""
         self._marks[:] = bytes(len(self._marks))
         self.count = 0
+
+    def emptied(self) -> DirtyBitmap:
+        """Another of the same disk that says nothing."""
+        return DirtyBitmap(len(self._marks) * self.granularity, self.granularity)
 
     def resize(self, size: int) -> None:
         """The disk has `size` bytes now."""

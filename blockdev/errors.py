@@ -14,9 +14,32 @@ class QemuError(Exception):
         super().__init__(text)
         self.errno_value = errno_value
 
+    @property
+    def sentence(self) -> str:
+        """The text without what is hinted at after it, which only people are told."""
+        text = str(self)
+        cause: BaseException | None = self
+        while cause is not None:
+            if isinstance(cause, HintedError):
+                return text.removesuffix(f"\n{cause.hint}")
+            cause = cause.__cause__
+        return text
 
-class DeviceNotFound(QemuError):
-    """Nothing has the name that was given; QMP tells such a failure from others."""
+
+class HintedError(QemuError):
+    """A failure with advice for people, on a line of its own after the sentence."""
+
+    def __init__(self, sentence: str, hint: str, errno_value: int = 0) -> None:
+        super().__init__(f"{sentence}\n{hint}", errno_value)
+        self.hint = hint
+
+
+class NotFound(QemuError):
+    """Nothing is what was asked for; QMP tells such a failure from others."""
+
+
+class DeviceNotFound(NotFound):
+    """Nothing has the name that was given."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Device '{name}' not found")

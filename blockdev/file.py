@@ -12,7 +12,7 @@ import os
 import stat
 import struct
 
-from blockdev.errors import QemuError
+from blockdev.errors import HintedError, QemuError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -299,8 +299,9 @@ class ByteFile:
 
     def _refusal(self, permission: str, *, quoted: bool = False) -> QemuError:
         shown = permission if quoted else f'"{permission}"'
-        return QemuError(
-            f"Failed to get {shown} lock\nIs another process using the image [{self.name}]?",
+        return HintedError(
+            f"Failed to get {shown} lock",
+            f"Is another process using the image [{self.name}]?",
             errno.EAGAIN,
         )
 

@@ -65,6 +65,7 @@ class FilterNode(BlockNode):
 
     def truncate(self, size: int) -> None:
         self.file.truncate(size)
+        self.fit_bitmaps()
 
     def check_room(self, end: int) -> None:
         self.file.check_room(end)

@@ -35,6 +35,8 @@ class Graph:
         backends: what uses the nodes from outside, oldest first.
         export_roots: what else does, for others over the network.
         opens_inactive: what is opened is left to others until `activate`.
+        keeps_bitmaps: the bitmaps of an image are taken into memory; else they only are marked as
+            not up to date, if need be.
         open_json: opens an image whose name is a tree as JSON, read-only; None: the usual way.
         draw: gives the two digits at the end of a name, which are random.
     """
@@ -48,6 +50,7 @@ class Graph:
         self.backends: list[Backend] = []
         self.export_roots: list[Backend] = []
         self.opens_inactive = False
+        self.keeps_bitmaps = False
         self.open_json: Callable[[str, str | None, CacheMode], BlockNode] | None = None
         self.draw: Callable[[], int] = _draw
         self._above: list[tuple[int, int] | None] = []  # the files of the images being opened
@@ -119,9 +122,10 @@ class Graph:
             return open_nbd(
                 self, None, filename, read_only=read_only, cache=cache, may_be_read_only=True
             )
-        return self.open_file(
-            local_file(filename), read_only=read_only, cache=cache, locking=locking
-        )
+        name = local_file(filename)
+        if not name:
+            raise QemuError("The 'file' block driver requires a file name", errno.EINVAL)
+        return self.open_file(name, read_only=read_only, cache=cache, locking=locking)
 
     def open_image(
         self,
@@ -159,6 +163,8 @@ class Graph:
                 locking=locking,
                 depth=depth,
             )
+        if driver is not None:
+            check_format(driver)
         if is_literal:
             file: BlockNode = self.open_file(
                 filename, read_only=read_only, cache=cache, locking=locking
@@ -230,14 +236,16 @@ class Graph:
                 read_only=read_only,
                 cache=cache,
                 report=self.report,
+                complain=self._warn,
                 is_inactive=self.opens_inactive,
             )
         else:
-            from blockdev.foreign import FORMATS, ForeignNode
+            from blockdev.foreign import ForeignNode
 
-            if driver not in FORMATS:
-                raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)
+            check_format(driver)
             node = ForeignNode(name, driver, file, read_only=read_only, cache=cache)
+        if self.keeps_bitmaps:
+            node.keep_bitmaps()
         self.add(node)
         try:
             if open_backing is not None:
@@ -404,3 +412,13 @@ class Graph:
     def find(self, name: str) -> BlockNode | None:
         """The node of this name."""
         return self.nodes.get(name)
+
+
+def check_format(driver: str) -> None:
+    """Raises: QemuError: there is no such format."""
+    if driver in ("raw", "qcow2"):
+        return
+    from blockdev.foreign import FORMATS
+
+    if driver not in FORMATS:
+        raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from blockdev.errors import QemuError
+from blockdev.errors import HintedError, QemuError
 from blockdev.naming import local_file, protocol_of
 
 TYPE_CHECKING = False
@@ -36,7 +36,7 @@ def create_image(
     filename: str,
     driver: str,
     size: int,
-    report: Callable[[str], object],
+    tell: Callable[[str], object],
     *,
     backing: str = "",
     backing_format: str = "",
@@ -45,6 +45,7 @@ def create_image(
     """Make an image and say so, as QEMU does.
 
     Args:
+        tell: takes text for standard output.
         backing: the backing file's name as it is to stand in the image.
         check_backing: opens that file, of a name and a format, to see that it is there.
 
@@ -66,9 +67,11 @@ def create_image(
         try:
             check_backing(name, backing_format)
         except QemuError as error:
-            raise QemuError(f"{error}\nCould not open backing image.", error.errno_value) from error
+            hints = [*str(error).removeprefix(error.sentence).split("\n")[1:]]
+            hints.append("Could not open backing image.")
+            raise HintedError(error.sentence, "\n".join(hints), error.errno_value) from error
     if driver == "vmdk" and backing and backing_format != "vmdk":
-        _say_vmdk(filename, size, report, backing, backing_format)
+        _say_vmdk(filename, size, tell, backing, backing_format)
     check_made(driver)
     size = -(-size // 512) * 512
     words = [f"Formatting '{filename}', fmt={driver}"]
@@ -80,7 +83,7 @@ def create_image(
         words += [f"backing_fmt={backing_format}"] if backing_format else []
     if driver == "qcow2":
         words.append("lazy_refcounts=off refcount_bits=16")
-    report(" ".join(words))
+    tell(" ".join(words) + "\n")
     try:
         if driver == "qcow2":
             from blockdev.qcow2.create import create_image as create_qcow2
@@ -125,12 +128,12 @@ def check_made(driver: str) -> None:
 
 
 def _say_vmdk(
-    filename: str, size: int, report: Callable[[str], object], backing: str, backing_format: str
+    filename: str, size: int, tell: Callable[[str], object], backing: str, backing_format: str
 ) -> None:
     """The one mistake with such an image that is made easily: its backing file is another."""
-    report(
+    tell(
         f"Formatting '{filename}', fmt=vmdk size={size} backing_file={_escaped(backing)} "
-        f"backing_fmt={backing_format} compat6=off hwversion=undefined"
+        f"backing_fmt={backing_format} compat6=off hwversion=undefined\n"
     )
     raise QemuError("backing_file must be a vmdk image", errno.EINVAL)
 

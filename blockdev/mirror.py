@@ -17,9 +17,9 @@ from blockdev.chain import (
     set_backing,
 )
 from blockdev.copying import PIECE, copy_piece
-from blockdev.dirty_bitmap import DirtyBitmap
 from blockdev.errors import QemuError
 from blockdev.filter import JobFilter
+from blockdev.node_bitmap import anonymous
 from blockdev.status import length_of
 
 TYPE_CHECKING = False
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from blockdev.graph import Graph
-    from blockdev.jobs import Jobs, Rest
+    from blockdev.job import Rest
+    from blockdev.jobs import Jobs
     from blockdev.node import BlockNode
 
 MIN_GRANULARITY, MAX_GRANULARITY = 4096, 65536
@@ -105,8 +106,8 @@ class MirrorJob(BlockJob):
             granularity = max(MIN_GRANULARITY, min(MAX_GRANULARITY, granularity))
         # The target has whole clusters only: what is left of one isn't in it otherwise.
         granularity = max(granularity, target.cluster_size)
-        self._dirty = DirtyBitmap(length_of(source), granularity)
-        source.dirty_bitmaps.append(self._dirty)
+        self._shown = anonymous(source, granularity)
+        self._dirty = self._shown.marks
         target.parents += 1
         with self.undone_on_failure():
             self._keep_readers_off(True)
@@ -231,7 +232,7 @@ class MirrorJob(BlockJob):
     def clean(self) -> None:
         super().clean()
         self._drop_top()
-        self.source.dirty_bitmaps.remove(self._dirty)
+        self.source.dirty_bitmaps.remove(self._shown)
         self.target.parents -= 1
         self._finished()
         graph = self._graph

@@ -176,6 +176,10 @@ class NbdNode(BlockNode):
             self._client.command(nbd.CMD_FLUSH, 0, 0)
         self._has_unflushed = False
 
+    def yank(self) -> None:
+        """Break the connection to the server for good."""
+        self._client.yank()
+
     def close(self) -> None:
         self._client.close()
 

@@ -106,6 +106,13 @@ class NbdClient:
         self._channel.close()
         self._channel = None
 
+    def yank(self) -> None:
+        """Break the connection for good: whatever is asked for from now on fails."""
+        self._is_hopeless = True
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
     # --- inside
 
     def _begin(

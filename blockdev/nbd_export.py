@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from blockdev import nbd_protocol as nbd
 from blockdev.backend import Backend
-from blockdev.errors import QemuError
-from blockdev.status import DATA, ZERO, length_of, status_above
+from blockdev.nbd_contexts import contexts_of
+from blockdev.status import length_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from blockdev.node import BlockNode
+    from collections.abc import Sequence
 
-MAX_EXTENTS = 1 << 10  # told of in one reply
-_READ_FLAGS = nbd.HAS_FLAGS | nbd.SEND_FLUSH | nbd.SEND_FUA
-_WRITE_FLAGS = nbd.SEND_TRIM | nbd.SEND_WRITE_ZEROES
+    from blockdev.node import BlockNode
+    from blockdev.node_bitmap import NodeBitmap
+
+_READ_FLAGS = nbd.HAS_FLAGS | nbd.SEND_FLUSH | nbd.SEND_FUA | nbd.SEND_CACHE
+_WRITE_FLAGS = nbd.SEND_TRIM | nbd.SEND_WRITE_ZEROES | nbd.SEND_FAST_ZERO
 
 
 class NbdExport:
@@ -25,8 +27,12 @@ class NbdExport:
         description: for people; "" for none.
         is_writable: clients may write; else the node is only read, whatever it allows.
         drive: the drive whose medium it is; None where the node itself was named.
+        bitmaps: clients may see what these say; nobody changes them meanwhile.
+        with_depth: clients may see which image of the chain has what.
+        is_for_one: there is one client at a time.
 
     Attributes:
+        contexts: all that clients can be told of its parts.
         root: its place among those that use the node.
     """
 
@@ -39,6 +45,9 @@ class NbdExport:
         description: str,
         is_writable: bool,
         drive: Backend | None,
+        bitmaps: Sequence[NodeBitmap] = (),
+        with_depth: bool = False,
+        is_for_one: bool = False,
     ) -> None:
         self.id = id
         self.name = name
@@ -46,6 +55,11 @@ class NbdExport:
         self.is_writable = is_writable
         self.drive = drive
         self.root = Backend("", node)
+        self.contexts = contexts_of(bitmaps, with_depth=with_depth)
+        self._bitmaps = bitmaps
+        self._is_for_one = is_for_one
+        for bitmap in bitmaps:
+            bitmap.is_busy = True
 
     @property
     def node(self) -> BlockNode:
@@ -60,23 +74,10 @@ class NbdExport:
     @property
     def flags(self) -> int:
         """What a client may do, in the protocol's bits."""
-        if self.is_writable:
-            return _READ_FLAGS | _WRITE_FLAGS
-        return _READ_FLAGS | nbd.READ_ONLY | nbd.CAN_MULTI_CONN
+        flags = _READ_FLAGS if self._is_for_one else _READ_FLAGS | nbd.CAN_MULTI_CONN
+        return flags | (_WRITE_FLAGS if self.is_writable else nbd.READ_ONLY)
 
-    def extents(self, offset: int, size: int, *, one: bool) -> list[tuple[int, int]]:
-        """How many bytes from `offset` on are alike, with the state of each such part."""
-        found: list[tuple[int, int]] = []
-        end = offset + size
-        while offset < end and len(found) < (1 if one else MAX_EXTENTS):
-            answer = status_above(self.node, None, offset, end - offset)
-            if not answer.length:
-                raise QemuError("the node is shorter than it was")
-            state = 0 if answer.flags & DATA else nbd.STATE_HOLE
-            state |= nbd.STATE_ZERO if answer.flags & ZERO else 0
-            if found and found[-1][1] == state:
-                found[-1] = (found[-1][0] + answer.length, state)
-            else:
-                found.append((answer.length, state))
-            offset += answer.length
-        return found
+    def let_bitmaps_go(self) -> None:
+        """It is shown no more, so that its bitmaps may be changed again."""
+        for bitmap in self._bitmaps:
+            bitmap.is_busy = False

@@ -11,12 +11,14 @@ import struct
 
 from blockdev import nbd_protocol as nbd
 from blockdev.errors import QemuError
+from blockdev.nbd_contexts import matching
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from blockdev.file import Buffer
+    from blockdev.nbd_contexts import MetaContext
     from blockdev.nbd_export import NbdExport
 
 _OPTION = struct.Struct(">QII")
@@ -24,7 +26,6 @@ _OPTION_REPLY = struct.Struct(">QIII")
 _REQUEST = struct.Struct(">IHHQQI")
 _SIMPLE_REPLY = struct.Struct(">IIQ")
 _CHUNK = struct.Struct(">IHHQI")
-_CONTEXT = 0  # our number of base:allocation
 _PREFERRED_BLOCK = 4096
 _MAX_OPTIONS = 1 << 10  # of one client, before it chooses an export
 
@@ -63,7 +64,8 @@ class NbdSession:
         self.is_over = False
         self.wait_ns = 0
         self._is_structured = False
-        self._allocation_of: NbdExport | None = None  # whose client asked for the context
+        self._contexts_of: NbdExport | None = None  # whose contexts the client asked for
+        self._chosen: list[MetaContext] = []
         self._talk = self._conversation()
         self._wanted = next(self._talk)
 
@@ -125,7 +127,7 @@ class NbdSession:
             elif option == nbd.OPT_STRUCTURED_REPLY:
                 self._begin_structure(data)
             elif option in (nbd.OPT_LIST_META_CONTEXT, nbd.OPT_SET_META_CONTEXT):
-                self._contexts(option, data)
+                self._choose_contexts(option, data)
             elif option == nbd.OPT_STARTTLS:
                 raise _BadOption(nbd.REP_ERR_POLICY, "TLS not configured")
             else:
@@ -177,7 +179,7 @@ class NbdSession:
         self._reply(nbd.OPT_STRUCTURED_REPLY, nbd.REP_ACK)
         self._is_structured = True
 
-    def _contexts(self, option: int, data: bytes) -> None:
+    def _choose_contexts(self, option: int, data: bytes) -> None:
         if not self._is_structured:
             name = nbd.OPTION_NAMES[option]
             text = f"request option '{name}' when structured reply is not negotiated"
@@ -190,16 +192,12 @@ class NbdSession:
             raise _BadOption(nbd.REP_ERR_UNKNOWN, f"export '{shown}' not present")
         queries = [reading.string() for _ in range(reading.number(4))]
         reading.end()
-        matching = [nbd.ALLOCATION]
-        if option == nbd.OPT_LIST_META_CONTEXT:
-            matching.append(b"base:")
-        has_it = any(query in matching for query in queries)
-        if option == nbd.OPT_LIST_META_CONTEXT:
-            has_it = has_it or not queries
-        else:
-            self._allocation_of = export if has_it else None
-        if has_it:
-            content = struct.pack(">I", _CONTEXT) + nbd.ALLOCATION
+        is_list = option == nbd.OPT_LIST_META_CONTEXT
+        found = list(matching(export.contexts, queries, is_list=is_list))
+        if not is_list:
+            self._contexts_of, self._chosen = export, found
+        for context in found:
+            content = struct.pack(">I", context.number) + context.name
             self._reply(option, nbd.REP_META_CONTEXT, content)
         self._reply(option, nbd.REP_ACK)
 
@@ -241,7 +239,7 @@ class NbdSession:
         """Until the disk's limits let a request through."""
         if command in (nbd.CMD_FLUSH, nbd.CMD_BLOCK_STATUS):
             return
-        is_write = command != nbd.CMD_READ
+        is_write = command not in (nbd.CMD_READ, nbd.CMD_CACHE)
         while wait_ns := export.root.wait_ns(is_write=is_write):
             self.wait_ns = wait_ns
             yield 0
@@ -258,14 +256,15 @@ class NbdSession:
             nbd.CMD_WRITE: nbd.FUA,
             nbd.CMD_FLUSH: 0,
             nbd.CMD_TRIM: nbd.FUA,
-            nbd.CMD_WRITE_ZEROES: nbd.FUA | nbd.NO_HOLE,
+            nbd.CMD_CACHE: 0,
+            nbd.CMD_WRITE_ZEROES: nbd.FUA | nbd.NO_HOLE | nbd.FAST_ZERO,
             nbd.CMD_BLOCK_STATUS: nbd.REQ_ONE,
         }
         if command not in known:
             raise QemuError(f"invalid request type ({command}) received", errno.EINVAL)
         if flags & ~known[command] & ~nbd.FUA:
             raise QemuError("unsupported flags for command", errno.EINVAL)
-        if command == nbd.CMD_READ and size > nbd.MAX_PAYLOAD:
+        if command in (nbd.CMD_READ, nbd.CMD_CACHE) and size > nbd.MAX_PAYLOAD:
             raise QemuError("len is larger than max len", errno.EINVAL)
         is_write = command in (nbd.CMD_WRITE, nbd.CMD_TRIM, nbd.CMD_WRITE_ZEROES)
         if is_write and not export.is_writable:
@@ -278,12 +277,16 @@ class NbdSession:
         self, export: NbdExport, flags: int, command: int, offset: int, size: int, data: bytes
     ) -> None:
         node = export.node
-        if command == nbd.CMD_WRITE:
+        if command == nbd.CMD_CACHE:
+            export.root.read(offset, size)  # which the host's cache keeps
+        elif command == nbd.CMD_WRITE:
             export.root.write(offset, [data])
         elif command == nbd.CMD_TRIM:
             export.root.account(size, is_write=True)
             node.discard(offset, size)
         elif command == nbd.CMD_WRITE_ZEROES:
+            if flags & nbd.FAST_ZERO and flags & nbd.NO_HOLE and node.cluster_size == 0:
+                raise QemuError("zeros are written like data", errno.ENOTSUP)
             export.root.account(size, is_write=True)
             node.write_zeroes(offset, size, may_unmap=not flags & nbd.NO_HOLE)
         if command == nbd.CMD_FLUSH or flags & nbd.FUA:
@@ -303,13 +306,19 @@ class NbdSession:
     def _tell_status(
         self, export: NbdExport, flags: int, handle: int, offset: int, size: int
     ) -> None:
-        if self._allocation_of is not export:
+        if self._contexts_of is not export or not self._chosen:
             raise QemuError("CMD_BLOCK_STATUS not negotiated", errno.EINVAL)
         if not size:
             raise QemuError("need non-zero length", errno.EINVAL)
-        extents = export.extents(offset, size, one=bool(flags & nbd.REQ_ONE))
-        parts = [struct.pack(">II", *extent) for extent in extents]
-        self._send_chunk(handle, nbd.CHUNK_BLOCK_STATUS, [struct.pack(">I", _CONTEXT), *parts])
+        one = bool(flags & nbd.REQ_ONE)
+        told = []
+        for context in self._chosen:
+            extents = context.extents(export.node, offset, size, one=one)
+            parts = [struct.pack(">II", *extent) for extent in extents]
+            told.append([struct.pack(">I", context.number), *parts])
+        for content in told:
+            is_last = content is told[-1]
+            self._send_chunk(handle, nbd.CHUNK_BLOCK_STATUS, content, is_last=is_last)
 
     def _done(self, handle: int) -> None:
         if self._is_structured:
@@ -326,10 +335,13 @@ class NbdSession:
         content = struct.pack(">IH", number, len(text)) + text
         self._send_chunk(handle, nbd.CHUNK_ERROR, [content])
 
-    def _send_chunk(self, handle: int, kind: int, content: list[bytes]) -> None:
-        """The one and last chunk of a reply."""
+    def _send_chunk(
+        self, handle: int, kind: int, content: list[bytes], *, is_last: bool = True
+    ) -> None:
+        """A chunk of a reply, mostly the one and last."""
         size = sum(map(len, content))
-        header = _CHUNK.pack(nbd.STRUCTURED_REPLY_MAGIC, nbd.CHUNK_DONE, kind, handle, size)
+        flags = nbd.CHUNK_DONE if is_last else 0
+        header = _CHUNK.pack(nbd.STRUCTURED_REPLY_MAGIC, flags, kind, handle, size)
         self.output += [header, *content]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from blockdev.address import PORT_LIMIT
 from blockdev.errors import QemuError
@@ -106,6 +107,48 @@ def open_datagram(place: tuple[str, int], *, group: str = "", interface: str = "
             text = f"can't add socket to multicast group {group}"
             raise _worded(text, error) from error
     return opened
+
+
+def open_unix_datagram(path: str) -> Socket:
+    """A datagram socket at a path, not blocking; one that was left there makes room.
+
+    Raises:
+        QemuError: it can't be there.
+    """
+    import socket
+
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
+            os.unlink(path)
+        opened.bind(path)
+    except OSError as error:
+        opened.close()
+        raise _worded(f"can't bind unix={path} to socket", error) from error
+    opened.setblocking(False)
+    return opened
+
+
+def peer_of(connection: Socket) -> tuple[str, int, str]:
+    """Who is at the other end of a connection over IP: host, port, and ``ipv4`` or ``ipv6``."""
+    import socket
+
+    try:
+        host, port = connection.getpeername()[:2]
+    except OSError:  # gone already
+        host, port = "", 0
+    return host, port, "ipv6" if connection.family == socket.AF_INET6 else "ipv4"
+
+
+def open_forward(place: tuple[str, int], *, is_datagram: bool) -> Socket:
+    """A socket that stands for a port of a guest, not blocking.
+
+    Raises:
+        QemuError: the place is taken.
+    """
+    import socket
+
+    return _bound(place, socket.SOCK_DGRAM if is_datagram else socket.SOCK_STREAM)
 
 
 def _bound(place: tuple[str, int], kind: int) -> Socket:

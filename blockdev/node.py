@@ -10,7 +10,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from blockdev.dirty_bitmap import DirtyBitmap
     from blockdev.file import Buffer
     from blockdev.snapshot import Snapshot
     from blockdev.status import BlockStatus
@@ -68,6 +67,36 @@ class VMStateReader:
         raise NotImplementedError
 
 
+class BitmapKeeper:
+    """Keeps a node's persistent bitmaps in its image; formats that can do so have one."""
+
+    def check_new(self, name: str, granularity: int) -> None:
+        """See that another bitmap can be kept.
+
+        Raises:
+            QemuError: it can't.
+        """
+        raise NotImplementedError
+
+    def remove(self, name: str) -> None:
+        """Take a bitmap out of the image; harmless if it isn't there yet."""
+        raise NotImplementedError
+
+
+class DirtyMarks:
+    """What is told of writes: all that a node wants to know of a bitmap."""
+
+    __slots__ = ()
+
+    def mark(self, offset: int, size: int) -> None:
+        """These bytes are written."""
+        raise NotImplementedError
+
+    def resize(self, size: int) -> None:
+        """The disk has `size` bytes now."""
+        raise NotImplementedError
+
+
 class BlockNode:
     """One node of the graph; subclasses are drivers.
 
@@ -107,7 +136,7 @@ class BlockNode:
         self.detect_zeroes = "off"
         self.parents = 0
         self.op_blockers: list[OpBlocker] = []
-        self.dirty_bitmaps: list[DirtyBitmap] = []
+        self.dirty_bitmaps: list[DirtyMarks] = []
         self.monitor_owned = False
         self.is_exclusive = False
         self.is_inactive = False
@@ -116,6 +145,12 @@ class BlockNode:
     def children(self) -> list[BlockNode]:
         """The nodes right under this one."""
         return [child for child in (self.file, self.backing) if child is not None]
+
+    @property
+    def roles(self) -> list[tuple[str, BlockNode]]:
+        """The same, each with what it is for."""
+        named = (("file", self.file), ("backing", self.backing))
+        return [(role, child) for role, child in named if child is not None]
 
     def replace_child(self, old: BlockNode, new: BlockNode) -> int:
         """Use another node instead of one; for how many purposes that was used."""
@@ -352,6 +387,19 @@ class BlockNode:
         """Note that these bytes were written; to be called by whoever writes them here."""
         for bitmap in self.dirty_bitmaps:
             bitmap.mark(offset, size)
+
+    def fit_bitmaps(self) -> None:
+        """The node has another size now; to be called by whoever changes that."""
+        for bitmap in self.dirty_bitmaps:
+            bitmap.resize(-(-self.size // 512) * 512)
+
+    @property
+    def bitmap_keeper(self) -> BitmapKeeper | None:
+        """Stores bitmaps in the image; None where the format has no place for them."""
+        return None
+
+    def keep_bitmaps(self) -> None:
+        """Take the image's bitmaps into memory, to be kept up to date and stored at the end."""
 
     def write_back(self) -> None:
         """Bring to the file what this node keeps in memory, in an order a crash can't hurt."""

@@ -46,6 +46,8 @@ class FileNode(BlockNode):
         self.bytes.read_into(offset, view)
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
+        if self.dirty_bitmaps:
+            self.mark_dirty(offset, sum(map(len, buffers)))
         self.bytes.write(offset, buffers)
         self.bytes_written += sum(map(len, buffers))
         self.has_unflushed = True
@@ -68,8 +70,10 @@ class FileNode(BlockNode):
             self.bytes.truncate(size)
         except QemuError as error:
             raise QemuError(f"Could not resize file: {error}", error.errno_value) from error
+        self.fit_bitmaps()
 
     def write_zeroes(self, offset: int, size: int, *, may_unmap: bool = False) -> None:
+        self.mark_dirty(offset, size)
         if not (may_unmap and self.bytes.punch(offset, size)):
             super().write_zeroes(offset, size)
 
@@ -141,6 +145,9 @@ class RawNode(BlockNode):
                 raise
             self._size = self.file.size
 
+    def reload(self) -> None:
+        self._size = self.file.size
+
     @property
     def size(self) -> int:
         return self._size
@@ -156,6 +163,7 @@ class RawNode(BlockNode):
         self.check_active()
         self.file.truncate(size)
         self._size = self.file.size
+        self.fit_bitmaps()
 
     def read(self, offset: int, size: int) -> bytes:
         return self.file.read(offset, size)

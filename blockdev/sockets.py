@@ -225,6 +225,17 @@ def send_all(connection: Socket, data: Buffer) -> None:
     connection.sendall(data, socket.MSG_NOSIGNAL)
 
 
+def shut_down(number: int) -> None:
+    """End what goes over a connection both ways, whoever has it; nothing, if it isn't one."""
+    import socket
+
+    try:
+        with socket.socket(fileno=os.dup(number)) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # no socket, or it is over already
+
+
 def send_at_once(connection: Socket) -> None:
     """Don't let TCP collect small packets."""
     import socket

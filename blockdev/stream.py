@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from blockdev.graph import Graph
-    from blockdev.jobs import Jobs, Rest
+    from blockdev.job import Rest
+    from blockdev.jobs import Jobs
     from blockdev.node import BlockNode
 
 

@@ -11,7 +11,7 @@ from hmp.console_options import CONTROL, MonitorOption
 from hmp.frontend.choice import PLAIN, RICH, SCRIPT, choose_front_end
 from hmp.frontend.descriptors import fill_gaps
 from hmp.frontend.script_options import recorded_arguments
-from hmp.option_values import Blame, HelpAnswer
+from hmp.option_values import BareError, Blame, HelpAnswer
 from hmp.options import Option, parse
 from hmp.startup import Startup
 
@@ -44,8 +44,12 @@ def main() -> int:
     try:
         return run(sys.argv[1:])
     except HelpAnswer as answer:
-        _tell(str(answer))
-        return 0
+        if str(answer):
+            _tell(str(answer))
+        return answer.status
+    except BareError as error:
+        _complain(str(error))
+        return 1
     except QemuError as error:
         _complain(f"{PROGRAM}: {error}")
         return 1
@@ -83,6 +87,10 @@ def run(arguments: Sequence[str]) -> int:
     if "replay" in names and names <= _OPTIONS_OF_THE_FRONT_END:
         options = [*options, *parse(recorded_arguments(options))]
         names = {option.name for option in options}
+    if names & {"readconfig", "set"}:
+        from hmp.config_file import expand
+
+        options = expand(options)
     front_end = choose_front_end(options)
     if names <= _OPTIONS_OF_THE_FRONT_END:
         return _demonstrate(options, front_end)

@@ -236,7 +236,7 @@ class ConsoleOptions:
             has_defaults: no option forbids that.
             usual_monitor: where the monitor is if no option says so; "" for nowhere.
         """
-        has_ports = has_defaults and "ISA" in machine.board.buses
+        has_ports = has_defaults and bool(machine.board.buses)
         has_monitor = has_defaults and not self._chooses_monitors
         monitor, serial, parallel = "vc", "vc", "vc"
         if self._is_nographic:
@@ -289,8 +289,9 @@ class ConsoleOptions:
                 raise QemuError(f"{text}: too many parallel ports")
             chardev = self._open_port(machine, f"parallel{index}", word, text, serve)
             index += 1
-            if "ISA" in machine.board.buses:
+            if "ISA" in machine.board.buses and machine.board.properties != "microvm":
                 chardev.claim()
+                machine.parallel_count += 1
 
     def _open_port(
         self,

@@ -36,12 +36,12 @@ def image_info(node: BlockNode, *, filename: str = "") -> dict[str, Any]:
     }
     if node.allocated_bytes < 0:
         del info["actual-size"]
-        if not node.cluster_size:  # neither format nor protocol has anything to say of itself
-            del info["dirty-flag"]
+    if _is_untold(node):
+        del info["dirty-flag"]
     # A raw node hands on what the format under it says, but for what is its format's alone.
     image = node.file if node.driver == "raw" else node
     if not isinstance(image, Image):
-        if image is not None and image.cluster_size and image.file and not image.is_filter:
+        if image is not None and image.cluster_size and image.file and _tells_of_child(image):
             info["cluster-size"] = image.cluster_size
         return info
     info["cluster-size"] = image.cluster_size
@@ -57,6 +57,18 @@ def image_info(node: BlockNode, *, filename: str = "") -> dict[str, Any]:
         if image.backing_format:
             info["backing-filename-format"] = image.backing_format
     return info
+
+
+def _tells_of_child(node: BlockNode) -> bool:
+    """Whether a node that isn't an image itself hands on what the one under it says of itself."""
+    return node.driver not in ("mirror_top", "commit_top")
+
+
+def _is_untold(node: BlockNode) -> bool:
+    """Whether neither a format nor the protocol under it has anything to say of itself."""
+    while node.file is not None and (node.driver == "raw" or node.is_filter):
+        node = node.file
+    return node.driver in ("nbd", "null-co", "null-aio")
 
 
 def snapshot_info(snapshot: Snapshot) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class Monitor:
         receive_descriptor: gives a descriptor that came with what was typed last; the front end
             knows where.
         descriptors: those that the user gave names, which are this monitor's only.
+        read_password: asks for one on the terminal; None where there is none.
         can_wait: whether a command may make its user wait for a long time; not so over QMP.
         failure: the last command that failed; None for none.
         has_failed: whether the last line could not be carried out.
@@ -66,6 +67,7 @@ class Monitor:
         self.aside = write
         self.receive_descriptor: Callable[[], int | None] = _receive_nothing
         self.descriptors = NamedDescriptors()
+        self.read_password: Callable[[Callable[[str], object]], object] | None = None
         self.can_wait = True
         self.failure: Failure | None = None
         self.has_failed = False
@@ -138,6 +140,8 @@ class Monitor:
             self.print_line(f"Error: internal error: {type(error).__name__}: {text}")
 
     def _execute(self, line: str) -> Iterator[object]:
+        machine = self.machine
+        machine.trace("handle_hmp_command", f"mon {id(self):#x} cmdline: {line}")
         scanner = Scanner(line)
         try:
             path = find_command(self.commands, scanner)
@@ -168,8 +172,8 @@ class Monitor:
         self, path: tuple[Command, ...], run: Handler, arguments: dict[str, Any]
     ) -> Iterator[object]:
         machine = self.machine
-        previous_reporter, previous_path = machine.reporter, self.running
-        machine.reporter, self.running = self.print_line, path
+        previous = machine.reporter, machine.teller, self.running
+        machine.reporter, machine.teller, self.running = self.print_line, self.aside, path
         try:
             work = run(self, **arguments)
             if work is not None:
@@ -182,7 +186,7 @@ class Monitor:
             self.failure = Failure(self.running_name, str(error))
             self._settle_quietly()
         finally:
-            machine.reporter, self.running = previous_reporter, previous_path
+            machine.reporter, machine.teller, self.running = previous
 
     def _settle_quietly(self) -> None:
         """Write back after a failure; what can't be written is tried again with the next line."""

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from hmp.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.options import Option
 from machine.drive_options import NO_NODE
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class HelpAnswer(QemuError):
-    """An option asked for help: the text that answers it, on standard output."""
+    """An option asked for help: the text that answers it, on standard output; "" for none.
+
+    Attributes:
+        status: what the program then exits with.
+    """
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class BareError(QemuError):
+    """An error that QEMU tells without its program's name."""
 
 
 class Blame:
@@ -23,12 +40,38 @@ class Blame:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, QemuError) and self._text:
+        passes = isinstance(error, BareError | HelpAnswer)
+        if isinstance(error, QemuError) and self._text and not passes:
             raise QemuError(f"{self._text}: {error}", error.errno_value) from error
 
 
 def about(option: Option, error: QemuError) -> QemuError:
     return QemuError(f"{option.text}: {error}")
+
+
+def read_list(
+    option: Option, implied_key: str, complain: Callable[[str], object]
+) -> dict[str, str]:
+    """The values of an option that is a list; of a key given twice the later one, of ids the first.
+
+    Args:
+        option: where they stand.
+        implied_key: the key of a first value that has none; "" where it needs one.
+        complain: takes what is to be warned of.
+
+    Raises:
+        QemuError: an ID can't be.
+    """
+    pairs = parse_options(
+        option.value, implied_key, lambda text: complain(f"{option.text}: warning: {text}")
+    )
+    found = dict(pairs)
+    ids = [value for key, value in pairs if key == "id"]
+    if ids:
+        found["id"] = ids[0]
+        if not is_identifier(ids[0]):
+            raise about(option, BadIdentifier())
+    return found
 
 
 def on_off(name: str, value: str) -> bool:

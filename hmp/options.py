@@ -12,33 +12,40 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# What `hmp.host_options` and `hmp.firmware_options` know the meaning of: nobody has to wait for
+# them who asks for none of it.
+HOST_OPTIONS = frozenset(
+    "action watchdog-action no-reboot no-shutdown sandbox icount add-fd msg overcommit iscsi seed "
+    "compat rotate singlestep xen-domid xen-attach xen-domid-restrict".split()
+)
+FIRMWARE_OPTIONS = frozenset(
+    "boot fw_cfg option-rom smbios acpitable kernel append initrd dtb bios".split()
+)
 # Options of QEMU 7.2 that take a value, by what becomes of them here.
 _USED_WITH_VALUE = frozenset(
     "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
     "global accel smp rtc cpu display ui config incoming "
     "netdev nic net object chardev serial parallel mon qmp qmp-pretty echr pidfile vga "
-    "c record replay fault".split()
+    "action watchdog-action sandbox icount add-fd msg overcommit iscsi seed compat rotate "
+    "numa xen-domid boot fw_cfg option-rom smbios acpitable kernel append initrd dtb bios "
+    "pflash sd mtdblock readconfig set "
+    "c record replay fault D d trace gdb".split()
 )
-_IGNORED_WITH_VALUE = frozenset(
-    "k boot bios L D d seed compat msg sandbox overcommit action watchdog-action trace".split()
-)
+_IGNORED_WITH_VALUE = frozenset("k L".split())
 _MISSING_WITH_VALUE = frozenset(
-    "numa add-fd set mem-path audiodev audio mtdblock sd pflash fsdev virtfs iscsi usbdevice "
-    "spice rotate vnc acpitable smbios tpmdev kernel append initrd dtb fw_cfg "
-    "debugcon gdb dfilter xen-domid option-rom icount chroot runas "
-    "readconfig plugin async-teardown dump-vmstate".split()
+    "mem-path audiodev audio fsdev virtfs usbdevice spice vnc tpmdev "
+    "debugcon dfilter chroot runas plugin dump-vmstate".split()
 )
 _USED_ALONE = frozenset(
     "S snapshot nodefaults nographic daemonize only-migratable h help version ui-help yes lab "
-    "json deterministic".split()
+    "json deterministic s usb no-acpi no-hpet enable-kvm no-reboot no-shutdown singlestep "
+    "xen-attach xen-domid-restrict".split()
 )
 _IGNORED_ALONE = frozenset(
-    "no-user-config no-reboot no-shutdown no-acpi no-hpet no-fd-bootchk usb portrait full-screen "
-    "win2k-hack enable-kvm mem-prealloc".split()
+    "no-user-config no-fd-bootchk portrait full-screen win2k-hack "
+    "mem-prealloc async-teardown enable-sync-profile".split()
 )
-_MISSING_ALONE = frozenset(
-    "s singlestep preconfig xen-attach xen-domid-restrict enable-sync-profile audio-help".split()
-)
+_MISSING_ALONE = frozenset("preconfig audio-help".split())
 # What follows it is its value, if it looks like one.
 _WITH_OPTIONAL_VALUE = frozenset(("check",))
 _WITH_VALUE = _USED_WITH_VALUE | _IGNORED_WITH_VALUE | _MISSING_WITH_VALUE

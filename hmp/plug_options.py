@@ -12,7 +12,7 @@ from blockdev.errors import QemuError
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.option_values import Blame, HelpAnswer, about, from_json
 from hmp.options import Option
-from machine.assembly import plug_board_drives
+from machine.assembly import plug_board_drives, plug_virtio_drives
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from machine.qom.object_type import ObjectType
 
 _HELP_WORDS = ("help", "?")
+_NESTED_NETDEVS = ("dgram", "stream")  # whose options have parts
 # What needs other back ends, and so is made after them.
 _LATE_OBJECTS = ("filter-", "memory-backend-", "rng-egd", "colo-compare", "cryptodev-vhost-user")
-# Those of which only the standard one is simulated.
+# Those of which only two are simulated.
 _VGA_KINDS = ("none", "std", "cirrus", "vmware", "qxl", "virtio")
+_VGA_MODELS: dict[str | None, str] = {"std": "VGA", "cirrus": "cirrus-vga"}
+_LISTS_OF_NETDEVS = frozenset(("dnssearch", "guestfwd", "hostfwd"))
 _NIC_KEYS = ("model", "mac", "macaddr", "addr", "vectors")
 _NIC_MODELS = (
     "e1000 e1000-82544gc e1000-82545em e1000e i82550 i82551 i82557a i82557b i82557c i82558a "
@@ -41,15 +44,17 @@ class Nic:
     Attributes:
         netdev: what it is plugged into; "" for nothing.
         mac: empty for the next free address.
+        vectors: interrupts by messages; empty for the model's own number.
         name: in a warning.
     """
 
-    __slots__ = ("mac", "model", "name", "netdev")
+    __slots__ = ("mac", "model", "name", "netdev", "vectors")
 
     def __init__(self, options: Mapping[str, str], netdev: str, name: str) -> None:
         self.model = options.get("model", "")
         self.mac = options.get("mac", options.get("macaddr", ""))
         self.netdev = netdev
+        self.vectors = options.get("vectors", "" if options["type"] == "nic" else "0")
         self.name = name
 
 
@@ -73,7 +78,7 @@ class PlugOptions:
         self._tell = tell
         self.device_options: list[tuple[dict[str, str], str]] = []
         self._objects: list[tuple[ObjectType, str, dict[str, Any]]] = []
-        self._netdevs: list[tuple[dict[str, str], str]] = []
+        self._netdevs: list[tuple[dict[str, Any], str]] = []
         self._nic_options: list[tuple[dict[str, str], str]] = []
         self._net_options: list[tuple[dict[str, str], str]] = []
         self._nics: list[Nic] = []
@@ -109,12 +114,30 @@ class PlugOptions:
     def _take_device(self, option: Option) -> None:
         is_json = option.value.startswith("{")
         options = from_json(option) if is_json else self._options(option, "driver")
+        self._check_for_help(option, options)
         id = options.get("id")
         if id and any(other.get("id") == id for other, _ in self.device_options):
             raise about(option, QemuError(f"Duplicate ID '{id}' for device"))
         if "driver" not in options:
             raise about(option, QemuError("Parameter 'driver' is missing"))
         self.device_options.append((options, option.text))
+
+    def _check_for_help(self, option: Option, options: Mapping[str, str]) -> None:
+        """Raises: HelpAnswer: the models, or the properties of one, are asked for."""
+        driver = options.get("driver", "")
+        if driver in _HELP_WORDS:
+            from machine.devices.models import listing
+
+            raise HelpAnswer("\n".join(listing(only_for_users=True)))
+        if driver and any(word in options for word in _HELP_WORDS):
+            from machine.devices.properties import describe
+
+            try:
+                lines = describe(driver)
+            except QemuError as error:  # QEMU takes it for an answer too
+                self._complain(f"{self._program}: {option.text}: {error}")
+                raise HelpAnswer("") from error
+            raise HelpAnswer("\n".join(lines))
 
     def _take_object(self, option: Option) -> None:
         from machine.keyval import parse_json
@@ -153,15 +176,34 @@ class PlugOptions:
         self._vga = option.value
 
     def _take_netdev(self, option: Option) -> None:
+        from machine.keyval import parse_json, parse_keyval
         from machine.net_options import HELP, check_netdev
+        from machine.schema import JSON, KEYVAL
 
         self._has_net = True
         if option.value in _HELP_WORDS:
             raise HelpAnswer("\n".join(["Available netdev backend types:", *HELP]))
         is_json = option.value.startswith("{")
-        options = from_json(option) if is_json else self._options(option, "type")
+        options: dict[str, Any] = {}
         with Blame(option.text):
-            check_netdev(options)
+            if is_json:
+                options = parse_json(option.value)
+            elif option.value.partition(",")[0] in _NESTED_NETDEVS:
+                options = parse_keyval(option.value, "type")
+        if options.get("type") not in _NESTED_NETDEVS:
+            options.update(from_json(option) if is_json else self._options(option, "type"))
+            if not is_json:
+                # All values of these count, not only the last.
+                pairs = parse_options(option.value, "type", lambda _: None)
+                for name in _LISTS_OF_NETDEVS.intersection(options):
+                    options[name] = [value for key, value in pairs if key == name]
+        with Blame(option.text):
+            if options.get("type") in _NESTED_NETDEVS:
+                from machine.net_stream import read_options
+
+                options = read_options(options, JSON if is_json else KEYVAL)
+            else:
+                check_netdev(options)
             if any(other["id"] == options["id"] for other, _ in self._netdevs):
                 raise QemuError(f"Duplicate ID '{options['id']}' for netdev")
         self._netdevs.append((options, option.text))
@@ -205,7 +247,12 @@ class PlugOptions:
 
         for options, text in self._netdevs:
             with Blame(text):
-                add_netdev(machine, options)
+                if options["type"] in _NESTED_NETDEVS:
+                    from machine.net_stream import make
+
+                    make(machine, options, _numbered)
+                else:
+                    add_netdev(machine, options)
         for options, text in self._nic_options:
             with Blame(text):
                 self._add_nic(machine, options)
@@ -261,6 +308,8 @@ class PlugOptions:
         Raises:
             QemuError: one doesn't fit.
         """
+        for made in machine.objects if machine.has_objects else ():
+            made.is_first = True
         self._plug_vga(machine, has_defaults=has_defaults)
         for nic in self._nics:
             self._plug_nic(machine, nic)
@@ -268,12 +317,15 @@ class PlugOptions:
         for options, text in self.device_options:
             with Blame(text):
                 machine.plugs.plug(options)
+        plug_virtio_drives(machine)
         if self._has_net or self._net_options or self.device_options:
             self._warn_of_network(machine, has_defaults=has_defaults)
 
     def _plug_vga(self, machine: Machine, *, has_defaults: bool) -> None:
         model = machine.board.vga_model
-        if model and (self._vga == "std" or (self._vga is None and has_defaults)):
+        if model and self._vga in _VGA_MODELS and model != "isa-vga":
+            machine.plugs.plug({"driver": _VGA_MODELS[self._vga]}, is_of_board=True)
+        elif model and (self._vga == "std" or (self._vga is None and has_defaults)):
             machine.plugs.plug({"driver": model}, is_of_board=True)
         elif not model and self._vga not in (None, "none"):
             self._complain(
@@ -286,6 +338,8 @@ class PlugOptions:
         from machine.devices.nic import SHORT_NAMES
 
         if not machine.board.nic_model:
+            if not nic.mac:
+                machine.network.reserve_mac()
             return
         model = nic.model or machine.board.nic_model
         model = SHORT_NAMES.get(model) or full_name(model)
@@ -294,6 +348,8 @@ class PlugOptions:
         options = {"driver": model, "netdev": nic.netdev}
         if nic.mac:
             options["mac"] = nic.mac
+        if nic.vectors and model.startswith("virtio-net-pci"):
+            options["vectors"] = nic.vectors
         machine.plugs.plug(options, is_of_board=True)
 
     def _warn_of_network(self, machine: Machine, *, has_defaults: bool) -> None:
@@ -317,3 +373,10 @@ def _check_mac(options: Mapping[str, str]) -> None:
     mac = options.get("mac", options.get("macaddr"))
     if mac is not None and parse_mac(mac) is None:
         raise QemuError("invalid syntax for ethernet address")
+
+
+def _numbered(name: str) -> int:
+    """A descriptor that this program was given by its number."""
+    from machine.migration.transport import numbered_descriptor
+
+    return numbered_descriptor(name)

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.console_options import ConsoleOptions, MonitorOption
-from hmp.option_list import BadIdentifier, is_identifier, parse_options
-from hmp.option_values import Blame, HelpAnswer, about, from_json, on_off, read_date
-from hmp.options import Option
+from hmp.debugger import DebuggerOptions
+from hmp.disk_options import DiskOptions
+from hmp.log_options import LogOptions
+from hmp.machine_options import MachineOptions
+from hmp.option_values import Blame, HelpAnswer, about
+from hmp.options import FIRMWARE_OPTIONS, HOST_OPTIONS, Option
 from hmp.plug_options import PlugOptions
-from hmp.scanner import Scanner
-from hmp.size import SIZE_HINT, read_size
 from machine.assembly import add_default_drives, build
-from machine.boards import BOARDS, Board, find_board
-from machine.drive_options import NO_NODE
 from machine.machine import Machine
 from machine.runstate import RunState
 
@@ -25,19 +24,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hmp.firmware_options import FirmwareOptions
     from hmp.frontend.faulty_line import LineFaults
-
-_SHORT_DRIVES = {
-    "": ("ide", 0, "disk"),
-    "hda": ("ide", 0, "disk"),
-    "hdb": ("ide", 1, "disk"),
-    "hdc": ("ide", 2, "disk"),
-    "hdd": ("ide", 3, "disk"),
-    "cdrom": ("ide", 2, "cdrom"),
-    "fda": ("floppy", 0, "disk"),
-    "fdb": ("floppy", 1, "disk"),
-}
-_MAX_RAM = 1 << 63
+    from hmp.host_options import HostOptions
 
 
 class Startup:
@@ -72,73 +61,47 @@ class Startup:
     ) -> None:
         self.program = program
         self._complain = complain
-        self.board: Board | None = None
-        self.ram_size: int | None = None
-        self.cpus = 1
-        self.cpu_model = ""
-        self.name = ""
-        self.uuid = "00000000-0000-0000-0000-000000000000"
+        self._machine = MachineOptions(program, complain)
+        self._disks = DiskOptions(program, complain)
         self.is_paused = False
         self.loadvm: str | None = None
         self.incoming: str | None = None
         self.has_defaults = True
-        self.snapshot = False
         self.is_deterministic = False
         self.faults: list[str] = []
         self.line_faults: LineFaults | None = None
-        self.switches: dict[str, bool] = {}
-        self._rtc_base: int | None = None
-        self._rtc_is_local = False
-        self._rtc_follows_guest = False
-        self._migration_globals: list[tuple[str, str]] = []
-        self._nodes: list[tuple[dict[str, str], str]] = []
-        self._drives: list[tuple[dict[str, str], str]] = []
         self.consoles = ConsoleOptions(program, complain, tell or complain)
         self.is_daemon = False
         self.pid_file: str | None = None
         self._plugs = PlugOptions(program, complain, tell or complain)
+        self._host: HostOptions | None = None
+        self._firmware: FirmwareOptions | None = None
+        self._log = LogOptions(program, complain)
+        self._debugger = DebuggerOptions(tell or complain)
         take = {
-            "M": self._take_machine,
-            "machine": self._take_machine,
-            "m": self._take_memory,
-            "smp": self._take_smp,
-            "name": self._take_name,
-            "uuid": self._take_uuid,
-            "drive": self._take_drive,
-            "blockdev": self._take_node,
-            "global": self._take_global,
-            "accel": self._take_accelerator,
             "display": self._take_display,
-            "rtc": self._take_rtc,
+            **self._machine.takers,
+            **self._disks.takers,
             **self.consoles.takers,
             **self._plugs.takers,
+            **dict.fromkeys(HOST_OPTIONS, self._take_host_option),
+            **dict.fromkeys(FIRMWARE_OPTIONS, self._take_firmware_option),
+            **self._log.takers,
+            **self._debugger.takers,
         }
         for option in options:
             if option.name in take:
                 take[option.name](option)
-            elif option.name in _SHORT_DRIVES:
-                self._take_short_drive(option)
             else:
                 self._take_simple(option)
         if self.loadvm is not None and self.incoming is not None:
             raise QemuError("'incoming' and 'loadvm' options are mutually exclusive")
+        for name, value in self._machine.take_firmware_words().items():
+            self._firmware_options().set_word(name, value)
+        if self._firmware is not None:
+            self._firmware.check()
 
     # --- options, one by one
-
-    def _options(self, option: Option, first: str = "") -> dict[str, str]:
-        """An option's list of values; of one given twice the later counts."""
-
-        def warn(text: str) -> None:
-            self._complain(f"{self.program}: {option.text}: warning: {text}")
-
-        pairs = parse_options(option.value, first, warn)
-        found = dict(pairs)
-        ids = [value for key, value in pairs if key == "id"]
-        if ids:
-            found["id"] = ids[0]  # of ids the first counts
-        if "id" in found and not is_identifier(found["id"]):
-            raise about(option, BadIdentifier())
-        return found
 
     def _take_simple(self, option: Option) -> None:
         match option.name:
@@ -148,8 +111,6 @@ class Startup:
                 self._take_fault(option)
             case "S":
                 self.is_paused = True
-            case "snapshot":
-                self.snapshot = True
             case "nodefaults":
                 self.has_defaults = False
             case "loadvm":
@@ -157,13 +118,28 @@ class Startup:
             case "incoming":
                 self.incoming = option.value
             case "only-migratable":
-                self.switches["only-migratable"] = True
+                self._machine.only_migratable = True
             case "daemonize":
                 self.is_daemon = True
             case "pidfile":
                 self.pid_file = option.value
-            case "cpu":
-                self.cpu_model = option.value.split(",")[0]
+
+    def _take_host_option(self, option: Option) -> None:
+        if self._host is None:
+            from hmp.host_options import HostOptions
+
+            self._host = HostOptions(self.program, self._complain)
+        self._host.takers[option.name](option)
+
+    def _take_firmware_option(self, option: Option) -> None:
+        self._firmware_options().takers[option.name](option)
+
+    def _firmware_options(self) -> FirmwareOptions:
+        if self._firmware is None:
+            from hmp.firmware_options import FirmwareOptions
+
+            self._firmware = FirmwareOptions(self.program, self._complain)
+        return self._firmware
 
     def _take_fault(self, option: Option) -> None:
         from hmp.frontend.faulty_line import FAULTS, LineFaults
@@ -178,99 +154,6 @@ class Startup:
             else:
                 self.faults.append(option.value)
 
-    def _take_machine(self, option: Option) -> None:
-        options = self._options(option, "type")
-        if "type" in options:
-            self.board = find_board(options.pop("type"))
-            if self.board is None:
-                raise QemuError(
-                    "unsupported machine type\nUse -machine help to list supported machines"
-                )
-        board = self.board or _default_board()
-        for name, value in options.items():
-            if name == "suppress-vmdesc":
-                self.switches[name] = on_off(name, value)
-            elif name not in ("accel", "usb", "graphics", "vmport", "smm", "hpet", "acpi"):
-                kind = board.name
-                raise QemuError(f"Property '{kind}-machine.{name}' not found")
-
-    def _take_memory(self, option: Option) -> None:
-        options = self._options(option, "size")
-        text = options.get("size", "")
-        if "slots" in options or "maxmem" in options:
-            raise QemuError("slots specified but no max-size")
-        scanner = Scanner(text)
-        size = read_size(scanner, "M")
-        bare_fraction = "." in text and text[-1:].isdigit()
-        if size is None or not scanner.at_end or bare_fraction:
-            raise about(option, QemuError(f"Parameter 'size' {SIZE_HINT}"))
-        if size.value >= _MAX_RAM:
-            raise QemuError("Parameter 'memory.size' expects size")
-        self.ram_size = size.value
-
-    def _take_smp(self, option: Option) -> None:
-        text = self._options(option, "cpus").get("cpus", "1")
-        if not (text.isascii() and text.isdigit()):
-            raise QemuError("Parameter 'smp.cpus' expects integer")
-        self.cpus = int(text)
-
-    def _take_name(self, option: Option) -> None:
-        for key, value in self._options(option, "guest").items():
-            if key == "guest":
-                self.name = value
-            elif key not in ("process", "debug-threads"):
-                raise about(option, QemuError(f"Invalid parameter '{key}'"))
-
-    def _take_uuid(self, option: Option) -> None:
-        digits = option.value.lower()
-        groups = digits.split("-")
-        hexadecimal = all(c in "0123456789abcdef-" for c in digits)
-        if [len(group) for group in groups] != [8, 4, 4, 4, 12] or not hexadecimal:
-            raise about(option, QemuError("failed to parse UUID string: wrong format"))
-        self.uuid = digits
-
-    def _take_drive(self, option: Option) -> None:
-        self._drives.append((self._options(option), option.text))
-
-    def _take_short_drive(self, option: Option) -> None:
-        interface, index, media = _SHORT_DRIVES[option.name]
-        options = {"if": interface, "index": str(index), "media": media, "file": option.value}
-        # These ask for the board's usual interface, whatever that is.
-        if interface == "ide":
-            del options["if"]
-        self._drives.append((options, option.text))
-
-    def _take_node(self, option: Option) -> None:
-        if option.value.startswith("{"):
-            options = from_json(option)
-        else:
-            options = self._options(option, "driver")
-        if options.get("backing") == "":
-            self._complain(
-                f'{self.program}: {option.text}: warning: Use of "backing": "" is deprecated; '
-                'use "backing": null instead'
-            )
-            options["backing"] = NO_NODE
-        self._nodes.append((options, option.text))
-
-    def _take_global(self, option: Option) -> None:
-        head, equals, value = option.value.partition("=")
-        driver, dot, name = head.partition(".")
-        if not (equals and dot):
-            found = self._options(option)
-            if {"driver", "property", "value"} - set(found):
-                unknown = next(iter(found), "")
-                raise about(option, QemuError(f"Invalid parameter '{unknown}'"))
-            driver, name, value = found["driver"], found["property"], found["value"]
-        if driver != "migration":
-            return  # settings of devices that aren't simulated
-        self._migration_globals.append((name, value))
-
-    def _take_accelerator(self, option: Option) -> None:
-        kind = self._options(option, "accel").get("accel", "tcg")
-        if kind not in ("tcg", "kvm", "xen", "hax", "hvf", "nvmm", "whpx"):
-            raise about(option, QemuError(f"invalid accelerator {kind}"))
-
     def _take_display(self, option: Option) -> None:
         kind = option.value.split(",")[0]
         known = "default none gtk sdl egl-headless curses dbus cocoa spice-app vnc".split()
@@ -278,60 +161,18 @@ class Startup:
             text = f"Parameter 'type' does not accept value '{kind}'"
             raise about(option, QemuError(text))
 
-    def _take_rtc(self, option: Option) -> None:
-        for key, value in self._options(option).items():
-            if key == "base":
-                self._rtc_is_local = value == "localtime"
-                self._rtc_base = None
-                if value not in ("utc", "localtime"):
-                    self._rtc_base = read_date(value)
-                    if self._rtc_base is None:
-                        raise QemuError(
-                            "invalid datetime format\n"
-                            "valid formats: '2006-06-17T16:01:21' or '2006-06-17'"
-                        )
-            elif key == "clock":
-                if value not in ("host", "rt", "vm"):
-                    raise QemuError(f"invalid option value '{value}'")
-                self._rtc_follows_guest = value == "vm"
-            elif key != "driftfix":
-                raise about(option, QemuError(f"Invalid parameter '{key}'"))
-
     # --- the machine, in three steps
 
     def make_machine(self) -> Machine:
         """A machine with nothing in it.
 
         Raises:
-            QemuError: the board can't have so many processors, or a migration not such settings.
+            QemuError: it can't be as the options want it.
         """
-        board = self.board or _default_board()
-        if self.cpus > board.max_cpus or self.cpus < 1:
-            raise QemuError(
-                f"Invalid SMP CPUs {self.cpus}. The max CPUs supported by machine "
-                f"'{board.name}' is {board.max_cpus}"
-            )
-        machine = Machine(
-            board,
-            ram_size=self.ram_size,
-            cpus=self.cpus,
-            name=self.name,
-            uuid=self.uuid,
-            program=self.program,
-        )
+        machine = self._machine.make()
+        self._log.apply(machine)
         if self.is_deterministic:
-            machine.follow_virtual_time(self._rtc_base)
-        machine.switches.update(self.switches)
-        machine.set_rtc(
-            base=self._rtc_base,
-            is_local=self._rtc_is_local,
-            follows_guest=self._rtc_follows_guest,
-        )
-        if self._migration_globals:
-            from hmp.migration_globals import apply
-
-            for name, value in self._migration_globals:
-                apply(machine, name, value)
+            self._machine.follow_virtual_time(machine)
         return machine
 
     def open_drives(self, machine: Machine) -> None:
@@ -344,14 +185,12 @@ class Startup:
             machine.set_runstate(RunState.INMIGRATE)
             machine.graph.opens_inactive = True
         machine.autostart = not self.is_paused
+        if self._host is not None:
+            self._host.apply(machine)
         self._plugs.make_objects(machine)
         self.consoles.open_chardevs(machine)
-        for options, text in self._nodes:
-            with Blame(text):
-                machine.drives.add_node(options)
-        for options, text in self._drives:
-            with Blame(text):
-                machine.drives.add(options, text=text, snapshot=self.snapshot)
+        self._disks.open(machine)
+        self._machine.configure(machine)
         if self.has_defaults:
             models = [options["driver"] for options, _ in self._plugs.device_options]
             add_default_drives(machine, models)
@@ -369,9 +208,13 @@ class Startup:
             QemuError: the board can't be made, or a device doesn't fit.
         """
         self.consoles.open_ports(machine, serve)
+        self._machine.check_processors(machine)
         build(machine)
+        if self._firmware is not None:
+            self._firmware.apply(machine)
         self._plugs.plug(machine, has_defaults=self.has_defaults)
         machine.reset_devices()
+        self._debugger.start(machine)
         if self.faults:
             from machine.faults import apply_fault
 
@@ -385,7 +228,3 @@ def _load_what_saves() -> None:
     import machine.migration.migrate
     import machine.migration.savevm
     import machine.snapshot  # noqa: F401
-
-
-def _default_board() -> Board:
-    return BOARDS[-1]

@@ -193,10 +193,10 @@ def buses(machine: Machine, _values: Sequence[str]) -> Iterator[Value]:
 
 
 def log_items(_machine: Machine, _values: Sequence[str]) -> Iterator[Value]:
-    from hmp.commands.debug import LOG_ITEMS
+    from machine.log import ITEMS
 
     yield "none", "remove all logs"
-    for name, text in LOG_ITEMS:
+    for name, text in ITEMS:
         yield name, " ".join(text.split())
 
 

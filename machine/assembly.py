@@ -6,7 +6,8 @@ import errno
 import os
 
 from blockdev.errors import QemuError
-from machine.boards import REPLACED_DRIVES, firmware_image
+from machine.boards import REPLACED_DRIVES, VGA_CARDS, firmware_image
+from machine.devices.bus import Bus
 from machine.memory import RamBlock
 
 TYPE_CHECKING = False
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 _GIB = 1 << 30
-_LOW_RAM_LIMIT = 0xE0000000  # a PC's RAM from here on lies above 4 GiB
+_FLOPPIES = 2  # on a controller
 _BIOS_IN_LOW_MEMORY = 128 << 10
 
 
@@ -50,6 +51,11 @@ def _build_isa(machine: Machine) -> None:
     """What every PC has, with the serial ports that the user asked for."""
     from machine.devices.isa import IsaDevices
 
+    if machine.board.properties == "microvm":
+        from machine.devices.microvm import MicrovmDevices
+
+        machine.microvm = MicrovmDevices(machine)
+        machine.board_states += machine.microvm.states
     machine.isa = IsaDevices(machine)
     machine.board_states += machine.isa.states
     machine.serial_count += len(machine.isa.serials)
@@ -62,11 +68,19 @@ def _map_ram(machine: Machine) -> None:
     except (OSError, OverflowError) as error:
         text = os.strerror(errno.ENOMEM)
         raise QemuError(f"cannot set up guest memory '{board.ram_name}': {text}") from error
-    if not board.has_cpu or machine.ram_size <= _LOW_RAM_LIMIT:
-        machine.memory.map(0, ram)
-    else:
-        machine.memory.map(0, ram, 0, _LOW_RAM_LIMIT)
-        machine.memory.map(4 * _GIB, ram, _LOW_RAM_LIMIT)
+    below, above = split_ram(machine)
+    machine.memory.map(0, ram, 0, below)
+    if above:
+        machine.memory.map(4 * _GIB, ram, below)
+
+
+def split_ram(machine: Machine) -> tuple[int, int]:
+    """How many bytes of RAM lie below the devices' addresses, and how many above 4 GiB."""
+    board, size = machine.board, machine.ram_size
+    if not board.has_cpu or size < board.ram_limit:
+        return size, 0
+    low = board.low_ram
+    return low, size - low
 
 
 def add_default_drives(machine: Machine, models: Iterable[str] = ()) -> None:
@@ -79,8 +93,7 @@ def add_default_drives(machine: Machine, models: Iterable[str] = ()) -> None:
     for interface, index, media in machine.board.default_drives:
         if interface in replaced:
             continue
-        per_bus = 2 if interface == "ide" else 0
-        bus, unit = divmod(index, per_bus) if per_bus else (0, index)
+        bus, unit = machine.drives.index_place(interface, index)
         if machine.drives.place(interface, bus, unit) is None:
             options = {"if": interface, "index": str(index), "media": media}
             machine.drives.add(options)
@@ -93,31 +106,78 @@ def plug_board_drives(machine: Machine) -> None:
         QemuError: of the first drive whose place the board doesn't have; its option's
             text stands before QEMU's words.
     """
-    kinds = machine.board.buses
+    floppies = [each for each in machine.drives.drives if each.interface == "floppy"]
+    if machine.board.properties == "pc" and any(each.unit < _FLOPPIES for each in floppies):
+        _add_floppy_controller(machine)
+    paths = _Paths(machine)
+    buses = {bus.name: bus for bus in machine.buses}
     for drive in sorted(machine.drives.drives, key=_board_order):
-        place = (drive.interface, drive.bus, drive.unit)
-        path = _unattached_path(machine, drive)
+        backend, unit = drive.backend, drive.unit
+        if drive.interface == "ide" and f"ide.{drive.bus}" in buses:
+            buses[f"ide.{drive.bus}"].units.add(unit)
+            is_cd = drive.media == "cdrom"
+            if backend.node is None and not is_cd:
+                raise QemuError("Device needs media, but drive is empty")
+            if backend.is_read_only and not is_cd:
+                raise QemuError("Block node is read-only")
+            backend.attach(paths.next_disk(), removable=is_cd, has_tray=is_cd)
+        elif drive.interface == "floppy" and "floppy-bus.0" in buses and unit < _FLOPPIES:
+            backend.attach(paths.next_floppy(), removable=True)
+        elif drive.interface not in ("none", "virtio") and drive.text:
+            place = f"if={drive.interface},bus={drive.bus},unit={unit}"
+            raise QemuError(f"{drive.text}: machine type does not support {place}")
+
+
+def _add_floppy_controller(machine: Machine) -> None:
+    """A board without one gets one where the user has drives for it."""
+    if not any(bus.kind == "floppy-bus" for bus in machine.buses):
+        machine.buses.append(Bus("floppy-bus.0", "floppy-bus"))
+
+
+def plug_virtio_drives(machine: Machine) -> None:
+    """Plug in a disk for each drive of that interface, which a ``-device`` stands for.
+
+    Raises:
+        QemuError: one doesn't fit; its option's text stands before QEMU's words.
+    """
+    for drive in machine.drives.drives:
         if drive.interface == "virtio":
             try:
                 machine.plugs.plug({"driver": "virtio-blk-pci", "drive": drive.backend.name})
             except QemuError as error:
                 raise QemuError(f"{drive.text}: {error}") from error
-        elif drive.interface == "ide" and "IDE" in kinds and drive.bus < 2:
-            machine.ide_units_used += 1
-            is_cd = drive.media == "cdrom"
-            drive.backend.attach(path, removable=is_cd, has_tray=is_cd)
-        elif drive.interface == "floppy" and "floppy-bus" in kinds and drive.unit < 2:
-            drive.backend.attach(path, removable=True)
-        elif drive.interface not in ("none", "sd") or (drive.interface == "sd" and drive.text):
-            where = "if={},bus={},unit={}".format(*place)
-            raise QemuError(f"{drive.text}: machine type does not support {where}")
 
 
-def _unattached_path(machine: Machine, drive: Drive) -> str:
-    first = machine.board.first_paths[drive.interface != "ide"]
-    return f"/machine/unattached/device[{first + 2 * drive.bus + drive.unit}]"
+class _Paths:
+    """Places in the object tree for the board's drives, numbered as they are made."""
+
+    def __init__(self, machine: Machine) -> None:
+        ports = machine.parallel_count + (len(machine.isa.serials) if machine.isa else 0)
+        before = ports + len(machine.cpus) - 1
+        cards: list[bool] = []  # whether each is a display
+        if "PCIE" not in machine.board.buses and machine.has_plugs:
+            cards = [
+                device.model.name in VGA_CARDS
+                for device in machine.plugs.devices
+                if device.is_of_board
+            ]
+        first_disk, first_floppy = machine.board.first_paths
+        if "floppy-bus" not in machine.board.buses:
+            first_disk += any(bus.kind == "floppy-bus" for bus in machine.buses)
+        self._floppies = first_floppy + before + sum(cards)
+        self._disks = first_disk + before + len(cards)
+
+    def next_floppy(self) -> str:
+        self._floppies += 1
+        self._disks += 1
+        return f"/machine/unattached/device[{self._floppies - 1}]"
+
+    def next_disk(self) -> str:
+        self._disks += 1
+        return f"/machine/unattached/device[{self._disks - 1}]"
 
 
-def _board_order(drive: Drive) -> int:
+def _board_order(drive: Drive) -> tuple[int, int, int]:
     # PCI devices are made before the interfaces' leftovers are looked at.
-    return 0 if drive.interface in ("ide", "floppy") else 1
+    order = ("floppy", "ide").index(drive.interface) if drive.interface in ("ide", "floppy") else 2
+    return (order, drive.bus, drive.unit) if order < 2 else (order, 0, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockdev.chain import chain, find_in_chain
+from blockdev.chain import backing_of, chain, find_in_chain
 from blockdev.errors import QemuError
 from machine.block_lookup import check_op, find_node
 from machine.job_options import JobOptions
@@ -20,6 +20,7 @@ def block_stream(
     *,
     base: str | None = None,
     base_node: str | None = None,
+    bottom: str | None = None,
     backing_name: str = "",
     options: JobOptions | None = None,
 ) -> BlockJob:
@@ -28,6 +29,7 @@ def block_stream(
     Args:
         base: the file that stays under it; None: none does.
         base_node: the same by node name.
+        bottom: the node of the last image that is fetched from, in the place of the two.
         backing_name: what the image calls it then.
 
     Raises:
@@ -46,6 +48,13 @@ def block_stream(
         below = find_node(machine, "", base_node)
         if below is node or below not in list(chain(node)):
             raise QemuError(f"Node '{base_node}' is not a backing image of '{device}'")
+    elif bottom is not None:
+        last = find_node(machine, "", bottom)
+        if last.is_filter:
+            raise QemuError(f"Node '{bottom}' is a filter, use a non-filter node as 'bottom'")
+        if last not in list(chain(node)):
+            raise QemuError(f"Node '{bottom}' is not in a chain starting from '{device}'")
+        below = backing_of(last)
     check_op(machine, node, "stream")
     for image in chain(node):
         if image is below:

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from machine.loop import MainLoop
 
 
-_BARE = ("null", "vc", "testdev", "msmouse", "wctablet", "qemu-vdagent")  # nobody is ever there
+# Nobody is ever there.
+_BARE = (
+    *("null", "vc", "testdev", "msmouse", "wctablet", "qemu-vdagent"),
+    *("dbus", "spicevmc"),  # which only QMP can ask for
+)
 _RING_BUFFERS = ("ringbuf", "memory")
 
 
@@ -77,6 +81,14 @@ class Chardev:
     @property
     def is_stdio(self) -> bool:
         """Whether what is written comes out at the program's own standard output."""
+        return False
+
+    def add_client(self, fd: int) -> bool:
+        """Let somebody in whose connection is there already; it is the device's then.
+
+        Returns:
+            Whether it has place for one; the descriptor is still the caller's if not.
+        """
         return False
 
     # -- what a user of the device calls
@@ -199,8 +211,13 @@ class NullDevice(Chardev):
         self._kind = kind
 
     @property
-    def filename(self) -> str:
+    def backend(self) -> str:
         return self._kind
+
+    @property
+    def filename(self) -> str:
+        # One over D-Bus is a socket that nobody has connected to.
+        return "disconnected:fd:,server=on" if self._kind == "dbus" else self._kind
 
 
 class RingBuffer(Chardev):

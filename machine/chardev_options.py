@@ -126,12 +126,14 @@ def parse_chardev(
     values = split_chardev(text, report)
     if label is not None and "id" in values:
         raise QemuError("Unexpected 'id' parameter")
-    label = values.pop("id", "") if label is None else label
+    id = values.pop("id", None)
     backend = values.pop("backend", None)
-    if backend is None:
-        raise QemuError(f'chardev: "{label or "(null)"}" missing backend')
-    if not label:
+    if id is None and label is None:
         raise QemuError("chardev: no id specified")
+    if backend is None:
+        raise QemuError(f'chardev: "{id or "(null)"}" missing backend')
+    label = id if label is None else label
+    assert label is not None
     if backend in _ALIASES:
         name = _ALIASES[backend]
         if report is not None:

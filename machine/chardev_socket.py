@@ -16,6 +16,7 @@ from blockdev.sockets import (
     listen,
     receive_passing,
     send_at_once,
+    shut_down,
 )
 from machine.chardev import Chardev
 from machine.output_queue import OutputQueue
@@ -99,7 +100,9 @@ class SocketDevice(Chardev):
             return f"disconnected:{self._kind}:{self._place()}{server}"
         if family_of(self._client) == "unix":
             # The caller's end of a connection has no name.
-            place = self._client.getsockname() if isinstance(self._address, int) else self._place()
+            place = self._client.getsockname()
+            if place and not isinstance(self._address, int):
+                place = self._place()
             return f"unix:{place if self._listener else ''}{server}"
         here = _inet_name(self._client.getsockname())
         try:
@@ -299,6 +302,28 @@ class SocketDevice(Chardev):
             self._output.when_empty = self.hang_up
         else:
             self.hang_up()
+
+    def yank(self) -> None:
+        """Break the connection, as if the network had done so."""
+        client = self._client
+        if client:
+            shut_down(client.fileno())
+            self._loop.call_soon(lambda: self._lose(client))
+
+    def _lose(self, client: Socket) -> None:
+        """Notice that a client is gone, also where nobody reads from it."""
+        if client is self._client:
+            self._leave()
+            self.hang_up()
+
+    def add_client(self, fd: int) -> bool:
+        if self._client is not None or self._is_closed:
+            return False
+        try:
+            self._begin(adopt(fd, listens=False))
+        except QemuError:
+            return False
+        return True
 
     def hang_up(self) -> None:
         """Leave the client; the next one may come."""

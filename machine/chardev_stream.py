@@ -334,7 +334,15 @@ def open_stream_device(
     if kind == "file":
         append = os.O_APPEND if options.flag("append") else os.O_TRUNC
         fd = open_file(path, os.O_WRONLY | os.O_CREAT | append)
-        return StreamDevice(loop, label, kind, -1, fd, owned={fd}, blocks=False)
+        input_fd, owned = -1, {fd}
+        if "input-path" in options.values:
+            try:
+                input_fd = open_file(options.values["input-path"], os.O_RDONLY)
+            except QemuError:
+                os.close(fd)
+                raise
+            owned.add(input_fd)
+        return StreamDevice(loop, label, kind, input_fd, fd, owned=owned, blocks=False)
     if kind == "pipe":
         input_fd, output_fd = _open_pipes(path)
         owned = {input_fd, output_fd}

@@ -6,6 +6,7 @@ from blockdev.backend import Backend
 from blockdev.chain import backing_of
 from blockdev.errors import QemuError
 from blockdev.filter import skip_implicit
+from blockdev.node_bitmap import NodeBitmap, check_bitmap, find
 from blockdev.status import length_of
 from machine.block_lookup import check_op, device_name, find_node, find_root
 from machine.copy_target import create_target, open_target
@@ -13,11 +14,16 @@ from machine.job_options import JobOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from blockdev.block_job import BlockJob
     from blockdev.node import BlockNode
     from machine.machine import Machine
 
 FULL, TOP, NONE = "full", "top", "none"
+INCREMENTAL, BITMAP = "incremental", "bitmap"
+_MAX_INT = (1 << 31) - 1
 EXISTING, ABSOLUTE_PATHS = "existing", "absolute-paths"
 
 
@@ -59,7 +65,7 @@ def drive_mirror(
     if sync == NONE:
         below = source
     if mode != EXISTING:
-        driver = driver or source.driver
+        driver = source.driver if driver is None else driver
         backing = below if sync != FULL else None
         create_target(machine, target, driver, source.size, backing, looks=False)
     target_node = open_target(machine, target, driver, source.cache, target_name, no_backing=True)
@@ -165,8 +171,10 @@ def drive_backup(
     compress: bool = False,
     options: JobOptions | None = None,
     bitmap: str | None = None,
+    bitmap_mode: str | None = None,
+    perf: Mapping[str, Any] | None = None,
 ) -> BlockJob:
-    """Begin to copy a disk, as it is now, to a file; see `drive_mirror`.
+    """Begin to copy a disk, as it is now, to a file; see `drive_mirror` and `backup`.
 
     Raises:
         QemuError: no such disk, it is busy, or the target can't be had.
@@ -184,7 +192,7 @@ def drive_backup(
         below = source
     if mode != EXISTING:
         driver = driver or source.driver
-        backing = below if sync != FULL else None
+        backing = below if sync in (TOP, NONE) else None
         create_target(machine, target, driver, source.size, backing, looks=sync != NONE)
     target_node = open_target(machine, target, driver, source.cache, None, no_backing=sync == NONE)
     target_node.detect_zeroes = "unmap"
@@ -197,6 +205,8 @@ def drive_backup(
             compress=compress,
             options=options,
             bitmap=bitmap,
+            bitmap_mode=bitmap_mode,
+            perf=perf,
         )
     except QemuError:
         machine.graph.remove_unused(target_node)
@@ -212,17 +222,22 @@ def backup(
     compress: bool,
     options: JobOptions,
     bitmap: str | None = None,
+    bitmap_mode: str | None = None,
+    perf: Mapping[str, Any] | None = None,
 ) -> BlockJob:
-    """Begin to copy a disk, as it is now, to a node."""
-    from blockdev.backup import BackupJob
+    """Begin to copy a disk, as it is now, to a node.
 
-    if sync not in (FULL, TOP, NONE):
-        # No disk has a bitmap that somebody gave a name.
-        raise QemuError(
-            f"must provide a valid bitmap name for '{sync}' sync mode"
-            if bitmap is None
-            else f"Bitmap '{bitmap}' could not be found"
-        )
+    Args:
+        bitmap: by which of the disk's it goes, or in which it notes what was copied.
+        bitmap_mode: when it does the latter; see `blockdev.backup`.
+        perf: how much it may do at a time, by QMP's names; it does less here.
+
+    Raises:
+        QemuError: it can't be.
+    """
+    from blockdev.backup import MIN_CLUSTER, NEVER, BackupJob
+
+    found, bitmap_mode = _bitmap_of(node, sync, bitmap, bitmap_mode)
     if target is node:
         raise QemuError("Source and target cannot be the same")
     id = options.job_id(machine, node)
@@ -231,8 +246,17 @@ def backup(
         raise QemuError(f"Compression is not supported for this drive {name}")
     check_op(machine, node, "backup-source")
     check_op(machine, target, "backup-target")
+    _check_perf(perf or {})
+    if found is not None and bitmap_mode != NEVER:
+        check_bitmap(found)
     if length_of(node) != length_of(target):
         raise QemuError("Source and target image have different sizes")
+    largest = (perf or {}).get("max-chunk", 0)
+    cluster = max(MIN_CLUSTER, target.cluster_size)
+    if 0 < largest < cluster:
+        raise QemuError(
+            f"Required max-chunk ({largest}) is less than backup cluster size ({cluster})"
+        )
     job = BackupJob(
         machine.jobs,
         machine.graph,
@@ -240,6 +264,9 @@ def backup(
         node,
         target,
         top_only=sync == TOP,
+        bitmap=found,
+        goes_by_bitmap=sync in (BITMAP, INCREMENTAL),
+        bitmap_mode=bitmap_mode or NEVER,
         compress=compress,
         speed=options.speed,
         on_source_error=options.on_error,
@@ -250,3 +277,54 @@ def backup(
     )
     options.begin(job)
     return job
+
+
+def _check_perf(perf: Mapping[str, Any]) -> None:
+    """See that the limits of a backup's requests can be.
+
+    Raises:
+        QemuError: they can't.
+    """
+    if not 0 < perf.get("max-workers", 1) <= _MAX_INT:
+        raise QemuError(f"max-workers must be between 1 and {_MAX_INT}")
+    if perf.get("max-chunk", 0) < 0:
+        raise QemuError("max-chunk must be zero (which means no limit) or positive")
+
+
+def _bitmap_of(
+    node: BlockNode, sync: str, name: str | None, mode: str | None
+) -> tuple[NodeBitmap | None, str | None]:
+    """The bitmap that a backup is given, and what becomes of it.
+
+    Raises:
+        QemuError: there is none, it is in use, or makes no sense for this backup.
+    """
+    from blockdev.backup import NEVER, ON_SUCCESS
+
+    if sync in (BITMAP, INCREMENTAL):
+        if name is None:
+            raise QemuError(f"must provide a valid bitmap name for '{sync}' sync mode")
+        if sync == INCREMENTAL:
+            if mode not in (None, ON_SUCCESS):
+                raise QemuError(
+                    f"Bitmap sync mode must be '{ON_SUCCESS}' when using sync mode '{sync}'"
+                )
+            mode = ON_SUCCESS
+    if name is None:
+        if mode is not None:
+            raise QemuError("Cannot specify bitmap sync mode without a bitmap")
+        return None, None
+    found = find(node, name)
+    if found is None:
+        raise QemuError(f"Bitmap '{name}' could not be found")
+    if mode is None:
+        raise QemuError("Bitmap sync mode must be given when providing a bitmap")
+    check_bitmap(found, is_changed=False)
+    if sync == NONE:
+        raise QemuError(f"sync mode '{sync}' does not produce meaningful bitmap outputs")
+    if mode == NEVER and sync != BITMAP:
+        raise QemuError(
+            f"Bitmap sync mode '{mode}' has no meaningful effect when combined with "
+            f"sync mode '{sync}'"
+        )
+    return found, mode

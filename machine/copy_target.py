@@ -37,7 +37,7 @@ def create_target(
         target,
         driver,
         size,
-        machine.report,
+        machine.tell,
         backing=backing.filename if backing is not None else "",
         backing_format=backing.driver if backing is not None else "",
         check_backing=look if looks else None,

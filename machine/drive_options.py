@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
 NO_NODE = "\0"  # what stands for JSON's null; no node's name has this byte
 
 # cache= -> (write cache, direct, no flush)
@@ -60,6 +65,29 @@ _NODE_VALUES = {
     "detect-zeroes": ("off", "on", "unmap"),
     "locking": ("auto", "on", "off"),
 }
+
+
+def flattened(values: Mapping[str, Any]) -> dict[str, str]:
+    """Nested values as the options of ``-blockdev``: ``file.filename``, all of them texts."""
+    flat: dict[str, str] = {}
+
+    def add(name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                add(f"{name}.{key}", inner)
+        elif isinstance(value, list):
+            for index, inner in enumerate(value):
+                add(f"{name}.{index}", inner)
+        elif value is None:
+            flat[name] = NO_NODE
+        elif isinstance(value, bool):
+            flat[name] = "on" if value else "off"
+        else:
+            flat[name] = str(value)
+
+    for name, value in values.items():
+        add(name, value)
+    return flat
 
 
 def flag(options: dict[str, str], name: str, default: bool) -> bool:

@@ -21,14 +21,15 @@ from machine.drive_options import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from blockdev.graph import Graph
     from blockdev.throttle import Throttle
     from machine.node_tree import NodeTree
 
 # Units on one bus of an interface; 0: units are just counted.
-UNITS_PER_BUS = {"ide": 2, "scsi": 7}
+_UNITS_PER_BUS = {"ide": 2, "scsi": 7}
 INTERFACES = ("none", "ide", "scsi", "floppy", "pflash", "mtd", "sd", "virtio", "xen")
 
 
@@ -64,15 +65,17 @@ class Drives:
     Args:
         graph: where the nodes are.
         default_interface: the interface of a drive that names none.
+        units_per_bus: how many drives it has on a bus; 0 for as many as one likes.
 
     Attributes:
         are_aside: the machine's own are out of sight; see `machine.drives_aside`.
         throttle_groups: the ``throttle-group`` objects, by id.
     """
 
-    def __init__(self, graph: Graph, *, default_interface: str) -> None:
+    def __init__(self, graph: Graph, *, default_interface: str, units_per_bus: int) -> None:
         self._graph = graph
         self._default_interface = default_interface
+        self._units_per_bus = {**_UNITS_PER_BUS, default_interface: units_per_bus}
         self.are_aside = False
         self.drives: list[Drive] = []
         self.backends: list[Backend] = graph.backends
@@ -131,7 +134,7 @@ class Drives:
         snapshot = flag(options, "snapshot", snapshot)
         media, interface = self._kind(options)
         bus, unit = self._free_place(options, interface)
-        name = options.get("id") or _default_name(interface, bus, unit, media)
+        name = options.get("id") or self._default_name(interface, bus, unit, media)
         is_taken = any(each.name == name for each in self.drives)
         if is_taken or self.backend(name) is not None:
             raise QemuError(f"Duplicate ID '{name}' for drive")
@@ -199,11 +202,11 @@ class Drives:
     def _free_place(self, options: dict[str, str], interface: str) -> tuple[int, int]:
         bus, unit = number(options, "bus") or 0, number(options, "unit")
         index = number(options, "index")
-        per_bus = UNITS_PER_BUS.get(interface, 0)
+        per_bus = self._units_per_bus.get(interface, 0)
         if index is not None:
             if bus or unit is not None:
                 raise QemuError("index cannot be used with bus and unit")
-            bus, unit = divmod(index, per_bus) if per_bus else (0, index)
+            bus, unit = self.index_place(interface, index)
         if unit is None:
             unit = 0
             while self.place(interface, bus, unit) is not None:
@@ -216,6 +219,17 @@ class Drives:
             at = bus * per_bus + unit if per_bus else unit
             raise QemuError(f"drive with bus={bus}, unit={unit} (index={at}) exists")
         return bus, unit
+
+    def _default_name(self, interface: str, bus: int, unit: int, media: str) -> str:
+        kind = ("-cd" if media == "cdrom" else "-hd") if interface in _UNITS_PER_BUS else ""
+        if self._units_per_bus.get(interface):
+            return f"{interface}{bus}{kind}{unit}"
+        return f"{interface}{kind}{unit}"
+
+    def index_place(self, interface: str, index: int) -> tuple[int, int]:
+        """Bus and unit of an interface's place with this number."""
+        per_bus = self._units_per_bus.get(interface, 0)
+        return divmod(index, per_bus) if per_bus else (0, index)
 
     def _open(
         self, options: dict[str, str], *, read_only: bool, cache: CacheMode, snapshot: bool
@@ -327,6 +341,19 @@ class Drives:
 
         return NodeTree(self._graph, self._check_node_name, self.find_group)
 
+    def add_child(self, values: Mapping[str, Any]) -> BlockNode:
+        """Make a node that goes with whoever uses it, of its options by QMP's names.
+
+        Raises:
+            QemuError: in QEMU's words.
+        """
+        from machine.drive_options import flattened
+
+        options = {f"file.{name}": text for name, text in flattened(values).items()}
+        node = self.tree.child("file", options, read_only=False, cache=CacheMode())
+        assert node is not None, "there are options for it"
+        return node
+
     def add_node(self, options: dict[str, str]) -> BlockNode:
         """Make a node as ``-blockdev`` does; see `NodeTree.add`."""
         return self.tree.add(options)
@@ -338,10 +365,3 @@ class Drives:
             raise QemuError(f"node-name={name} is conflicting with a device id")
         if self._graph.find(name) is not None:
             raise QemuError(f"Duplicate nodes with node-name='{name}'")
-
-
-def _default_name(interface: str, bus: int, unit: int, media: str) -> str:
-    if UNITS_PER_BUS.get(interface):
-        return f"{interface}{bus}-{'cd' if media == 'cdrom' else 'hd'}{unit}"
-    cd = "-cd" if media == "cdrom" and interface != "none" else ""
-    return f"{interface}{cd}{unit}"

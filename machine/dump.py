@@ -1,4 +1,4 @@
-"""The guest's memory as a core file: what `dump-guest-memory` writes.
+"""The guest's memory in a file: what `dump-guest-memory` writes, itself a core file.
 
 Source: System V ABI, chapter 5 (program headers and notes); the registers' structure of QEMU's own
 note is what the crash program reads.
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from machine.machine import Machine
     from machine.memory import Region
 
+    Piece = tuple[bytes | memoryview, int]  # with how much of the memory it brings
+
+_WINDOWS, _KDUMP = "win-dmp", "kdump-zlib"
 NONE = "none"
 ACTIVE = "active"
 COMPLETED = "completed"
@@ -71,7 +74,7 @@ class GuestDump:
         self.total = 0
 
     def start(
-        self, fd: int, begin: int | None, length: int | None, *, is_windows: bool = False
+        self, fd: int, begin: int | None, length: int | None, *, format: str = "elf"
     ) -> Iterator[None]:
         """Look at what there is to dump; the steps write it to a file, and close that.
 
@@ -80,32 +83,35 @@ class GuestDump:
         Args:
             fd: of a file that is empty, or of a pipe.
             begin, length: the part of physical memory, bytes; all of it without.
-
-            is_windows: a Windows crash dump is wanted, for which the guest must have told where
-                its tables are.
+            format: QEMU's DumpGuestMemoryFormat; for Windows' the guest must have told where its
+                tables are.
 
         Raises:
             QemuError: a dump is under way, or nothing lies there; the file is closed then.  The
                 steps raise it when the file can't be written.
         """
+        was_running = self._machine.is_running
+        self._machine.stop(RunState.SAVE_VM)
         try:
-            if self.status == ACTIVE:
-                raise QemuError("There is a dump in process, please wait.")
             self.status = FAILED
             if length == 0:
                 raise QemuError("Invalid parameter 'length'")
             parts = self._parts(begin, length)
             if not parts:
                 raise QemuError("dump: no guest memory to dump")
-            if is_windows:
-                raise QemuError("win-dump: invalid vmcoreinfo note size")
         except QemuError:
             os.close(fd)
+            self._go_on(was_running)
             raise
         self.status = ACTIVE
         self.written = 0
         self.total = sum(part.size for part, _ in parts)
-        return self._steps(fd, parts)
+        return self._steps(fd, parts, was_running, format)
+
+    def _go_on(self, was_running: bool) -> None:
+        """The machine runs again if it did before."""
+        if was_running:
+            self._machine.cont()
 
     def value(self) -> dict[str, object]:
         """How far it is, as QMP has it."""
@@ -128,36 +134,61 @@ class GuestDump:
                 parts.append((part, region.block.view[part.offset : part.offset + part.size]))
         return parts
 
-    def _steps(self, fd: int, parts: Sequence[tuple[Region, memoryview]]) -> Iterator[None]:
-        was_running = self._machine.is_running
-        self._machine.stop(RunState.SAVE_VM)
+    def _steps(
+        self,
+        fd: int,
+        parts: Sequence[tuple[Region, memoryview]],
+        was_running: bool,
+        format: str,
+    ) -> Iterator[None]:
+        told: dict[str, object] = {}
         try:
-            _write(fd, self._head([part for part, _ in parts]))
-            for _, view in parts:
-                for offset in range(0, len(view), _STEP):
-                    piece = view[offset : offset + _STEP]
-                    _write(fd, piece)
-                    self.written += len(piece)
-                    yield
-            _write(fd, _SHSTRTAB)
+            if format == _WINDOWS:
+                raise QemuError("win-dump: invalid vmcoreinfo note size")
+            pieces = self._kdump_pieces(parts) if format == _KDUMP else self._elf_pieces(parts)
+            for data, brought in pieces:
+                _write(fd, data)
+                self.written += brought
+                yield
             self.status = COMPLETED
         except OSError as error:
             reason = f"dump: failed to save memory: {os.strerror(error.errno or errno.EIO)}"
+            told = {"error": reason}
             raise QemuError(reason) from error
+        except QemuError as error:
+            told = {"error": str(error)}
+            raise
         finally:
             os.close(fd)
             if self.status == ACTIVE:
                 self.status = FAILED
-            self._machine.events.emit("DUMP_COMPLETED", result=self.value())
-            if was_running:
-                self._machine.cont()
+            self._machine.events.emit("DUMP_COMPLETED", result=self.value(), **told)
+            self._go_on(was_running)
 
-    def _head(self, parts: Sequence[Region]) -> bytes:
-        """Everything before the memory itself."""
-        notes = b"".join(
+    def _elf_pieces(self, parts: Sequence[tuple[Region, memoryview]]) -> Iterator[Piece]:
+        yield self._head([part for part, _ in parts]), 0
+        for _, view in parts:
+            for offset in range(0, len(view), _STEP):
+                piece = view[offset : offset + _STEP]
+                yield piece, len(piece)
+        yield _SHSTRTAB, 0
+
+    def _kdump_pieces(self, parts: Sequence[tuple[Region, memoryview]]) -> Iterator[Piece]:
+        from machine.kdump import flat_dump
+
+        placed = [(part.base, view) for part, view in parts]
+        return flat_dump(placed, self._notes(), len(self._machine.cpus))
+
+    def _notes(self) -> bytes:
+        """What the processors hold."""
+        return b"".join(
             [_note(b"CORE", _PRSTATUS, _process_status(cpu)) for cpu in self._machine.cpus]
             + [_note(b"QEMU", 0, _state(cpu)) for cpu in self._machine.cpus]
         )
+
+    def _head(self, parts: Sequence[Region]) -> bytes:
+        """Everything before the memory itself."""
+        notes = self._notes()
         programs_at = 64 + 2 * _SECTION.size
         notes_at = programs_at + (1 + len(parts)) * _PROGRAM.size
         memory_at = notes_at + len(notes)
@@ -205,7 +236,9 @@ def dump_guest_memory(
         raise QemuError("Parameter 'length' is missing")
     if length is not None and begin is None:
         raise QemuError("Parameter 'begin' is missing")
-    if format.startswith("kdump"):
+    if machine.dump.status == ACTIVE:
+        raise QemuError("There is a dump in process, please wait.")
+    if format.startswith("kdump") and format != _KDUMP:
         raise QemuError(f"{format} is not available now")
     kind, _, place = protocol.partition(":")
     if kind == "file":
@@ -214,7 +247,7 @@ def dump_guest_memory(
         fd = take_descriptor(place)
     else:
         raise QemuError("Invalid parameter 'protocol'")
-    steps = machine.dump.start(fd, begin, length, is_windows=format == "win-dmp")
+    steps = machine.dump.start(fd, begin, length, format=format)
     if detach:
         machine.loop.spawn(_swallow(steps))
     else:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from blockdev.errors import QemuError
+from blockdev.chain import chain
+from blockdev.errors import HintedError, QemuError
 from blockdev.naming import is_identifier
 from blockdev.nbd_export import NbdExport
 from blockdev.nbd_protocol import MAX_STRING
+from blockdev.node_bitmap import check_bitmap, find
 from blockdev.permissions import WRITE, conflict
 from machine.block_lookup import find_node
 from machine.nbd_server import NbdServer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from blockdev.address import InetAddress, UnixAddress
     from blockdev.backend import Backend
     from blockdev.node import BlockNode
+    from blockdev.node_bitmap import NodeBitmap
+    from machine.bitmap_actions import Source
     from machine.machine import Machine
 
 
@@ -28,22 +34,32 @@ class Exports:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._server: NbdServer | None = None
+        self._is_for_one = False
         self.exports: list[NbdExport] = []
 
-    def start(self, address: UnixAddress | InetAddress, *, max_clients: int = 0) -> None:
-        """Listen.
+    def start(self, address: UnixAddress | InetAddress | int, *, max_clients: int = 0) -> None:
+        """Listen on an address, or a socket that was given.
 
         Raises:
             QemuError: the server runs, or the address can't be had.
         """
-        if self._server is not None:
-            raise QemuError("NBD server already running")
+        self.check_stopped()
+        self._is_for_one = max_clients == 1
         self._server = NbdServer(
             self._machine.loop,
             address,
             self._shown,
             max_clients=max_clients,
         )
+
+    def check_stopped(self) -> None:
+        """See that nobody listens.
+
+        Raises:
+            QemuError: somebody does.
+        """
+        if self._server is not None:
+            raise QemuError("NBD server already running")
 
     def stop(self) -> None:
         """Take all exports away, and listen no more.
@@ -70,11 +86,13 @@ class Exports:
         *,
         description: str = "",
         is_writable: bool = False,
+        bitmap: str | None = None,
     ) -> None:
         """Show a drive's medium, or a node; what can't be written is shown as such.
 
         Args:
             name: for clients, and the export's id; None for the device's.
+            bitmap: one that clients may see.
 
         Raises:
             QemuError: there is no server or no such device, or the name is taken.
@@ -89,6 +107,7 @@ class Exports:
             description=description,
             is_writable=is_writable and not node.read_only,
             drive=drive,
+            bitmaps=() if bitmap is None else (bitmap,),
         )
 
     def add_all(self, *, is_writable: bool) -> None:
@@ -113,11 +132,17 @@ class Exports:
         name: str | None = None,
         description: str = "",
         is_writable: bool = False,
+        bitmaps: Sequence[Source] = (),
+        with_depth: bool = False,
+        iothread: str | None = None,
     ) -> None:
         """Show a node.
 
         Args:
             name: for clients; None for the node's.
+            bitmaps: those that clients may see, of the node or the chain under it.
+            with_depth: clients may see which image of the chain has what.
+            iothread: the object whose thread is to serve it.
 
         Raises:
             QemuError: there is no server or no such node, it can't be written though it is to
@@ -127,8 +152,19 @@ class Exports:
         node = find_node(self._machine, "", node_name)
         if is_writable and node.read_only:
             raise QemuError("Cannot export read-only node as writable")
-        name = node_name if name is None else name
-        self._add(id, node, name=name, description=description, is_writable=is_writable, drive=None)
+        threads = self._machine.objects.of_type("iothread") if iothread is not None else ()
+        if iothread is not None and not any(each.id == iothread for each in threads):
+            raise QemuError(f'iothread "{iothread}" not found')
+        self._add(
+            id,
+            node,
+            name=node_name if name is None else name,
+            description=description,
+            is_writable=is_writable,
+            drive=None,
+            bitmaps=bitmaps,
+            with_depth=with_depth,
+        )
 
     def remove(self, id: str, *, is_hard: bool) -> None:
         """Take an export away.
@@ -143,8 +179,8 @@ class Exports:
         if export is None:
             raise QemuError(f"Export '{id}' is not found")
         if not is_hard and self._server is not None and self._server.has_client(export):
-            raise QemuError(
-                f"export '{id}' still in use\nUse mode='hard' to force client disconnect"
+            raise HintedError(
+                f"export '{id}' still in use", "Use mode='hard' to force client disconnect"
             )
         self._end(export)
 
@@ -171,6 +207,8 @@ class Exports:
         description: str,
         is_writable: bool,
         drive: Backend | None,
+        bitmaps: Sequence[Source] = (),
+        with_depth: bool = False,
     ) -> None:
         self._check_id(id)
         if self._server is None:
@@ -186,10 +224,38 @@ class Exports:
             if refusal is not None:
                 raise QemuError(refusal)
         export = NbdExport(
-            id, node, name=name, description=description, is_writable=is_writable, drive=drive
+            id,
+            node,
+            name=name,
+            description=description,
+            is_writable=is_writable,
+            drive=drive,
+            bitmaps=[self._bitmap(node, each, is_writable=is_writable) for each in bitmaps],
+            with_depth=with_depth,
+            is_for_one=self._is_for_one,
         )
         self.exports.insert(0, export)
         graph.export_roots.append(export.root)
+
+    def _bitmap(self, node: BlockNode, source: Source, *, is_writable: bool) -> NodeBitmap:
+        """A bitmap that clients are to see.
+
+        Raises:
+            QemuError: there is none, somebody uses it, or it would change meanwhile.
+        """
+        if isinstance(source, str):
+            images = [node, *chain(node)]
+            found = next(filter(None, (find(image, source) for image in images)), None)
+            if found is None:
+                raise QemuError(f"Bitmap '{source}' is not found")
+        else:
+            from machine.bitmap_actions import find_bitmap
+
+            _, found = find_bitmap(self._machine, *source)
+        check_bitmap(found, is_changed=False)
+        if not is_writable and not node.read_only and found.is_recording:
+            raise QemuError(f"Enabled bitmap '{found.name}' incompatible with readonly export")
+        return found
 
     def _shown(self) -> list[NbdExport]:
         """What clients are told of, the oldest first."""
@@ -201,6 +267,7 @@ class Exports:
             self._server.drop(export)
         graph = self._machine.graph
         graph.export_roots.remove(export.root)
+        export.let_bitmaps_go()
         node = export.root.remove()
         if node is not None:
             graph.let_go(node)

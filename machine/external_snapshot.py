@@ -38,6 +38,7 @@ def snapshot_to_file(
     if not old.is_inserted:
         raise QemuError(f"Device '{device}' has no medium")
     check_op(machine, old, "external-snapshot")
+    _check_not_backing(machine, old)
     machine.settle()
     if not old.read_only:
         old.flush()
@@ -49,7 +50,7 @@ def snapshot_to_file(
             filename,
             driver,
             shown.size,
-            machine.report,
+            machine.tell,
             backing=shown.filename,
             backing_format=shown.driver,
         )
@@ -75,6 +76,7 @@ def append(machine: Machine, overlay: BlockNode, old: BlockNode) -> None:
     Raises:
         QemuError: the overlay can't have a backing file, or is in use.
     """
+    _check_not_backing(machine, old)
     if overlay.driver not in ("qcow2", "qed", "qcow", "vmdk"):
         raise QemuError("The overlay does not support backing images")
     if overlay.parents:
@@ -88,6 +90,20 @@ def append(machine: Machine, overlay: BlockNode, old: BlockNode) -> None:
     replace(graph, old, overlay)
     old.reopen(read_only=True)
     refresh_names(graph)
+
+
+def _check_not_backing(machine: Machine, node: BlockNode) -> None:
+    """See that no other image stands on a node.
+
+    Raises:
+        QemuError: one does.
+    """
+    for overlay in machine.graph.parents_of(node):
+        if overlay.backing is node:
+            raise QemuError(
+                f"Node '{node.node_name}' is busy: node is used as backing hd of "
+                f"'{overlay.node_name}'"
+            )
 
 
 def take_off(machine: Machine, overlay: BlockNode) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import _thread
 
+from machine.devices.bus import root_bus
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,8 +31,11 @@ def describe(machine: Machine, topic: str) -> Sequence[str] | None:
     kind, _, index = topic.partition(" ")
     if kind == "registers":
         return list(machine.cpus[int(index)].describe())
-    if kind == "lapic" and not machine.board.has_apic:
-        return ("local apic state not available",)
+    if kind == "lapic":
+        from machine.devices.apic import describe as describe_apic
+
+        has_apic = machine.board.has_apic
+        return list(describe_apic(int(index))) if has_apic else ["local apic state not available"]
     if topic in _NOTHING_ANYWHERE:
         return ()
     if topic in _NOTHING_ON_BARE_BOARDS and not machine.buses:
@@ -38,10 +43,10 @@ def describe(machine: Machine, topic: str) -> Sequence[str] | None:
     return None
 
 
-def _device_tree(machine: Machine) -> Sequence[str] | None:
-    if machine.buses or machine.roms:
-        return None
-    return ("bus: main-system-bus", "  type System")
+def _device_tree(machine: Machine) -> Sequence[str]:
+    from machine.qom.qtree import describe
+
+    return list(describe(machine))
 
 
 def _memory_backends(machine: Machine) -> Sequence[str]:
@@ -70,6 +75,7 @@ def _memory_backend(name: str, size: int, flags: dict[str, bool]) -> list[str]:
 
 def _io_threads(machine: Machine) -> Sequence[str]:
     lines = []
+    machine.objects.were_used = True
     for each in reversed(machine.objects.of_type("iothread")):
         lines.append(f"{each.id}:")
         lines.append(f"  thread_id={_thread.get_native_id()}")
@@ -85,102 +91,100 @@ def _network(machine: Machine) -> Sequence[str]:
 
 
 def _usernet(machine: Machine) -> Sequence[str]:
+    from machine.net_user import UserNetdev
+
     lines = []
     for client in machine.network.netdevs:
-        if client.kind == "user":
+        if isinstance(client, UserNetdev):
             hub = getattr(client.peer, "hub_id", -1)
             lines.append(f"Hub {hub} ({client.name}):")
             lines.append(
                 "  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ"
             )
+            lines += client.describe_forwards()
     return lines
 
 
 def _pci(machine: Machine) -> Sequence[str]:
-    if "PCI" not in machine.board.buses:
-        return ()
-    return list(machine.plugs.pci.describe())
+    root = root_bus(machine.buses)
+    return list(root.slots.describe()) if root is not None and root.slots is not None else ()
 
 
 def _mice(machine: Machine) -> Sequence[str]:
-    return ("* Mouse #2: QEMU PS/2 Mouse",) if "ISA" in machine.board.buses else ()
+    return ("* Mouse #2: QEMU PS/2 Mouse",) if "i8042" in machine.board.parts else ()
 
 
 def _hotpluggable_cpus(machine: Machine) -> Sequence[str]:
+    if not machine.board.has_cpu_slots:
+        return []
     lines: list[str] = []
-    for cpu in reversed(machine.cpus):
-        # The first processor is made first, its APIC's ROM next, and then the others.
-        number = cpu.index + (cpu.index > 0)
-        lines += (
-            '  type: "qemu64-x86_64-cpu"',
-            '  vcpus_count: "1"',
-            f'  qom_path: "/machine/unattached/device[{number}]"',
-            "  CPUInstance Properties:",
-            '    socket-id: "0"',
-            f'    core-id: "{cpu.index}"',
-            '    thread-id: "0"',
-        )
-    return ["Hotpluggable CPUs:", *lines] if lines else []
+    for path, place in reversed(list(machine.cpu_places())):
+        lines += (f'  type: "{machine.board.cpu_model}-x86_64-cpu"', '  vcpus_count: "1"')
+        if path:
+            lines.append(f'  qom_path: "{path}"')
+        lines.append("  CPUInstance Properties:")
+        lines += (f'    {name}: "{number}"' for name, number in place.items())
+    return ["Hotpluggable CPUs:", *lines]
 
 
-# QEMU's I/O APIC as a reset leaves it; no firmware of ours programs it.
-_IO_APIC = (
-    "ioapic0: ver=0x20 id=0x00 sel=0x00",
-    *(
-        f"  pin {pin:<2} 0x0000000000010000 dest=0 vec=0   active-hi edge  masked fixed  physical"
-        for pin in range(24)
-    ),
-    "  IRR      (none)",
-    "  Remote IRR (none)",
-)
+def _io_apic(version: int) -> Sequence[str]:
+    """An I/O APIC as a reset leaves it; no firmware of ours programs it."""
+    return (
+        f"ioapic0: ver={version:#x} id=0x00 sel=0x00",
+        *(
+            f"  pin {pin:<2} 0x0000000000010000 dest=0 vec=0   active-hi edge  masked fixed  "
+            "physical"
+            for pin in range(24)
+        ),
+        "  IRR      (none)",
+        "  Remote IRR (none)",
+    )
 
 
 def _interrupt_controllers(machine: Machine) -> Sequence[str] | None:
-    if machine.isa is None:
+    board, isa = machine.board, machine.isa
+    if isa is None:
         return ()
-    above = _IO_APIC if machine.board.has_apic else ()
-    return [*above, *machine.isa.interrupts.describe()]
+    above = _io_apic(board.io_apic_version) if board.has_apic else ()
+    middle = isa.interrupts.describe() if "pic" in board.parts else ()
+    return [*above, *middle, *(above if "ioapic2" in board.parts else ())]
 
 
 def _interrupt_counts(machine: Machine) -> Sequence[str] | None:
-    if machine.isa is None:
+    board, isa = machine.board, machine.isa
+    if isa is None:
         return ()
-    counts = machine.isa.interrupts.describe_counts()
-    names = ("ioapic", "isa-i8259") if machine.board.has_apic else ("isa-i8259",)
-    return [line for name in names for line in (f"IRQ statistics for {name}:", *counts)]
-
-
-def _virtio(machine: Machine) -> Sequence[str]:
-    devices = machine.plugs.devices if machine.has_plugs else ()
-    lines = []
-    for device in reversed(devices):
-        name = device.model.name
-        if name.startswith("virtio-") and name.endswith("-pci"):
-            lines.append(f"{device.path}/virtio-backend [{name.removesuffix('-pci')}]")
+    heading = "IRQ statistics for {}:"
+    counts = isa.interrupts.describe_counts()
+    lines = [heading.format("ioapic"), *counts] if board.has_apic else []
+    if "pic" in board.parts:
+        lines += [heading.format("isa-i8259"), *counts]
+    if "ioapic2" in board.parts:
+        lines.append(heading.format("ioapic"))
     return lines
 
 
-def _nodes(_machine: Machine) -> Sequence[str]:
-    return ()
+def _nodes(machine: Machine) -> Sequence[str]:
+    return ["0 nodes"] if machine.numa is None else list(machine.numa.describe())
 
 
 def _roms(machine: Machine) -> Sequence[str]:
     board = machine.board
     fixed: Sequence[str] = ()
-    tables: Sequence[str] = ()
-    if board.firmware and not board.has_apic:
-        if machine.isa is not None and machine.isa.vga is not None:
+    if board.firmware:
+        is_fixed = board.has_apic and board.properties == "pc"
+        if is_fixed:
+            fixed = ('fw=genroms/kvmvapic.bin size=0x002400 name="kvmvapic.bin"',)
+        elif machine.isa is not None and machine.isa.vga is not None:
             fixed = ('fw=vgaroms/vgabios.bin size=0x009a00 name="vgabios.bin"',)
-        tables = (f'addr={(1 << 32) - board.firmware:016x} size=0x020000 mem=ram name="bios.bin"',)
-    elif board.firmware:
-        size = board.firmware
-        fixed = ('fw=genroms/kvmvapic.bin size=0x002400 name="kvmvapic.bin"',)
-        tables = (
-            f'addr={(1 << 32) - size:016x} size=0x{size:06x} mem=rom name="bios-256k.bin"',
-            '/rom@etc/acpi/tables size=0x200000 name="etc/acpi/tables"',
-            '/rom@etc/table-loader size=0x010000 name="etc/table-loader"',
-            '/rom@etc/acpi/rsdp size=0x001000 name="etc/acpi/rsdp"',
-        )
+        size, memory = board.firmware, "rom" if is_fixed else "ram"
+        place = f"addr={(1 << 32) - size:016x} size=0x{size:06x} mem={memory}"
+        tables = [
+            f'{place} name="{board.firmware_name}"',
+            *(f'/rom@{name} size=0x{most:06x} name="{name}"' for name, most, _ in board.tables),
+        ]
+    else:
+        tables = []
     loaded = [
         f'addr={rom.address:016x} size=0x{len(rom.data):06x} mem=ram name="{rom.name}"'
         for rom in sorted(machine.roms, key=lambda rom: rom.address)
@@ -188,17 +192,13 @@ def _roms(machine: Machine) -> Sequence[str]:
     return [*fixed, *loaded, *tables]
 
 
-def _ram_blocks(machine: Machine) -> Sequence[str] | None:
-    if machine.board.firmware:
-        return None
-    lines = []
-    offset = 0
-    for block in machine.memory.migration_blocks():
-        lines.append(
-            f"{block.name:>24} {'4 KiB':>8}  {offset:#018x} {block.size:#018x} {block.size:#018x}"
-        )
-        offset += block.size
-    return lines
+def _ram_blocks(machine: Machine) -> Sequence[str]:
+    from machine.qom.ram_list import ram_list
+
+    return [
+        f"{block.name:>24} {'4 KiB':>8}  {block.offset:#018x} {block.used:#018x} {block.size:#018x}"
+        for block in ram_list(machine)
+    ]
 
 
 _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
@@ -215,5 +215,4 @@ _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
     "ramblock": _ram_blocks,
     "roms": _roms,
     "usernet": _usernet,
-    "virtio": _virtio,
 }

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from blockdev.jobs import Job
+    from blockdev.job import Job
     from machine.loop import MainLoop
     from machine.machine import Machine
 
@@ -30,6 +30,7 @@ def jobs_of(machine: Machine, now_ns: Callable[[], int] = time.monotonic_ns) -> 
         machine.events.emit,
         now_ns,
         machine.log_exception,
+        machine.trace,
     )
 
 

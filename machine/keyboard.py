@@ -46,6 +46,14 @@ def _is_code(key: str) -> bool:
     )
 
 
+def turn(machine: Machine, key: str, *, down: bool) -> None:
+    """A key of the board's keyboard goes down or up."""
+    assert machine.isa is not None, "who asks knows that there is one"
+    machine.isa.keys.turn(key, machine.clock.now_ns(), down=down)
+    if machine.guest is not None:
+        machine.guest.wake()
+
+
 def press(machine: Machine, keys: Sequence[str], hold_ms: int | None = None) -> None:
     """Press keys together, and let go of them; where nothing listens, QEMU does not mind.
 

@@ -14,9 +14,11 @@ from machine.drives import Drives
 from machine.events import Events
 from machine.loop import MainLoop
 from machine.memory import PAGE_SIZE, Memory
+from machine.power import ACTIONS
 from machine.rooms import Rooms
 from machine.runstate import RunState, follow
 from machine.steps import Steps
+from machine.trace import Trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,10 +30,14 @@ if TYPE_CHECKING:
     from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
     from machine.devices.isa import IsaDevices
-    from machine.devices.loader import Rom
+    from machine.devices.loader import Rom, StartAddress
+    from machine.devices.microvm import MicrovmDevices
     from machine.faults import Delays
+    from machine.gdb.stub import GdbStub
     from machine.head import Head
     from machine.migration.announce import Announcement
+    from machine.numa import Numa
+    from machine.topology import Topology
     from machine.vmstate.description import VMStateDescription
 
     RtcOptions = tuple[int | None, bool, bool]
@@ -53,6 +59,7 @@ class Machine(Rooms):
     Attributes:
         reporter: takes a line from the depths; the monitor puts itself here while its command
             runs, otherwise lines go to stderr.
+        teller: likewise takes what QEMU prints on its own standard output.
         location: what stands before such a line on stderr, such as the option that it is about.
         autostart: whether a machine that comes in runs on, if it ran where it came from.
         head: the snapshot that it was last saved to or put back to; None for none.
@@ -60,9 +67,13 @@ class Machine(Rooms):
         console: takes lines of stderr in its stead, where a front end draws on the terminal.
         events: what happens, for whoever listens.
         delays: how slow commands are made on purpose; None for not at all.
+        trace: the moments that are to be written to the log.
         steps: likewise of snapshots while they are made, loaded and deleted.
         guest: what executes while the machine runs; None for nothing.
+        debugger: who waits for one, or has one; None for nobody.
+        loads: what a reset puts into memory and processors beside the images.
         isa: what every PC has; None on a board without.
+        microvm: what only a microvm has; None on another board.
     """
 
     def __init__(
@@ -83,25 +94,35 @@ class Machine(Rooms):
         self.program = program
         self.wall_clock_ns = wall_clock_ns
         self.reporter: Callable[[str], object] | None = None
+        self.teller: Callable[[str], object] | None = None
         self.location = ""
         self.console: Callable[[str], object] | None = None
         self.loop = MainLoop()
         self.clock = VirtualClock()
         self.events = Events()
         self.steps = Steps()
+        self.trace = Trace(self._write_log)
         self.runstate = RunState.PRELAUNCH
         self.autostart = True
         self.graph = Graph(self.report, self.complain)
-        self.drives = Drives(self.graph, default_interface=board.default_interface)
+        self.drives = Drives(
+            self.graph,
+            default_interface=board.default_interface,
+            units_per_bus=board.units_per_bus,
+        )
+        self.graph.keeps_bitmaps = True
         self.memory = Memory()
-        self.ram_size = _rounded(board.default_ram if ram_size is None else ram_size)
+        size = board.default_ram if ram_size is None else ram_size
+        self.ram_size = _rounded(size) if board.ram_name else 0
         self.cpus: list[X86Cpu] = []
         self.guest: GuestSlices | None = None
         self.isa: IsaDevices | None = None
+        self.microvm: MicrovmDevices | None = None
         self.roms: list[Rom] = []
-        self.buses = board_buses(board.buses)
-        self.ide_units_used = 0
+        self.loads: list[Rom | StartAddress] = []
+        self.buses = board_buses(board)
         self.serial_count = 0
+        self.parallel_count = 0
         self.serials: list[Chardev | None] = []
         self.chardevs: list[Chardev] = []
         self.escape_code = 0x01
@@ -112,9 +133,39 @@ class Machine(Rooms):
         self.delays: Delays | None = None
         self.shutdown_requested = False
         self.exit_status = 0
+        self.actions = {deed: choices[0] for deed, choices in ACTIONS.items()}
         self.cpu_count = cpus if board.has_cpu else 0
+        self.topology: Topology | None = None
+        self.numa: Numa | None = None
         self.rtc_options: RtcOptions = (None, False, False)
         self.head: Head | None = None
+        self.debugger: GdbStub | None = None
+
+    def fit(self, board: Board, topology: Topology | None) -> None:
+        """Take another make of the board, before anything is plugged in.
+
+        Args:
+            topology: the processors; None for one.
+        """
+        self.board = board
+        self.buses = board_buses(board)
+        if topology is not None:
+            self.topology = topology
+            self.cpu_count = topology.cpus if board.has_cpu else 0
+
+    def cpu_places(self) -> Iterator[tuple[str, dict[str, int]]]:
+        """Where processors are or can be: path in the object tree, "" for an empty place; ids."""
+        if self.topology is not None:
+            places = self.topology.places()
+        else:
+            places = (
+                {"socket-id": 0, "core-id": core, "thread-id": 0} for core in range(self.cpu_count)
+            )
+        for index, place in enumerate(places):
+            # The first processor is made first, its APIC's ROM next, and then the others.
+            number = index + (index > 0)
+            is_there = index < self.cpu_count
+            yield f"/machine/unattached/device[{number}]" if is_there else "", place
 
     # --- clocks, and what is saved
 
@@ -165,14 +216,17 @@ class Machine(Rooms):
     def set_runstate(self, state: RunState) -> None:
         """Change the run state; guest time passes only in `RunState.RUNNING`."""
         was_running = self.is_running
-        self.runstate = follow(self.runstate, state)
+        before, self.runstate = self.runstate, follow(self.runstate, state)
+        self.trace("runstate_set", f"current_run_state {before.shown} new_state {state.shown}")
         if state is RunState.RUNNING:
             self.clock.start()
             if not was_running:
+                self.trace("vm_state_notify", f"running 1 reason {state.shown}")
                 self.events.emit("RESUME")
         else:
             self.clock.stop()
             if was_running:
+                self.trace("vm_state_notify", f"running 0 reason {state.shown}")
                 self.events.emit("STOP")
         if self.guest is not None:
             self.guest.set_running(self.is_running)
@@ -205,6 +259,12 @@ class Machine(Rooms):
 
     def reset(self) -> None:
         """What the reset button does; a machine that is stopped is as before its launch then."""
+        if self.actions["reboot"] == "shutdown":
+            self.request_shutdown(reason="host-qmp-system-reset")
+            if self.actions["shutdown"] == "pause":
+                self.shutdown_requested = False
+                self.stop(RunState.SHUTDOWN)
+            return
         self.reset_devices()
         self.events.emit("RESET", guest=False, reason="host-qmp-system-reset")
         keeping = (RunState.RUNNING, RunState.INMIGRATE, RunState.FINISH_MIGRATE)
@@ -217,12 +277,19 @@ class Machine(Rooms):
             self._plugs.reset()
         if self.isa is not None:
             self.isa.reset()
+        if self.microvm is not None:
+            self.microvm.reset()
         if self.guest is not None:
             self.guest.reset()
         for backend in self.drives.backends:
             backend.tray_open = False
-        for rom in self.roms:
-            rom.load_into(self.memory)
+        for cpu in self.cpus:
+            cpu.reset()
+        for each in (*self.roms, *self.loads):
+            each.load_into(self.memory)
+        if self._log is not None and "cpu_reset" in self._log.items:
+            for cpu in self.cpus:
+                self._log.write("".join(f"{line}\n" for line in cpu.describe_reset()))
 
     def request_shutdown(self, status: int = 0, *, reason: str = "host-qmp-quit") -> None:
         """End the program once the command that runs is done.
@@ -252,6 +319,10 @@ class Machine(Rooms):
         Raises:
             QemuError: a drive can't be written.
         """
+        if self.is_running:
+            shown = RunState.SHUTDOWN.shown
+            self.trace("runstate_set", f"current_run_state {self.runstate.shown} new_state {shown}")
+            self.trace("vm_state_notify", f"running 0 reason {shown}")
         if self._objects is not None:
             self._objects.close()
         if self._network is not None:
@@ -261,6 +332,8 @@ class Machine(Rooms):
         if self._exports is not None:
             self._exports.close()
         self.graph.close()
+        if self._log is not None:
+            self._log.close()
 
     def set_head(self, tag: str, nodes: Sequence[BlockNode]) -> None:
         """The machine is now what this snapshot, on these disks, has."""
@@ -308,6 +381,13 @@ class Machine(Rooms):
 
     def tell(self, text: str) -> None:
         """Write text to stdout as it is, beside whatever monitor is there."""
+        if self.teller is not None:
+            self.teller(text)
+        else:
+            self.write_stdout(text)
+
+    def write_stdout(self, text: str) -> None:
+        """Likewise, whose command may run."""
         if self.console is not None:
             self.console(text.strip())
             return
@@ -315,6 +395,9 @@ class Machine(Rooms):
             os.write(1, text.encode("utf-8", "surrogateescape"))
         except OSError:
             pass  # as for stderr
+
+    def _write_log(self, text: str) -> None:
+        self.log.write(text)
 
     def log_exception(self) -> None:
         """Keep the traceback of the exception being handled for whoever mends the program."""

@@ -50,7 +50,7 @@ def change(
     Raises:
         QemuError: no such drive, or the medium can't be opened.
     """
-    mode = read_only_mode or READ_ONLY_MODES[0]
+    mode = READ_ONLY_MODES[0] if read_only_mode is None else read_only_mode
     if mode not in READ_ONLY_MODES:
         raise QemuError(f"invalid parameter value: {mode}")
     backend = find_drive(machine, name, id)

@@ -1,71 +1,142 @@
-"""The memory regions of a board as ``info mtree`` shows them: as trees, and flattened.
+"""The memory regions of a machine as ``info mtree`` shows them: as trees, and flattened.
 
-A board with buses has dozens of regions that nothing else here knows of; of those it isn't told.
+QEMU shows the address spaces, and the views below, in the order of their addresses in its own
+memory, which nobody can foretell; here they come in the order in which they were made.
 """
 
 from __future__ import annotations
+
+from machine.qom.composition import compose
+from machine.qom.part import DevicePart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from machine.machine import Machine
-
-_LAST_ADDRESS = (1 << 64) - 1
-_LAST_PORT = 0xFFFF
-_OF_BOARD = " parent:{obj path=/machine/unattached}"
+    from machine.qom.composition import Composition
+    from machine.qom.part import Part, RegionPart
 
 
-def describe(machine: Machine, *, is_flat: bool, has_owners: bool) -> Iterator[str] | None:
-    """The lines; None for a board of which they aren't told.
+class Wanted:
+    """What to tell besides the regions.
+
+    Attributes:
+        owners: whose each is.
+        disabled: those to which no access comes.
+        dispatch: how accesses find their way, of a flat view.
+    """
+
+    __slots__ = ("disabled", "dispatch", "owners")
+
+    def __init__(self, *, owners: bool, disabled: bool, dispatch: bool) -> None:
+        self.owners = owners
+        self.disabled = disabled
+        self.dispatch = dispatch
+
+
+def describe(machine: Machine, wanted: Wanted, *, is_flat: bool) -> Iterator[str]:
+    """The lines.
 
     Args:
         is_flat: what each address space consists of in the end, instead of the tree.
-        has_owners: tell whose each region is.
     """
-    if machine.buses:
-        return None
-    make = _flat if is_flat else _tree
-    return make(machine, has_owners)
+    whole = compose(machine)
+    return _views(whole, wanted) if is_flat else _trees(whole, wanted)
 
 
-def _tree(machine: Machine, has_owners: bool) -> Iterator[str]:
-    board = _OF_BOARD if has_owners else ""
-    yield "address-space: memory"
-    yield _region(0, _LAST_ADDRESS, "i/o", "system", "  ") + board
-    if machine.ram_size:
-        yield _ram(machine, "    ", has_owners)
-    yield ""
-    yield "address-space: I/O"
-    yield _region(0, _LAST_PORT, "i/o", "io", "  ") + board
-    yield ""
+# --- trees
 
 
-def _flat(machine: Machine, has_owners: bool) -> Iterator[str]:
-    ports = [
-        ' AS "I/O", root: io',
-        " Root memory region: io",
-        _region(0, _LAST_PORT, "i/o", "io", "  ") + (_OF_BOARD if has_owners else ""),
-    ]
-    memory = [' AS "memory", root: system']
-    if machine.ram_size:
-        memory.append(f" Root memory region: {machine.board.ram_name}")
-        memory.append(_ram(machine, "  ", has_owners))
-        views = [ports, memory]
-    else:
-        memory += [" Root memory region: (none)", "  No rendered FlatView"]
-        views = [memory, ports]
-    for number, lines in enumerate(views):
-        yield f"FlatView #{number}"
-        yield from lines
+def _trees(whole: Composition, wanted: Wanted) -> Iterator[str]:
+    targets: list[RegionPart] = []  # what aliases show, each once
+    for root, names in _spaces_by_root(whole):
+        for name in sorted(names):
+            yield f"address-space: {name}"
+        yield from _tree(root, 0, 1, wanted, targets)
+        yield ""
+    for target in targets:  # which grows meanwhile
+        yield f"memory-region: {target.label}"
+        yield from _tree(target, 0, 1, wanted, targets)
         yield ""
 
 
-def _ram(machine: Machine, indent: str, has_owners: bool) -> str:
-    name = machine.board.ram_name
-    line = _region(0, machine.ram_size - 1, "ram", name, indent)
-    return line + (f" owner:{{obj path=/objects/{name}}}" if has_owners else "")
+def _spaces_by_root(whole: Composition) -> list[tuple[RegionPart, list[str]]]:
+    found: dict[int, tuple[RegionPart, list[str]]] = {}
+    for name, root in whole.spaces:
+        found.setdefault(id(root), (root, []))[1].append(name)
+    return list(found.values())
 
 
-def _region(first: int, last: int, kind: str, name: str, indent: str) -> str:
-    return f"{indent}{first:016x}-{last:016x} (prio 0, {kind}): {name}"
+def _tree(
+    region: RegionPart, base: int, depth: int, wanted: Wanted, targets: list[RegionPart]
+) -> Iterator[str]:
+    first = base + region.address
+    if region.alias is not None and not any(each is region.alias for each in targets):
+        targets.append(region.alias)
+    if region.is_enabled or wanted.disabled:
+        text = f"{'  ' * depth}{_range(region, first, region.size)}: "
+        if region.alias is not None:
+            begin = region.alias_offset
+            text += f"alias {region.label} @{region.alias.label} "
+            text += f"{begin:016x}-{begin + max(region.size, 1) - 1:016x}"
+        else:
+            text += region.label
+        text += "" if region.is_enabled else " [disabled]"
+        yield text + (_owner(region) if wanted.owners else "")
+    for each in region.regions:
+        yield from _tree(each, first, depth + 1, wanted, targets)
+
+
+def _range(region: RegionPart, first: int, size: int) -> str:
+    last = first + max(size, 1) - 1
+    return f"{first:016x}-{last:016x} (prio {region.priority}, {region.kind})"
+
+
+def _owner(region: RegionPart) -> str:
+    if region.owner is not None:
+        return f" owner:{{{_identity(region.owner)}}}"
+    assert region.parent is not None, "a region is a part of something"
+    return f" parent:{{{_identity(region.parent)}}}"
+
+
+def _identity(part: Part) -> str:
+    if isinstance(part, DevicePart):
+        return f"dev id={part.id}" if part.id else f"dev path={part.path}"
+    return f"obj path={part.path}"
+
+
+# --- flat views
+
+
+def _views(whole: Composition, wanted: Wanted) -> Iterator[str]:
+    from machine.flatview import FlatView, flatten
+
+    views: list[tuple[FlatView, list[str]]] = []
+    for name, root in whole.spaces:
+        view = flatten(root)
+        space = f' AS "{name}", root: {root.label}'
+        if root.alias is not None:
+            space += f", alias {root.alias.label}"
+        for other, spaces in views:
+            if other.root is view.root:
+                spaces.append(space)
+                break
+        else:
+            views.append((view, [space]))
+    for number, (view, spaces) in enumerate(views):
+        yield f"FlatView #{number}"
+        yield from spaces
+        yield f" Root memory region: {'(none)' if view.root is None else view.root.label}"
+        for each in view.ranges:
+            line = f"  {_range(each.region, each.first, each.size)}: {each.region.label}"
+            if each.offset:
+                line += f" @{each.offset:016x}"
+            yield line + (_owner(each.region) if wanted.owners else "")
+        if not view.ranges:
+            yield "  No rendered FlatView"
+        elif wanted.dispatch:
+            from machine.dispatch import Dispatch
+
+            yield from Dispatch(view).describe()
+        yield ""

@@ -6,7 +6,7 @@ import time
 
 from blockdev.address import UnixAddress
 from blockdev.nbd_session import NbdSession
-from blockdev.sockets import family_of, listen_everywhere, send_at_once
+from blockdev.sockets import adopt, family_of, listen_everywhere, send_at_once
 from machine.output_queue import OutputQueue
 
 TYPE_CHECKING = False
@@ -26,6 +26,7 @@ class NbdServer:
     """Listens on an address.
 
     Args:
+        address: it, or the number of a socket that was given.
         exports: gives all that there are, at any time.
         max_clients: how many there may be at a time; 0 for any number.
 
@@ -36,7 +37,7 @@ class NbdServer:
     def __init__(
         self,
         loop: MainLoop,
-        address: UnixAddress | InetAddress,
+        address: UnixAddress | InetAddress | int,
         exports: Callable[[], Sequence[NbdExport]],
         *,
         max_clients: int = 0,
@@ -47,7 +48,10 @@ class NbdServer:
         self._max_clients = max_clients
         self._clients: list[_Client] = []
         self._is_listening = False
-        self._listeners = listen_everywhere(address)
+        if isinstance(address, int):
+            self._listeners = [adopt(address, listens=True)]
+        else:
+            self._listeners = listen_everywhere(address)
         self._watch()
 
     def has_client(self, export: NbdExport) -> bool:

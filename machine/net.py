@@ -130,6 +130,10 @@ class Network:
         self.add(nic)
         return nic
 
+    def reserve_mac(self) -> None:
+        """Keep the next free address for a card that the board has no place for."""
+        self._taken_macs.add(self._free_mac())
+
     def remove_nic(self, nic: Nic) -> None:
         self.clients.remove(nic)
         self._taken_macs.discard(nic.mac)

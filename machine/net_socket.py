@@ -158,7 +158,12 @@ class ConnectingNetdev(StreamNetdev):
 
 
 class DatagramNetdev(SocketNetdev):
-    """A frame is a datagram, to one place or a group."""
+    """A frame is a datagram, to one place or a group.
+
+    Args:
+        place: where to; None for whom the socket is connected to.
+        info: what is shown of it.
+    """
 
     def __init__(
         self,
@@ -166,19 +171,22 @@ class DatagramNetdev(SocketNetdev):
         name: str,
         loop: MainLoop,
         socket: Socket,
-        place: tuple[str, int],
-        how: str,
+        place: tuple[str, int] | str | None,
+        info: str,
     ) -> None:
         super().__init__(network, name, loop)
         self._socket: Socket | None = socket
         self._place = place
-        self.info = "socket: {}={}:{}".format(how, *place)
+        self.info = info
         loop.add_reader(socket.fileno(), self._read)
 
     def receive(self, frame: bytes) -> None:
         if self._socket is not None:
             try:
-                self._socket.sendto(frame, self._place)
+                if self._place is None:
+                    self._socket.send(frame)
+                else:
+                    self._socket.sendto(frame, self._place)
             except OSError:
                 return  # nobody is there, or there is no room: frames may be lost
 
@@ -215,12 +223,14 @@ def make_group(network: Network, loop: MainLoop, name: str, text: str, local: st
             f"specified mcastaddr {place[0]} (0x{number:08x}) does not contain a multicast address"
         )
     socket = open_datagram(place, group=place[0], interface=local)
-    return DatagramNetdev(network, name, loop, socket, place, "mcast")
+    info = "socket: mcast={}:{}".format(*place)
+    return DatagramNetdev(network, name, loop, socket, place, info)
 
 
 def make_datagram(network: Network, loop: MainLoop, name: str, text: str, local: str) -> NetClient:
     here, there = parse_host_port(local), parse_host_port(text)
-    return DatagramNetdev(network, name, loop, open_datagram(here), there, "udp")
+    info = "socket: udp={}:{}".format(*there)
+    return DatagramNetdev(network, name, loop, open_datagram(here), there, info)
 
 
 MAKERS: dict[str, Callable[[Network, MainLoop, str, str, str], NetClient]] = {

@@ -9,6 +9,13 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 WATCHDOG_ACTIONS = ("reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi")
+# What may be done when a guest does this or that; the first is done unless somebody says else.
+ACTIONS = {
+    "reboot": ("reset", "shutdown"),
+    "shutdown": ("poweroff", "pause"),
+    "panic": ("shutdown", "pause", "exit-failure", "none"),
+    "watchdog": WATCHDOG_ACTIONS,
+}
 
 
 def press_power(machine: Machine) -> None:

@@ -8,11 +8,13 @@ if TYPE_CHECKING:
 
     from blockdev.jobs import Jobs
     from machine.descriptors import DescriptorSets
+    from machine.devices.ports import Ports
     from machine.devices.qdev import Plugs
     from machine.dirty_rate import DirtyRate
     from machine.dump import GuestDump
     from machine.exports import Exports
     from machine.lineage import Lineage
+    from machine.log import LogFile
     from machine.machine import Machine
     from machine.migration.incoming import Incoming
     from machine.migration.migrate import Migration
@@ -44,6 +46,8 @@ class Rooms:
         self._exports: Exports | None = None
         self._dirty_rate: DirtyRate | None = None
         self._dump: GuestDump | None = None
+        self._log: LogFile | None = None
+        self._ports: Ports | None = None
 
     @property
     def _machine(self) -> Machine:
@@ -51,6 +55,24 @@ class Rooms:
         machine: Any = self
         whole: Machine = machine
         return whole
+
+    @property
+    def log(self) -> LogFile:
+        """The log, and what is wanted in it."""
+        if self._log is None:
+            from machine.log import LogFile
+
+            self._log = LogFile(self._machine.complain_text)
+        return self._log
+
+    @property
+    def ports(self) -> Ports:
+        """The I/O ports."""
+        if self._ports is None:
+            from machine.devices.ports import Ports
+
+            self._ports = Ports(self._machine)
+        return self._ports
 
     @property
     def network(self) -> Network:

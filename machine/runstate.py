@@ -13,7 +13,7 @@ class RunState:
     Not an `enum.Enum`: importing that module alone takes a tenth of the start-up.
     """
 
-    __slots__ = ("name",)
+    __slots__ = ("name", "number")
 
     DEBUG: ClassVar[RunState]
     INMIGRATE: ClassVar[RunState]
@@ -32,11 +32,17 @@ class RunState:
     GUEST_PANICKED: ClassVar[RunState]
     COLO: ClassVar[RunState]
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, number: int) -> None:
         self.name = name
+        self.number = number
 
     def __repr__(self) -> str:
         return f"<RunState {self.name}>"
+
+    @property
+    def shown(self) -> str:
+        """As a trace event has it."""
+        return f"{self.number} ({self.name})"
 
     @property
     def status(self) -> str:
@@ -46,22 +52,22 @@ class RunState:
         return f"paused ({self.name})"
 
 
-RunState.DEBUG = RunState("debug")
-RunState.INMIGRATE = RunState("inmigrate")
-RunState.INTERNAL_ERROR = RunState("internal-error")
-RunState.IO_ERROR = RunState("io-error")
-RunState.PAUSED = RunState("paused")
-RunState.POSTMIGRATE = RunState("postmigrate")
-RunState.PRELAUNCH = RunState("prelaunch")
-RunState.FINISH_MIGRATE = RunState("finish-migrate")
-RunState.RESTORE_VM = RunState("restore-vm")
-RunState.RUNNING = RunState("running")
-RunState.SAVE_VM = RunState("save-vm")
-RunState.SHUTDOWN = RunState("shutdown")
-RunState.SUSPENDED = RunState("suspended")
-RunState.WATCHDOG = RunState("watchdog")
-RunState.GUEST_PANICKED = RunState("guest-panicked")
-RunState.COLO = RunState("colo")
+RunState.DEBUG = RunState("debug", 0)
+RunState.INMIGRATE = RunState("inmigrate", 1)
+RunState.INTERNAL_ERROR = RunState("internal-error", 2)
+RunState.IO_ERROR = RunState("io-error", 3)
+RunState.PAUSED = RunState("paused", 4)
+RunState.POSTMIGRATE = RunState("postmigrate", 5)
+RunState.PRELAUNCH = RunState("prelaunch", 6)
+RunState.FINISH_MIGRATE = RunState("finish-migrate", 7)
+RunState.RESTORE_VM = RunState("restore-vm", 8)
+RunState.RUNNING = RunState("running", 9)
+RunState.SAVE_VM = RunState("save-vm", 10)
+RunState.SHUTDOWN = RunState("shutdown", 11)
+RunState.SUSPENDED = RunState("suspended", 12)
+RunState.WATCHDOG = RunState("watchdog", 13)
+RunState.GUEST_PANICKED = RunState("guest-panicked", 14)
+RunState.COLO = RunState("colo", 15)
 
 # QEMU 7.2's rules.  Any state may also be followed by itself.
 TRANSITIONS: dict[RunState, frozenset[RunState]] = {

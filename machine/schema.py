@@ -190,7 +190,7 @@ class Struct(Type):
 
 
 class List(Type):
-    """Values of one type; a list of options can't have one, a text there is its only element."""
+    """Values of one type; of options they are those of one name, a text there is the only one."""
 
     __slots__ = ("_element",)
     json_name = "array"
@@ -200,7 +200,7 @@ class List(Type):
 
     def read(self, value: Any, name: str, source: Source) -> list[Any]:
         if source is OPTIONS:
-            value = [value]
+            value = value if isinstance(value, list) else [value]
         elif not isinstance(value, list):
             raise self._misfit(name)
         return [

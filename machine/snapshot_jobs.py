@@ -7,14 +7,14 @@ meanwhile; how it went, the job says afterwards.
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from blockdev.jobs import Job
+from blockdev.job import Job
 from machine import snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from blockdev.jobs import Rest
+    from blockdev.job import Rest
     from machine.machine import Machine
 
 

@@ -1,12 +1,13 @@
 """Several changes of disks that are made together or not at all: QMP's `transaction`.
 
 Each action is prepared in turn, which does its work; if one can't be, those before it are undone,
-the last first. Jobs are only made then, and begin when all is prepared.
+the last first. Jobs are only made then; when all is prepared all of them begin before one goes on.
 """
 
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from blockdev.job_transaction import JobTransaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,17 +26,23 @@ class Action:
     Attributes:
         undo: takes it back.
         commit: what remains to be done when all is prepared.
+        clean: what remains then.
+        job: the one that was made; None for none.
     """
 
-    __slots__ = ("commit", "undo")
+    __slots__ = ("clean", "commit", "job", "undo")
 
     def __init__(
         self,
         undo: Callable[[], object] = lambda: None,
         commit: Callable[[], object] = lambda: None,
+        clean: Callable[[], object] = lambda: None,
+        job: BlockJob | None = None,
     ) -> None:
         self.undo = undo
         self.commit = commit
+        self.clean = clean
+        self.job = job
 
 
 def run(
@@ -52,27 +59,27 @@ def run(
     Raises:
         QemuError: one can't be done; those before it are undone.
     """
-    if completion_mode == GROUPED:
-        for kind, _ in actions:
-            if kind not in _OF_JOBS:
+    done: list[Action] = []
+    group = JobTransaction()
+    try:
+        for kind, data in actions:
+            if completion_mode == GROUPED and kind not in _MAY_BE_GROUPED:
                 raise QemuError(
                     f"Action '{kind}' does not support Transaction property "
                     f"completion-mode = {GROUPED}"
                 )
-        raise QemuError(f"transaction: completion-mode '{GROUPED}' is not simulated yet")
-    done: list[Action] = []
-    try:
-        for kind, data in actions:
-            prepare = _PREPARE.get(kind)
-            if prepare is None:
-                raise QemuError(f"transaction: {kind}: not simulated yet")
-            done.append(prepare(machine, data))
+            action = _PREPARE[kind](machine, data)
+            done.append(action)
+            if completion_mode == GROUPED and action.job is not None:
+                group.add(action.job)
     except QemuError:
         for action in reversed(done):
             action.undo()
         raise
     for action in done:
         action.commit()
+    for action in done:
+        action.clean()
 
 
 def _abort(machine: Machine, data: dict[str, Any]) -> Action:
@@ -125,6 +132,8 @@ def _drive_backup(machine: Machine, data: dict[str, Any]) -> Action:
         compress=data.get("compress", False),
         options=job_options.options_of(data, is_held=True),
         bitmap=data.get("bitmap"),
+        bitmap_mode=data.get("bitmap-mode"),
+        perf=data.get("x-perf"),
     )
     return _job(job)
 
@@ -141,17 +150,71 @@ def _blockdev_backup(machine: Machine, data: dict[str, Any]) -> Action:
         compress=data.get("compress", False),
         options=job_options.options_of(data, is_held=True),
         bitmap=data.get("bitmap"),
+        bitmap_mode=data.get("bitmap-mode"),
+        perf=data.get("x-perf"),
     )
     return _job(job)
 
 
 def _job(job: BlockJob) -> Action:
-    return Action(undo=lambda: job.cancel_anyway(force=True), commit=job.start)
+    return Action(
+        undo=lambda: job.cancel_anyway(force=True), commit=job.enter, clean=job.go, job=job
+    )
 
 
-_OF_JOBS = ("blockdev-backup", "drive-backup")
+def _add_bitmap(machine: Machine, data: dict[str, Any]) -> Action:
+    from machine import bitmap_actions
+
+    return bitmap_actions.add(
+        machine,
+        data["node"],
+        data["name"],
+        granularity=data.get("granularity"),
+        is_persistent=data.get("persistent", False),
+        is_recording=not data.get("disabled", False),
+    )
+
+
+def _remove_bitmap(machine: Machine, data: dict[str, Any]) -> Action:
+    from machine import bitmap_actions
+
+    return bitmap_actions.remove(machine, data["node"], data["name"])
+
+
+def _clear_bitmap(machine: Machine, data: dict[str, Any]) -> Action:
+    from machine import bitmap_actions
+
+    return bitmap_actions.clear(machine, data["node"], data["name"])
+
+
+def _enable_bitmap(machine: Machine, data: dict[str, Any]) -> Action:
+    from machine import bitmap_actions
+
+    return bitmap_actions.enable(machine, data["node"], data["name"], is_recording=True)
+
+
+def _disable_bitmap(machine: Machine, data: dict[str, Any]) -> Action:
+    from machine import bitmap_actions
+
+    return bitmap_actions.enable(machine, data["node"], data["name"], is_recording=False)
+
+
+def _merge_bitmaps(machine: Machine, data: dict[str, Any]) -> Action:
+    from machine import bitmap_actions
+
+    sources = bitmap_actions.sources_of(data["bitmaps"])
+    return bitmap_actions.merge(machine, data["node"], data["target"], sources)
+
+
+_MAY_BE_GROUPED = ("abort", "blockdev-backup", "drive-backup")
 _PREPARE: dict[str, Callable[[Machine, dict[str, Any]], Action]] = {
     "abort": _abort,
+    "block-dirty-bitmap-add": _add_bitmap,
+    "block-dirty-bitmap-clear": _clear_bitmap,
+    "block-dirty-bitmap-disable": _disable_bitmap,
+    "block-dirty-bitmap-enable": _enable_bitmap,
+    "block-dirty-bitmap-merge": _merge_bitmaps,
+    "block-dirty-bitmap-remove": _remove_bitmap,
     "blockdev-backup": _blockdev_backup,
     "blockdev-snapshot": _snapshot_to_node,
     "blockdev-snapshot-internal-sync": _snapshot_internal,

@@ -15,6 +15,11 @@ SESSIONS = {
         info hotpluggable-cpus
         info mem
         info tlb
+        info lapic
+        info lapic 2
+        info lapic 3
+        info pic
+        info irq
         gva2gpa 0x1000
         gva2gpa 0x1000000000
         gva2gpa -1

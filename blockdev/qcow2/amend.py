@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from blockdev.errors import QemuError
+from blockdev.node_bitmap import remove_bitmap
 from blockdev.qcow2.create import (
     LEAST_FOR_NAMES,
     VERSION_2_BYTES,
@@ -128,10 +129,8 @@ def _downgrade(image: Image) -> None:
     if features:
         text = f"Cannot downgrade an image with incompatible features {features:#x} set"
         raise QemuError(text, errno.ENOTSUP)
-    for stored in image.bitmaps.listed():
-        image.bitmap_store.remove(stored.name)
-    if image.bitmaps.are_listed:
-        image.bitmap_store.store()
+    for bitmap in image.bitmap_store.kept:
+        remove_bitmap(image, bitmap)
     _expand_zeros(image, lookups)
     image.flush()
     extensions = [item for item in extensions_of(metadata) if item[0] == EXTENSION_BACKING_FORMAT]

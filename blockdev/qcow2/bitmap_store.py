@@ -1,20 +1,32 @@
-"""The persistent bitmaps of an image in memory, to be changed and stored again.
+"""The persistent bitmaps of an image in memory, and their way to the file and back.
 
-While they are here the file calls them in use, once the disk changes (see
-`blockdev.qcow2.bitmaps`); they are stored before the image is closed.
+They are among the node's bitmaps; see `blockdev.node_bitmap`. While they are here the file calls
+them in use; they are stored before the image is closed or left to others.
 Source: qcow2 specification, "Bitmaps".
 """
 
 from __future__ import annotations
 
 import errno
+import os
 from array import array
 
 from blockdev.dirty_bitmap import DirtyBitmap
 from blockdev.errors import QemuError
+from blockdev.node import BitmapKeeper
+from blockdev.node_bitmap import (
+    MAX_NAME,
+    NodeBitmap,
+    add_bitmap,
+    check_pieces,
+    merge_marks,
+    named_bitmaps,
+)
 from blockdev.qcow2.bitmaps import (
     AUTO,
+    DIRTY_TRACKING,
     IN_USE,
+    MAX_BITS,
     BitmapsExtension,
     DirectoryEntry,
     StoredBitmap,
@@ -23,6 +35,7 @@ from blockdev.qcow2.extensions import EXTENSION_BITMAPS
 from blockdev.qcow2.header import BITMAPS
 from blockdev.qcow2.header_write import extensions_of, write_header
 from blockdev.qcow2.words import big_endian, from_big_endian
+from blockdev.status import length_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,32 +46,10 @@ _OFFSET_MASK = 0x00FFFFFFFFFFFE00
 _ALL_ONES = 1  # in a table entry without an offset
 _MAX_TABLE_BYTES = 1 << 26
 _MAX_BITMAPS = 65535
-_MAX_NAME = 1023
-_MIN_BITS, _MAX_BITS = 9, 31
-_DIRTY_TRACKING = 1  # the only type there is
 
 
-class KeptBitmap:
-    """A bitmap in memory.
-
-    Attributes:
-        stored: how the file has it; its table is where it was until it is stored again.
-        marks: what it says; None for one that can't be trusted.
-        is_changed: the file has it otherwise.
-    """
-
-    __slots__ = ("is_changed", "marks", "stored")
-
-    def __init__(
-        self, stored: StoredBitmap, marks: DirtyBitmap | None, *, is_changed: bool = False
-    ) -> None:
-        self.stored = stored
-        self.marks = marks
-        self.is_changed = is_changed
-
-
-class BitmapStore:
-    """All bitmaps of an image that is open for writing.
+class BitmapStore(BitmapKeeper):
+    """Takes all bitmaps of an image into memory.
 
     Raises:
         QemuError: they can't be read.
@@ -68,160 +59,133 @@ class BitmapStore:
         self._image = image
         self._old_directory = image.bitmaps.place
         self._freed: list[Reference] = []
-        self._is_changed = False
-        self.bitmaps = [
-            KeptBitmap(stored, None if stored.is_in_use else load(image, stored))
-            for stored in image.bitmaps.listed()
-        ]
-        for kept in self.bitmaps:
-            self._attach(kept)
-        self._counts = {id(kept): self._count(kept) for kept in self.bitmaps}
+        self._last: list[tuple[object, ...]] = []  # as it was stored
+        self._stored = image.bitmaps.listed()  # as the file has them
+        loaded: list[NodeBitmap] = []
+        for stored in self._stored:
+            if any(stored.name == other.name for other in loaded):
+                raise QemuError(f"Bitmap already exists: {stored.name}", errno.EINVAL)
+            loaded.append(self._load(stored))
+        image.dirty_bitmaps += loaded
+        self._call_in_use()
 
-    def _attach(self, kept: KeptBitmap) -> None:
-        """Let writes to the disk come into it, or no more."""
-        if kept.marks is None:
-            return
-        attached = self._image.dirty_bitmaps
-        if kept.stored.is_enabled and kept.marks not in attached:
-            attached.append(kept.marks)
-        elif not kept.stored.is_enabled and kept.marks in attached:
-            attached.remove(kept.marks)
-
-    def _count(self, kept: KeptBitmap) -> int:
-        return kept.marks.count if kept.marks is not None else 0
-
-    # --- what `qemu-img bitmap` does
-
-    def find(self, name: str) -> KeptBitmap:
-        """The bitmap of this name.
-
-        Raises:
-            QemuError: there is none.
-        """
-        for kept in self.bitmaps:
-            if kept.stored.name == name:
-                return kept
-        raise QemuError(f"Dirty bitmap '{name}' not found", errno.ENOENT)
-
-    def usable(self, name: str) -> tuple[KeptBitmap, DirtyBitmap]:
-        """The bitmap of this name, which can be trusted, and what it says."""
-        kept = self.find(name)
-        if kept.marks is None:
-            raise QemuError(
-                f"Bitmap '{name}' is inconsistent and cannot be used\n"
-                "Try block-dirty-bitmap-remove to delete this bitmap from disk",
-                errno.EINVAL,
-            )
-        return kept, kept.marks
-
-    def add(self, name: str, granularity: int, *, enabled: bool = True) -> None:
-        """Make a bitmap that says nothing so far.
-
-        Args:
-            granularity: bytes; 0 for the image's cluster size.
-        """
+    def _load(self, stored: StoredBitmap) -> NodeBitmap:
         image = self._image
-        if not name:
-            raise QemuError("Bitmap name cannot be empty")
-        granularity = granularity or max(4096, min(image.cluster_size, 65536))
-        if granularity & (granularity - 1) or granularity < 512:
-            raise QemuError("Granularity must be power of 2 and at least 512")
-        if any(kept.stored.name == name for kept in self.bitmaps):
-            raise QemuError(f"Bitmap already exists: {name}")
-        bits = granularity.bit_length() - 1
-        node = image.node_name
-        prefix = f"Can't make bitmap '{name}' persistent in '{node}': "
-        if image.header.version < 3:
-            raise QemuError(f"{prefix}Cannot store dirty bitmaps in qcow2 v2 files")
-        if bits > _MAX_BITS:
-            raise QemuError(f"{prefix}Granularity exceeds maximum ({1 << _MAX_BITS} bytes)")
-        data = name.encode("utf-8", "surrogateescape")
-        if len(data) > _MAX_NAME:
-            raise QemuError(f"{prefix}Name length exceeds maximum ({_MAX_NAME} characters)")
-        if len(self.bitmaps) >= _MAX_BITMAPS:
-            raise QemuError(f"{prefix}Maximum number of persistent bitmaps is already reached")
-        entry = DirectoryEntry(
-            bitmap_table_offset=0,
-            bitmap_table_size=0,
-            flags=AUTO if enabled else 0,
-            type=_DIRTY_TRACKING,
-            granularity_bits=bits,
-            name_size=len(data),
-            extra_data_size=0,
+        is_broken = stored.is_in_use
+        size = length_of(image)
+        # QEMU counts nothing in a bitmap that nobody can trust.
+        marks = DirtyBitmap(size, stored.granularity) if is_broken else load(image, stored)
+        return NodeBitmap(
+            stored.name,
+            marks,
+            size,
+            is_recording=stored.is_enabled and not is_broken,
+            is_persistent=True,
+            is_inconsistent=is_broken,
+            is_read_only=image.read_only,
         )
-        marks = DirtyBitmap(image.size, granularity)
-        kept = KeptBitmap(StoredBitmap(entry, name), marks, is_changed=True)
-        # The youngest comes last in the file, as with QEMU.
-        self.bitmaps.append(kept)
-        self._attach(kept)
-        self._is_changed = True
+
+    def _call_in_use(self) -> None:
+        """Let everyone know that the file may not be told of what is written from now on."""
+        bitmaps = self._image.bitmaps
+        if not self._image.read_only and bitmaps.are_true:
+            bitmaps.invalidate(disabled=True)
+
+    @property
+    def kept(self) -> list[NodeBitmap]:
+        """The bitmaps that are stored, the newest first."""
+        return [each for each in named_bitmaps(self._image) if each.is_persistent]
+
+    def check_new(self, name: str, granularity: int) -> None:
+        if self._image.header.version < 3:
+            raise QemuError("Cannot store dirty bitmaps in qcow2 v2 files")
+        if granularity > 1 << MAX_BITS:
+            raise QemuError(f"Granularity exceeds maximum ({1 << MAX_BITS} bytes)")
+        if len(name.encode("utf-8", "surrogateescape")) > MAX_NAME:
+            raise QemuError(f"Name length exceeds maximum ({MAX_NAME} characters)")
+        if len(self.kept) >= _MAX_BITMAPS:
+            raise QemuError("Maximum number of persistent bitmaps is already reached")
 
     def remove(self, name: str) -> None:
-        kept = self.find(name)
-        self.bitmaps.remove(kept)
-        if kept.marks is not None and kept.marks in self._image.dirty_bitmaps:
-            self._image.dirty_bitmaps.remove(kept.marks)
-        self._free(kept.stored)
-        self._is_changed = True
+        stored = next((each for each in self._stored if each.name == name), None)
+        if stored is not None:
+            self._stored.remove(stored)
+            self._write_directory([], [stored])
 
-    def clear(self, name: str) -> None:
-        kept, marks = self.usable(name)
-        marks.clear()
-        kept.is_changed = True
+    def reopened(self) -> None:
+        """The image may be written from now on, or no longer."""
+        for bitmap in self.kept:
+            bitmap.is_read_only = self._image.read_only
+        self._call_in_use()
 
-    def enable(self, name: str, *, enabled: bool) -> None:
-        kept, _ = self.usable(name)
-        entry = kept.stored.entry
-        flags = entry.flags | AUTO if enabled else entry.flags & ~AUTO
-        kept.stored.entry = entry.replace(flags=flags)
-        self._attach(kept)
-        self._is_changed = True
+    def _state(self) -> list[tuple[object, ...]]:
+        """What all bitmaps are like, as far as is seen without looking at each piece."""
+        return [(each.name, each.is_recording, each.marks, each.count) for each in self.kept]
 
-    def merge(self, name: str, source: DirtyBitmap) -> None:
-        """Let a bitmap say too what another one says."""
-        kept, marks = self.usable(name)
-        for offset, size in source.runs():
-            marks.mark(offset, min(size, max(0, self._image.size - offset)))
-        kept.is_changed = True
+    def forget(self) -> None:
+        """Let the bitmaps go from memory, as somebody else may have the image from now on."""
+        image = self._image
+        for bitmap in self.kept:
+            image.dirty_bitmaps.remove(bitmap)
 
     # --- to the file
 
-    def disk_was_resized(self) -> None:
-        """Fit all bitmaps to the disk."""
-        for kept in self.bitmaps:
-            if kept.marks is not None:
-                kept.marks.resize(self._image.size)
-                kept.is_changed = True
-
     def store(self) -> None:
-        """Bring what changed to the file.
+        """Bring all of them to the file.
 
         Order: new bits, tables and directory | the header names them | the old ones are freed.
         """
-        for kept in self.bitmaps:
-            if self._counts.get(id(kept)) != self._count(kept):
-                kept.is_changed = True
-        was_taken = not self._image.bitmaps.are_recording and self._image.bitmaps.are_listed
-        changed = [kept for kept in self.bitmaps if kept.is_changed]
-        if not (self._is_changed or changed or was_taken):
+        image = self._image
+        kept = self.kept
+        if image.read_only or not (kept or self._stored):
+            if any(not each.is_read_only for each in kept):
+                raise QemuError("No write access", errno.EINVAL)
             return
+        if image.bitmaps.are_recording and self._last == self._state():
+            return  # the file has it already, and was not written since
+        known = {stored.name: stored for stored in self._stored}
+        # What the file has not had comes last, the newest first, as with QEMU.
+        order = [each for each in kept if each.name not in known]
+        by_name = {each.name: each for each in kept}
+        self._write_directory(
+            [(by_name[stored.name], stored) for stored in self._stored if stored.name in by_name]
+            + [(each, _new_entry(each)) for each in order],
+            [stored for stored in self._stored if stored.name not in by_name],
+        )
+        self._last = self._state()
+
+    def _write_directory(
+        self, changed: list[tuple[NodeBitmap, StoredBitmap]], removed: list[StoredBitmap]
+    ) -> None:
+        """Write a new directory, with new bits for those that changed.
+
+        Args:
+            changed: what the directory is to have; empty: what it has but for those `removed`.
+        """
         image, metadata = self._image, self._image.metadata
         metadata.write_back()
         runs: list[Reference] = []
+        result = [stored for _, stored in changed] or [s for s in self._stored if s not in removed]
+        before = [stored.entry for stored in result]
+        # What is only listed anew is in use as before.
+        are_in_use = bool(removed) and not changed and not image.bitmaps.are_recording
         try:
-            for kept in changed:
-                self._store_one(kept, runs)
-            for kept in self.bitmaps:
-                if kept.marks is not None:
-                    entry = kept.stored.entry
-                    kept.stored.entry = entry.replace(flags=entry.flags & ~IN_USE)
-            directory = b"".join(kept.stored.pack() for kept in self.bitmaps)
+            for bitmap, stored in changed:
+                self._store_one(bitmap, stored, runs)
+            for stored in removed:
+                self._free(stored)
+            for stored in result if are_in_use else ():
+                stored.entry = stored.entry.replace(flags=stored.entry.flags | IN_USE)
+            directory = b"".join(stored.pack() for stored in result)
             offset = metadata.allocate_bytes(len(directory), runs)
             if directory:
                 metadata.file.write(offset, [directory])
             metadata.refcounts.write()
-            self._switch(offset, len(directory))
+            self._switch(offset, len(directory), len(result))
         except QemuError as error:
+            for stored, entry in zip(result, before, strict=True):
+                stored.entry = entry
+            self._freed.clear()
             metadata.give_back(runs, error)
             raise
         old_offset, old_size = self._old_directory
@@ -230,22 +194,21 @@ class BitmapStore:
             metadata.allocator.free_later(reference)
         self._freed.clear()
         self._old_directory = offset, len(directory)
-        self._is_changed = False
-        self._counts = {id(kept): self._count(kept) for kept in self.bitmaps}
-        for kept in self.bitmaps:
-            kept.is_changed = False
-        image.bitmaps.were_stored(offset, len(directory), len(self.bitmaps))
+        self._stored = result
+        image.bitmaps.were_stored(offset, len(directory), len(result))
+        if are_in_use:
+            image.bitmaps.are_recording = image.bitmaps.are_true = False
         metadata.conclude()
 
-    def _switch(self, offset: int, size: int) -> None:
+    def _switch(self, offset: int, size: int, count: int) -> None:
         """Let the header name a directory, or none."""
         metadata = self._image.metadata
         extensions = [item for item in extensions_of(metadata) if item[0] != EXTENSION_BITMAPS]
         header = metadata.header
         features = header.autoclear_features & ~BITMAPS
-        if self.bitmaps:
+        if count:
             extension = BitmapsExtension(
-                nb_bitmaps=len(self.bitmaps),
+                nb_bitmaps=count,
                 reserved=0,
                 bitmap_directory_size=size,
                 bitmap_directory_offset=offset,
@@ -256,16 +219,17 @@ class BitmapStore:
         backing = self._image.backing_name.encode("utf-8", "surrogateescape")
         write_header(metadata, header, extensions, backing)
 
-    def _store_one(self, kept: KeptBitmap, runs: list[Reference]) -> None:
+    def _store_one(self, bitmap: NodeBitmap, stored: StoredBitmap, runs: list[Reference]) -> None:
         """Write a bitmap's bits and table to new clusters."""
-        assert kept.marks is not None
+        if bitmap.is_inconsistent:
+            return
         metadata = self._image.metadata
         size = metadata.cluster_size
-        bits = kept.marks.pack()
+        bits = bitmap.marks.pack()
         clusters = -(-len(bits) // size)
         if clusters * 8 > _MAX_TABLE_BYTES:
             raise QemuError("File too large", errno.EFBIG)
-        self._free(kept.stored)
+        self._free(stored)
         table = array("Q", bytes(8 * clusters))
         for index in range(clusters):
             part = bits[index * size : (index + 1) * size]
@@ -275,8 +239,11 @@ class BitmapStore:
         offset = metadata.allocate_bytes(8 * clusters, runs)
         if clusters:
             metadata.file.write(offset, [big_endian(table)])
-        kept.stored.entry = kept.stored.entry.replace(
-            bitmap_table_offset=offset, bitmap_table_size=clusters
+        is_enabled = bitmap.shows_recording
+        stored.entry = stored.entry.replace(
+            bitmap_table_offset=offset,
+            bitmap_table_size=clusters,
+            flags=(stored.entry.flags & ~(IN_USE | AUTO)) | (AUTO if is_enabled else 0),
         )
 
     def _free(self, stored: StoredBitmap) -> None:
@@ -293,11 +260,23 @@ class BitmapStore:
 
 
 def _table(image: Image, stored: StoredBitmap) -> array[int]:
+    """Where the file has what a bitmap says.
+
+    Raises:
+        QemuError: an entry of the table can't be.
+    """
     entry = stored.entry
-    if 8 * entry.bitmap_table_size > _MAX_TABLE_BYTES:
-        raise QemuError(f"Bitmap '{stored.name}' doesn't satisfy the constraints", errno.EINVAL)
     data = image.file.read(entry.bitmap_table_offset, 8 * entry.bitmap_table_size)
-    return from_big_endian("Q", data)
+    table = from_big_endian("Q", data)
+    for place in table:
+        offset = place & _OFFSET_MASK
+        if place & ~(_OFFSET_MASK | (0 if offset else _ALL_ONES)) or offset % image.cluster_size:
+            raise QemuError(
+                f"Could not read bitmap_table table from image for bitmap '{stored.name}': "
+                f"{os.strerror(errno.EINVAL)}",
+                errno.EINVAL,
+            )
+    return table
 
 
 def load(image: Image, stored: StoredBitmap) -> DirtyBitmap:
@@ -306,23 +285,39 @@ def load(image: Image, stored: StoredBitmap) -> DirtyBitmap:
     Raises:
         QemuError: it can't be read.
     """
-    if not _MIN_BITS <= stored.entry.granularity_bits <= _MAX_BITS:
-        raise QemuError(f"Bitmap '{stored.name}' doesn't satisfy the constraints", errno.EINVAL)
-    marks = DirtyBitmap(image.size, stored.granularity)
-    pieces = -(-image.size // stored.granularity)
+    disk_size = length_of(image)
+    check_pieces(disk_size, stored.granularity)
+    pieces = -(-disk_size // stored.granularity)
     length = -(-pieces // 8)
     size = image.cluster_size
     table = _table(image, stored)
     if len(table) != -(-length // size):
-        raise QemuError(f"Bitmap '{stored.name}' doesn't satisfy the constraints", errno.EINVAL)
+        reason = os.strerror(errno.EINVAL)
+        text = f"Could not read bitmap '{stored.name}' from image: {reason}"
+        raise QemuError(text, errno.EINVAL)
     parts: list[bytes] = []
     for entry in table:
         if entry & _OFFSET_MASK:
             parts.append(image.file.read(entry & _OFFSET_MASK, size))
         else:
             parts.append((b"\xff" if entry & _ALL_ONES else b"\0") * size)
+    marks = DirtyBitmap(disk_size, stored.granularity)
     marks.unpack(b"".join(parts)[:length])
     return marks
+
+
+def _new_entry(bitmap: NodeBitmap) -> StoredBitmap:
+    """A directory entry for a bitmap that the file has not had so far."""
+    entry = DirectoryEntry(
+        bitmap_table_offset=0,
+        bitmap_table_size=0,
+        flags=0,
+        type=DIRTY_TRACKING,
+        granularity_bits=bitmap.marks.granularity.bit_length() - 1,
+        name_size=len(bitmap.name.encode("utf-8", "surrogateescape")),
+        extra_data_size=0,
+    )
+    return StoredBitmap(entry, bitmap.name)
 
 
 def copy_bitmaps(source: Image, target: Image, *, skips_broken: bool) -> list[str]:
@@ -345,7 +340,13 @@ def copy_bitmaps(source: Image, target: Image, *, skips_broken: bool) -> list[st
                 )
             skipped.append(stored.name)
             continue
-        store.add(stored.name, stored.granularity, enabled=stored.is_enabled)
-        store.merge(stored.name, load(source, stored))
+        made = add_bitmap(
+            target,
+            stored.name,
+            granularity=stored.granularity,
+            is_recording=stored.is_enabled,
+            is_persistent=True,
+        )
+        merge_marks(made.marks, load(source, stored), target.size)
     store.store()
     return skipped

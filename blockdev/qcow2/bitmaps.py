@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 
 from blockdev.errors import QemuError
+from blockdev.node_bitmap import MAX_NAME
 from blockdev.qcow2.extensions import EXTENSION_BITMAPS
 from blockdev.qcow2.header import BITMAPS, ImageFormatError
 from blockdev.wire import Record, wire
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 _MAX_BITMAPS = 65535
 _MAX_DIRECTORY_BYTES = _MAX_BITMAPS * 1024
+_MAX_TABLE_ENTRIES = 0x8000000
+_MAX_BYTES = 0x20000000  # of what a bitmap says
+_MIN_BITS, MAX_BITS = 9, 31  # of the granularity
+DIRTY_TRACKING = 1  # the only type there is
 IN_USE, AUTO = 1, 2  # flags; what isn't auto is disabled
 
 
@@ -164,20 +169,49 @@ class Bitmaps:
         start, size = self._extension.bitmap_directory_offset, self._extension.bitmap_directory_size
         directory = self._metadata.file.read(start, size)
         found: list[StoredBitmap] = []
-        offset = 0
-        for _ in range(self._extension.nb_bitmaps):
+        offset, count = 0, self._extension.nb_bitmaps
+        while offset < size:
             if offset + DirectoryEntry.SIZE > size:
                 raise QemuError("Broken bitmap directory", errno.EINVAL)
+            if len(found) == count:
+                text = "More bitmaps found than specified in header extension"
+                raise QemuError(text, errno.EINVAL)
             entry = DirectoryEntry.unpack(directory, offset)
-            middle = offset + DirectoryEntry.SIZE + entry.extra_data_size
-            end = middle + entry.name_size
+            start = offset + DirectoryEntry.SIZE + entry.extra_data_size
+            end = start + entry.name_size
             if end > size:
                 raise QemuError("Broken bitmap directory", errno.EINVAL)
-            name = directory[middle:end].decode("utf-8", "surrogateescape")
-            extra = directory[offset + DirectoryEntry.SIZE : middle]
-            found.append(StoredBitmap(entry, name, extra))
+            if entry.extra_data_size:
+                raise QemuError("Bitmap extra data is not supported", errno.EINVAL)
+            found.append(
+                StoredBitmap(entry, directory[start:end].decode("utf-8", "surrogateescape"))
+            )
+            self._check_entry(found[-1])
             offset += -(-(end - offset) // 8) * 8
+        if len(found) < count:
+            text = "Less bitmaps found than specified in header extension"
+            raise QemuError(text, errno.EINVAL)
         return found
+
+    def _check_entry(self, bitmap: StoredBitmap) -> None:
+        """See that a bitmap can be.
+
+        Raises:
+            QemuError: it can't.
+        """
+        entry, cluster_size = bitmap.entry, self._metadata.cluster_size
+        if not (
+            0 < entry.bitmap_table_size <= _MAX_TABLE_ENTRIES
+            and entry.bitmap_table_size * cluster_size <= _MAX_BYTES
+            and entry.bitmap_table_offset
+            and not entry.bitmap_table_offset % cluster_size
+            and not entry.flags & ~(IN_USE | AUTO)
+            and entry.type == DIRTY_TRACKING
+            and _MIN_BITS <= entry.granularity_bits <= MAX_BITS
+            and 0 < entry.name_size <= MAX_NAME
+        ):
+            text = f"Bitmap '{bitmap.name}' doesn't satisfy the constraints"
+            raise QemuError(text, errno.EINVAL)
 
     def invalidate(self, *, disabled: bool) -> None:
         """Mark them as in use, on the disk before anything is written after it.

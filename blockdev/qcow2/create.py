@@ -26,6 +26,14 @@ from blockdev.qcow2.header import (
 from blockdev.qcow2.layout import Layout, straight_entries
 from blockdev.qcow2.words import big_endian
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from blockdev.node import BlockNode
+
+MAGIC = b"QFI\xfb"
 VERSION_2_BYTES = 72
 VERSION_3_BYTES = 112  # with the compression type, and padding
 _SECTOR = 512
@@ -77,7 +85,7 @@ class _Shape:
         self.l2_entries = cluster_size // self.l2_entry_size
         self.l1_entries = -(-self.size // (cluster_size * self.l2_entries))
         if 8 * self.l1_entries > MAX_L1_BYTES:
-            raise _no_room_for_l1(errno.EFBIG)
+            raise _l1_too_large(errno.EFBIG)
 
     def _check_words(self, refcount_bits: int) -> None:
         if self.version not in (2, 3):
@@ -209,7 +217,7 @@ def create_image(
     Raises:
         QemuError: an option or two don't fit, or the file can't be made; QEMU's words.
     """
-    shape = _Shape(
+    image = _NewImage(
         size,
         version=version,
         cluster_size=cluster_size,
@@ -218,34 +226,88 @@ def create_image(
         compression_type=compression_type,
         lazy_refcounts=lazy_refcounts,
         preallocation=preallocation,
-        backing=backing.encode("utf-8", "surrogateescape"),
-        backing_format=backing_format.encode("utf-8", "surrogateescape"),
+        backing=backing,
+        backing_format=backing_format,
     )
-    table_clusters = 1
-    while True:
-        layout = Layout(cluster_size, refcount_bits, table_clusters)
-        plan = _Plan(shape, layout)
-        needed = -(-8 * (max(layout.blocks) + 1) // cluster_size)
-        if needed <= table_clusters:
-            break
-        table_clusters = max(needed, table_clusters + 1)
-    if table_clusters * cluster_size > MAX_REFCOUNT_TABLE_BYTES:
-        raise QemuError("Could not resize image: File too large", errno.EFBIG)
-    header = shape.header(layout, plan.l1_cluster)
     make_file(name)
     file = ByteFile(name, read_only=False)
     try:
         file.set_permissions({CONSISTENT_READ, WRITE, RESIZE}, {WRITE, RESIZE})
-        plan.write(file)
-        _preallocate(file, plan.data_runs, shape)
-        # Last, so that a file cut short isn't taken for an image.
-        # A whole cluster, as QEMU does, so that the file takes the same room on the host.
-        file.write(0, [header.ljust(cluster_size, b"\0")])
+        image.write(file, file.preallocate)
     except QemuError:
         remove_file(name)
         raise
     finally:
         file.close()
+
+
+def format_node(node: BlockNode, size: int, **options: Any) -> None:
+    """Make an empty image of a node's bytes.
+
+    Args:
+        options: those of `create_image`.
+
+    Raises:
+        QemuError: an option or two don't fit, or the node can't be written.
+    """
+
+    def preallocate(offset: int, length: int, *, with_zeros: bool) -> None:
+        node.preallocate(offset, length, "full" if with_zeros else "falloc")
+
+    _NewImage(size, **options).write(node, preallocate)
+    node.flush()
+    if node.read(0, 4) != MAGIC:
+        raise QemuError("Image is not in qcow2 format", errno.EINVAL)
+
+
+class _NewImage:
+    """All that a new image has; the arguments are those of `create_image`."""
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        version: int = 3,
+        cluster_size: int = 65536,
+        refcount_bits: int = 16,
+        extended_l2: bool = False,
+        compression_type: str = "zlib",
+        lazy_refcounts: bool = False,
+        preallocation: str = "off",
+        backing: str = "",
+        backing_format: str = "",
+    ) -> None:
+        self._shape = shape = _Shape(
+            size,
+            version=version,
+            cluster_size=cluster_size,
+            refcount_bits=refcount_bits,
+            extended_l2=extended_l2,
+            compression_type=compression_type,
+            lazy_refcounts=lazy_refcounts,
+            preallocation=preallocation,
+            backing=backing.encode("utf-8", "surrogateescape"),
+            backing_format=backing_format.encode("utf-8", "surrogateescape"),
+        )
+        table_clusters = 1
+        while True:
+            layout = Layout(cluster_size, refcount_bits, table_clusters)
+            self._plan = _Plan(shape, layout)
+            needed = -(-8 * (max(layout.blocks) + 1) // cluster_size)
+            if needed <= table_clusters:
+                break
+            table_clusters = max(needed, table_clusters + 1)
+        if table_clusters * cluster_size > MAX_REFCOUNT_TABLE_BYTES:
+            raise QemuError("Could not resize image: File too large", errno.EFBIG)
+        self._header = shape.header(layout, self._plan.l1_cluster)
+
+    def write(self, file: ByteFile | BlockNode, preallocate: Callable[..., object]) -> None:
+        """Bring it to a file, or to a node in the place of one."""
+        self._plan.write(file)
+        _preallocate(preallocate, self._plan.data_runs, self._shape)
+        # Last, so that a file cut short isn't taken for an image.
+        # A whole cluster, as QEMU does, so that the file takes the same room on the host.
+        file.write(0, [self._header.ljust(self._shape.cluster_size, b"\0")])
 
 
 def check_options(
@@ -297,21 +359,26 @@ class _Plan:
             self.data_runs.append((layout.take(here), here))
             left -= here
 
-    def write(self, file: ByteFile) -> None:
-        """Write everything but the header; the file is empty and becomes as long as it must."""
+    @staticmethod
+    def _make_room(
+        end: int, file: ByteFile | BlockNode, fault: Callable[[QemuError], QemuError]
+    ) -> None:
+        """Let a file be so long at least; a node may be longer already."""
+        if file.size >= end:
+            return
+        try:
+            file.truncate(end)
+        except QemuError as error:
+            raise fault(error) from error
+
+    def write(self, file: ByteFile | BlockNode) -> None:
+        """Write everything but the header; the file becomes as long as it must."""
         shape, layout = self._shape, self._layout
         cluster_size = shape.cluster_size
         l1_end = self.l1_cluster * cluster_size + 8 * shape.l1_entries
         last = max([*layout.blocks.values(), *(first + n - 1 for first, n in self.data_runs)])
-        try:
-            file.truncate((1 + layout.table_clusters) * cluster_size)
-        except QemuError as error:
-            text = f"Could not write refcount table: {error}"
-            raise QemuError(text, error.errno_value) from error
-        try:
-            file.truncate(max(l1_end, (last + 1) * cluster_size))
-        except QemuError as error:
-            raise _no_room_for_l1(error.errno_value) from error
+        self._make_room((1 + layout.table_clusters) * cluster_size, file, _no_room_for_counts)
+        self._make_room(max(l1_end, (last + 1) * cluster_size), file, _no_room_for_l1)
         refcount_table = array("Q", bytes(layout.table_clusters * cluster_size))
         for index, cluster in layout.blocks.items():
             refcount_table[index] = cluster * cluster_size
@@ -333,12 +400,22 @@ class _Plan:
             file.write(self.l1_cluster * cluster_size, [big_endian(l1)])
 
 
-def _no_room_for_l1(value: int) -> QemuError:
+def _no_room_for_counts(error: QemuError) -> QemuError:
+    return QemuError(f"Could not write refcount table: {error}", error.errno_value)
+
+
+def _no_room_for_l1(error: QemuError) -> QemuError:
+    return _l1_too_large(error.errno_value)
+
+
+def _l1_too_large(value: int) -> QemuError:
     text = f"Could not resize image: Failed to grow the L1 table: {os.strerror(value)}"
     return QemuError(text, value)
 
 
-def _preallocate(file: ByteFile, runs: list[tuple[int, int]], shape: _Shape) -> None:
+def _preallocate(
+    preallocate: Callable[..., object], runs: list[tuple[int, int]], shape: _Shape
+) -> None:
     """Take space on the host for the runs of data clusters, or write zeros there."""
     if shape.preallocation not in ("falloc", "full"):
         return
@@ -346,7 +423,7 @@ def _preallocate(file: ByteFile, runs: list[tuple[int, int]], shape: _Shape) -> 
     try:
         for first, count in runs:
             with_zeros = shape.preallocation == "full"
-            file.preallocate(first * size, count * size, with_zeros=with_zeros)
+            preallocate(first * size, count * size, with_zeros=with_zeros)
     except QemuError as error:
         text = f"Could not resize image: Failed to resize underlying file: {error}"
         raise QemuError(text, error.errno_value) from error

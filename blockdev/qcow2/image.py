@@ -7,6 +7,7 @@ import errno
 from blockdev.errors import QemuError
 from blockdev.file import CONSISTENT_READ, RESIZE, WRITE
 from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
+from blockdev.node_bitmap import shown_bitmaps
 from blockdev.qcow2.bitmaps import Bitmaps
 from blockdev.qcow2.extensions import (
     EXTENSION_BACKING_FORMAT,
@@ -43,7 +44,8 @@ class Image(BlockNode):
 
     Args:
         file: the node with the image's bytes.
-        report: told lines from the depths, such as that the image is corrupt.
+        report: told lines from the depths.
+        complain: takes a line for standard error: that the image is corrupt; None: `report` does.
         is_inactive: it is only looked at until `activate`.
 
     Raises:
@@ -60,14 +62,17 @@ class Image(BlockNode):
         read_only: bool,
         cache: CacheMode,
         report: Callable[[str], object],
+        complain: Callable[[str], object] | None = None,
         is_inactive: bool = False,
     ) -> None:
         super().__init__(node_name, file.filename, read_only=read_only, cache=cache)
         self.file: BlockNode = file
         self.report = report
+        self._complain = complain or report
         self.is_inactive = is_inactive
         self._is_preallocated: bool | None = None
         self._bitmap_store: BitmapStore | None = None
+        self._keeps_bitmaps = False
         self.claim(attached=False)
         self._load()
 
@@ -87,6 +92,7 @@ class Image(BlockNode):
             header,
             first_cluster,
             read_only=read_only,
+            complain=self._complain,
             report=self.report,
             read_below=self._read_backing,
         )
@@ -100,6 +106,13 @@ class Image(BlockNode):
 
     def reload(self) -> None:
         self._load()
+        if self._bitmap_store is not None:
+            self._bitmap_store.reopened()
+
+    def reopen(self, *, read_only: bool) -> None:
+        if read_only and not self.read_only and self._bitmap_store is not None:
+            self._bitmap_store.store()
+        super().reopen(read_only=read_only)
 
     def _repaired(self) -> Header:
         """Count anew what another program, which keeps counts late, was killed over."""
@@ -122,6 +135,10 @@ class Image(BlockNode):
             self.file.bytes.set_permissions(uses, denies)
 
     def inactivate(self) -> None:
+        if self._bitmap_store is not None:
+            self._bitmap_store.store()
+            self._bitmap_store.forget()
+            self._bitmap_store = None
         super().inactivate()
         self.claim(attached=False)
 
@@ -131,6 +148,8 @@ class Image(BlockNode):
             try:
                 self.claim(attached=False)
                 self._load()
+                if self._keeps_bitmaps:
+                    self.keep_bitmaps()
             except QemuError:
                 self.is_inactive = True
                 self.claim(attached=False)
@@ -231,8 +250,7 @@ class Image(BlockNode):
 
         self.begin_change(of_size=True)
         resize(self, size)
-        if self._bitmap_store is not None:
-            self._bitmap_store.disk_was_resized()
+        self.fit_bitmaps()
 
     def write_compressed(self, offset: int, data: bytes) -> None:
         from blockdev.qcow2.packing import write_compressed
@@ -287,6 +305,15 @@ class Image(BlockNode):
             self._bitmap_store = BitmapStore(self)
         return self._bitmap_store
 
+    @property
+    def bitmap_keeper(self) -> BitmapStore:
+        return self.bitmap_store
+
+    def keep_bitmaps(self) -> None:
+        self._keeps_bitmaps = True
+        if self.bitmaps.are_listed and not self.is_inactive:
+            _ = self.bitmap_store
+
     def begin_change(self, *, of_size: bool = False) -> None:
         """See that the disk may be changed, and that nothing says that it wasn't."""
         self._check_usable()
@@ -319,9 +346,17 @@ class Image(BlockNode):
 
     def close(self) -> None:
         if not self.metadata.is_corrupt:
-            if self._bitmap_store is not None and not self.read_only:
-                self._bitmap_store.store()
+            if self._bitmap_store is not None:
+                self._lose_nothing_quietly(self._bitmap_store)
             self.flush()
+
+    def _lose_nothing_quietly(self, store: BitmapStore) -> None:
+        """Store the bitmaps for the last time; what can't be is told, and lost, as in QEMU."""
+        try:
+            store.store()
+        except QemuError as error:
+            name = self.node_name
+            self.report(f"Lost persistent bitmaps during inactivation of node '{name}': {error}")
 
     # --- snapshots
 
@@ -360,6 +395,8 @@ class Image(BlockNode):
         self.metadata.conclude()
 
     def snapshot_goto(self, id_or_name: str) -> SnapshotEntry:
+        if shown_bitmaps(self):
+            raise QemuError("Device has active dirty bitmaps", errno.EBUSY)
         self.begin_change(of_size=True)
         snapshot = self.metadata.snapshot_table.goto(id_or_name)
         self.metadata.conclude()

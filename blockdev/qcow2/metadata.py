@@ -44,7 +44,8 @@ class Metadata:
         header: as it stands in the file.
         first_cluster: its bytes.
         read_only: nothing is ever written.
-        report: told lines from the depths, such as that the image is corrupt.
+        complain: takes a line for standard error: that the image is corrupt.
+        report: told other lines from the depths.
         read_below: fills a view from a guest offset where the active disk has nothing.
 
     Attributes:
@@ -64,12 +65,14 @@ class Metadata:
         first_cluster: bytes,
         *,
         read_only: bool,
+        complain: Callable[[str], object],
         report: Callable[[str], object],
         read_below: Callable[[int, memoryview], None],
     ) -> None:
         self.file = file
         self.header = header
         self.report = report
+        self._complain = complain
         self._read_only = read_only
         self._read_below = read_below
         self.marks_are_stale = False
@@ -264,7 +267,7 @@ class Metadata:
     def report_corruption(self, text: str) -> None:
         """Say once that the image is damaged; one that may be written is marked and left alone."""
         if not self._read_only:
-            self.report(
+            self._complain(
                 f"qcow2: Marking image as corrupt: {text}; further corruption events will be "
                 "suppressed"
             )
@@ -275,7 +278,7 @@ class Metadata:
             self.file.flush()
             self.is_corrupt = True
         elif not self._said_corrupt:
-            self.report(
+            self._complain(
                 f"qcow2: Image is corrupt: {text}; further non-fatal corruption events will be "
                 "suppressed"
             )

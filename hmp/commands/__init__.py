@@ -21,6 +21,7 @@ from hmp.commands import (
     qom,
     run,
     snapshot,
+    virtio,
 )
 
 TYPE_CHECKING = False
@@ -50,6 +51,7 @@ INFO = CommandTable(
         *processor.INFO,
         *run.INFO,
         *snapshot.INFO,
+        *virtio.INFO,
     )
 )
 

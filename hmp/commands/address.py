@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hmp.arguments import Format
     from hmp.monitor import Monitor
 
 
@@ -20,7 +21,12 @@ def gva2gpa(monitor: Monitor, *, addr: int) -> None:
     if cpu is None:
         monitor.print_line("No cpu")
     else:
-        monitor.print_line(f"gpa: {cpu.physical(addr):#x}")
+        monitor.print_line(f"gpa: {_short_hex(cpu.physical(addr))}")
+
+
+def _short_hex(number: int) -> str:
+    """As C's ``%#x``, which gives 0 no prefix."""
+    return f"{number:#x}" if number else "0"
 
 
 def gpa2hva(monitor: Monitor, *, addr: int) -> None:
@@ -55,6 +61,37 @@ def _find_ram(monitor: Monitor, addr: int) -> tuple[RamBlock, int] | None:
 def _print_host_address(monitor: Monitor, kind: str, addr: int, block: RamBlock, host: int) -> None:
     address = addr % (1 << 64)
     monitor.print_line(f"Host {kind} address for {address:#x} ({block.name}) is {host:#x}")
+
+
+_PORT_LETTERS = {2: "w", 4: "l"}  # of other sizes a byte is taken
+
+
+def read_port(monitor: Monitor, *, fmt: Format, addr: int, index: int | None) -> None:
+    """Show a port; with an index, the register that it selects, which is at the next port."""
+    from machine.devices.ports import NoSuchPort
+
+    ports = monitor.machine.ports
+    letter = _PORT_LETTERS.get(fmt.size, "b")
+    try:
+        if index is not None:
+            ports.write(addr & 0xFFFF, 1, index & 0xFF)
+            addr += 1
+        value = ports.read(addr & 0xFFFF, fmt.size if letter != "b" else 1)
+    except NoSuchPort:
+        unavailable(monitor)
+        return
+    digits = f"{value:0{2 * fmt.size}x}" if fmt.size > 0 else f"{value:x} "[:2]
+    monitor.print_line(f"port{letter}[0x{addr & 0xFFFF:04x}] = 0x{digits}")
+
+
+def write_port(monitor: Monitor, *, fmt: Format, addr: int, val: int) -> None:
+    from machine.devices.ports import NoSuchPort
+
+    size = fmt.size if fmt.size in _PORT_LETTERS else 1
+    try:
+        monitor.machine.ports.write(addr & 0xFFFF, size, val)
+    except NoSuchPort:
+        unavailable(monitor)
 
 
 def dump_guest_memory(
@@ -109,15 +146,11 @@ def _info_paging(monitor: Monitor) -> None:
 def info_mtree(
     monitor: Monitor, *, flatview: bool, dispatch_tree: bool, owner: bool, disabled: bool
 ) -> None:
-    """No region is ever disabled; how accesses are dispatched is not QEMU's way."""
-    from machine.mtree import describe
+    from machine.mtree import Wanted, describe
 
-    lines = describe(monitor.machine, is_flat=flatview, has_owners=owner)
-    if lines is None:
-        unavailable(monitor)
-    else:
-        for line in lines:
-            monitor.print_line(line)
+    wanted = Wanted(owners=owner, disabled=disabled, dispatch=dispatch_tree)
+    for line in describe(monitor.machine, wanted, is_flat=flatview):
+        monitor.print_line(line)
 
 
 def info_ramblock(monitor: Monitor) -> None:
@@ -142,7 +175,7 @@ def info_memory_size_summary(monitor: Monitor) -> None:
 
 
 def info_numa(monitor: Monitor) -> None:
-    print_description(monitor, "numa", "0 nodes\n")
+    print_description(monitor, "numa")
 
 
 def info_dump(monitor: Monitor) -> None:
@@ -179,14 +212,14 @@ COMMANDS = (
         args_type="fmt:/,addr:i,index:i.",
         params="/fmt addr",
         help="I/O port read",
-        run=unavailable,
+        run=read_port,
     ),
     Command(
         name="o",
         args_type="fmt:/,addr:i,val:i",
         params="/fmt addr value",
         help="I/O port write",
-        run=unavailable,
+        run=write_port,
     ),
     Command(
         name="dump-guest-memory",

@@ -136,9 +136,26 @@ def change(
 ) -> None:
     from machine import media
 
+    if device == "vnc":
+        _change_vnc(monitor, target, arg, read_only_mode)
+        return
     media.change(
         monitor.machine, device, target, driver=arg, read_only_mode=read_only_mode, force=force
     )
+
+
+def _change_vnc(monitor: Monitor, target: str, password: str | None, mode: str | None) -> None:
+    """The password of a screen over the network, which no machine of ours has."""
+    if mode is not None:
+        monitor.print_line("Parameter 'read-only-mode' is invalid for VNC")
+    elif target not in ("password", "passwd"):
+        monitor.print_line("Expected 'password' after 'vnc'")
+    elif password is not None:
+        raise QemuError("Could not set password")
+    elif monitor.read_password is None:
+        monitor.print_line("terminal does not support password prompting")
+    else:
+        monitor.read_password(lambda _: None)  # QEMU says nothing of it either
 
 
 def info_block(monitor: Monitor, *, nodes: bool, verbose: bool, device: str | None) -> None:

@@ -4,101 +4,91 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command
-from hmp.commands.unavailable import unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hmp.monitor import Monitor
 
 
-LOG_ITEMS = (
-    ("out_asm", "show generated host assembly code for each compiled TB"),
-    ("in_asm", "show target assembly code for each compiled TB"),
-    ("op", "show micro ops for each compiled TB"),
-    ("op_opt", "show micro ops after optimization"),
-    ("op_ind", "show micro ops before indirect lowering"),
-    ("int", "show interrupts/exceptions in short format"),
-    ("exec", "show trace before each executed TB (lots of logs)"),
-    ("cpu", "show CPU registers before entering a TB (lots of logs)"),
-    ("fpu", "include FPU registers in the 'cpu' logging"),
-    ("mmu", "log MMU-related activities"),
-    ("pcall", "x86 only: show protected mode far calls/returns/exceptions"),
-    ("cpu_reset", "show CPU state before CPU resets"),
-    ("unimp", "log unimplemented functionality"),
-    (
-        "guest_errors",
-        "log when the guest OS does something invalid (eg accessing a\nnon-existent register)",
-    ),
-    ("page", "dump pages at beginning of user mode emulation"),
-    (
-        "nochain",
-        'do not chain compiled TBs so that "exec" and "cpu" show\ncomplete traces',
-    ),
-    ("plugin", "output from TCG plugins\n"),
-    ("strace", "log every user-mode syscall, its input, and its result"),
-    ("tid", "open a separate log file per thread; filename must contain '%d'"),
-)
-_TRACE_PREFIX = "trace:"
-
-
 def print_log_items(monitor: Monitor) -> None:
     """What `help log` prints, and `log` itself when an item is not known."""
-    monitor.print_line("Log items (comma separated):")
-    for name, text in (("none", "remove all logs"), *LOG_ITEMS):
-        monitor.print_line(f"{name:<15} {text}")
-    monitor.print_line("trace:PATTERN   enable trace events")
-    monitor.print('\nUse "log trace:help" to get a list of trace events.\n\n')
+    from machine.log import describe_items
+
+    monitor.print(describe_items("log"))
 
 
 def log(monitor: Monitor, *, items: str) -> None:
-    """The guest is not translated code: there is nothing to log, so only the words count."""
-    known = {name for name, _ in LOG_ITEMS} | {"all"}
-    if items == "none":
+    from machine.log import UnknownItem, read_items
+    from machine.trace import EVENTS
+
+    machine = monitor.machine
+    if items == "trace:help":
+        machine.tell("".join(f"{name}\n" for name in EVENTS))
         return
-    names = items.split(",")
-    for name in names:
-        if name.startswith(_TRACE_PREFIX) and "*" not in name:
-            event = name.removeprefix(_TRACE_PREFIX)
-            monitor.print_line(f"warning: trace event '{event}' does not exist")
-        elif name not in known and not name.startswith(_TRACE_PREFIX):
-            print_log_items(monitor)
-            return
-    if "tid" in names or "all" in names:
-        monitor.print_line("Filename template with '%d' required for 'tid'")
+    try:
+        wanted = frozenset[str]()
+        if items != "none":
+            wanted = read_items(items, machine.trace, monitor.print_line)
+        machine.log.set_items(wanted)
+    except UnknownItem:
+        print_log_items(monitor)
+    except QemuError as error:
+        monitor.print_line(str(error))
 
 
 def logfile(monitor: Monitor, *, filename: str) -> None:
-    """As nothing is ever logged, the file is never opened."""
-    _, percent, after = filename.partition("%")
-    if percent and (not after.startswith("d") or "%" in after):
-        monitor.print_line(f"Bad logfile template: {filename}")
+    try:
+        monitor.machine.log.set_name(filename)
+    except QemuError as error:
+        monitor.print_line(str(error))
 
 
 def trace_event(monitor: Monitor, *, name: str, option: bool, vcpu: int | None) -> None:
-    _check_trace_event(monitor, name, vcpu)
+    if _may_trace(monitor, name, vcpu):
+        monitor.machine.trace.set(name, option)
 
 
 def info_trace_events(monitor: Monitor, *, name: str | None, vcpu: int | None) -> None:
-    _check_trace_event(monitor, "*" if name is None else name, vcpu)
+    from machine.trace import matching
+
+    trace, pattern = monitor.machine.trace, "*" if name is None else name
+    # QEMU lists its events from the last to the first; of those of one CPU there are none.
+    if _may_trace(monitor, pattern, vcpu):
+        for each in reversed([*matching(pattern)]):
+            monitor.print_line(f"{each} : state {int(each in trace.wanted)}")
 
 
-def _check_trace_event(monitor: Monitor, name: str, vcpu: int | None) -> None:
-    """There is no trace event at all: a pattern finds nothing, a name is unknown."""
+def _may_trace(monitor: Monitor, pattern: str, vcpu: int | None) -> bool:
+    """Whether a pattern, with the CPU it is to be for, says anything; a word about it if not."""
+    from machine.trace import is_pattern, matching
+
     if vcpu is not None and not any(cpu.index == vcpu for cpu in monitor.machine.cpus):
         monitor.print_line(f"invalid vCPU index {vcpu}")
-    elif "*" not in name:
-        monitor.print_line(f'unknown event "{name}"')
+    elif not is_pattern(pattern) and not any(matching(pattern)):
+        monitor.print_line(f'unknown event "{pattern}"')
+    elif vcpu is None:
+        return True
+    elif not is_pattern(pattern):
+        monitor.print_line(f'event "{pattern}" is not vCPU-specific')
+    return False
 
 
 def gdbserver(monitor: Monitor, *, device: str | None) -> None:
-    name = "tcp::1234" if device is None else device
-    if not monitor.machine.cpus:
-        monitor.print_line("gdbstub: meaningless to attach gdb to a machine without any CPU.")
+    from hmp.debugger import start_debugger
+    from machine.gdb.server import NONE, USUAL
+
+    name = USUAL if device is None else device
+    try:
+        start_debugger(monitor.machine, name, monitor.print_line)
+    except QemuError as error:
+        if text := str(error):
+            monitor.print_line(text)
         monitor.print_line(f"Could not open gdbserver on device '{name}'")
-    elif device == "none":
+        return
+    if name == NONE:
         monitor.print_line("Disabled gdbserver")
     else:
-        unavailable(monitor)
+        monitor.print_line(f"Waiting for gdb connection on device '{name}'")
 
 
 def sync_profile(monitor: Monitor, *, op: str | None) -> None:

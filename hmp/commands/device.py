@@ -6,6 +6,7 @@ from blockdev.errors import QemuError
 from hmp.command import Command, Completion
 from hmp.commands.description import has_none, print_description
 from hmp.commands.unavailable import unavailable
+from machine.devices.bus import find_bus
 from machine.identifiers import device_ids
 
 TYPE_CHECKING = False
@@ -21,8 +22,17 @@ def complete_device(machine: Machine, words: Sequence[str]) -> Completion:
 
 
 def device_add(monitor: Monitor, *, device: dict[str, str]) -> None:
-    if device.get("driver") in ("help", "?"):
+    help_words = ("help", "?")
+    if device.get("driver") in help_words:
         _list_models(monitor, only_for_users=True)
+    elif "driver" in device and any(word in device for word in help_words):
+        from machine.devices.properties import describe
+
+        try:
+            for line in describe(device["driver"]):
+                monitor.print_line(line)
+        except QemuError as error:
+            monitor.print_line(str(error))  # QEMU prints this without its usual word before it
     else:
         monitor.machine.plugs.plug(device, is_hotplug=True)
 
@@ -88,7 +98,7 @@ def info_pci(monitor: Monitor) -> None:
 
 
 def info_usb(monitor: Monitor) -> None:
-    if has_none(monitor, "usb"):
+    if find_bus(monitor.machine.buses, kind="usb-bus") is None:
         raise QemuError("USB support not enabled")
     print_description(monitor, "usb")
 
@@ -105,32 +115,6 @@ def info_vm_generation_id(monitor: Monitor) -> None:
     if has_none(monitor, "vm-generation-id"):
         raise QemuError("VM Generation ID device not found")
     print_description(monitor, "vm-generation-id")
-
-
-def info_virtio(monitor: Monitor) -> None:
-    print_description(monitor, "virtio", "No VirtIO devices\n")
-
-
-def info_virtio_status(monitor: Monitor, *, path: str) -> None:
-    _look_for_virtio(monitor, path, "VirtIODevice")
-
-
-def info_virtio_queue_status(monitor: Monitor, *, path: str, queue: int) -> None:
-    _look_for_virtio(monitor, path, "VirtIODevice")
-
-
-def info_virtio_queue_element(
-    monitor: Monitor, *, path: str, queue: int, index: int | None
-) -> None:
-    _look_for_virtio(monitor, path, "VirtIO device")
-
-
-def _look_for_virtio(monitor: Monitor, path: str, kind: str) -> None:
-    """No driver ever talks to a virtio device here, so there is no more to see than that."""
-    lines = monitor.machine.describe("virtio") or ()
-    if not any(line.startswith(f"{path} [") for line in lines):
-        raise QemuError(f"Path {path} is not a {kind}")
-    unavailable(monitor)
 
 
 COMMANDS = (
@@ -240,40 +224,5 @@ INFO = (
         params="",
         help="show balloon information",
         run=info_balloon,
-    ),
-    Command(
-        name="virtio",
-        args_type="",
-        params="",
-        help="List all available virtio devices",
-        run=info_virtio,
-    ),
-    Command(
-        name="virtio-status",
-        args_type="path:s",
-        params="path",
-        help="Display status of a given virtio device",
-        run=info_virtio_status,
-    ),
-    Command(
-        name="virtio-queue-status",
-        args_type="path:s,queue:i",
-        params="path queue",
-        help="Display status of a given virtio queue",
-        run=info_virtio_queue_status,
-    ),
-    Command(
-        name="virtio-vhost-queue-status",
-        args_type="path:s,queue:i",
-        params="path queue",
-        help="Display status of a given vhost queue",
-        run=info_virtio_queue_status,
-    ),
-    Command(
-        name="virtio-queue-element",
-        args_type="path:s,queue:i,index:i?",
-        params="path queue [index]",
-        help="Display element of a given virtio queue",
-        run=info_virtio_queue_element,
     ),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
 from hmp.commands.description import print_description
-from hmp.commands.unavailable import unavailable
 from machine.identifiers import link_names, netdev_ids
 
 TYPE_CHECKING = False
@@ -49,22 +48,24 @@ def set_link(monitor: Monitor, *, name: str, up: bool) -> None:
 
 
 def hostfwd_add(monitor: Monitor, *, arg1: str, arg2: str | None) -> None:
-    _forward(monitor, arg1, arg2)
+    from machine.net_user import find_user
+
+    name, rule = (None, arg1) if arg2 is None else (arg1, arg2)
+    found = find_user(monitor.machine.network, name)
+    try:
+        if isinstance(found, str):
+            raise QemuError(found)
+        found.add_forward(rule)
+    except QemuError as error:
+        monitor.print_line(str(error))
 
 
 def hostfwd_remove(monitor: Monitor, *, arg1: str, arg2: str | None) -> None:
-    _forward(monitor, arg1, arg2)
+    from machine.net_user import find_user, remove_forward
 
-
-def _forward(monitor: Monitor, arg1: str, arg2: str | None) -> None:
-    """Nobody answers behind a `user` back end, so there is nowhere to forward to."""
-    users = [each.name for each in monitor.machine.network.netdevs if each.kind == "user"]
-    if arg2 is not None and arg1 not in users:
-        monitor.print_line(f"unrecognized netdev id '{arg1}'")
-    elif not users:
-        monitor.print_line("user mode network stack not in use")
-    else:
-        unavailable(monitor)
+    name, place = (None, arg1) if arg2 is None else (arg1, arg2)
+    found = find_user(monitor.machine.network, name)
+    monitor.print_line(found if isinstance(found, str) else remove_forward(found, place))
 
 
 def announce_self(monitor: Monitor, *, interfaces: str | None, id: str | None) -> None:

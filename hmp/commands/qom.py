@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hmp.command import Command, Completion
 from hmp.commands.description import print_description
-from hmp.commands.unavailable import unavailable
 from machine.identifiers import object_ids
 
 TYPE_CHECKING = False
@@ -71,20 +70,21 @@ def qom_get(monitor: Monitor, *, path: str, property: str) -> None:
 
 
 def qom_set(monitor: Monitor, *, json: bool, path: str, property: str, value: str) -> None:
-    from machine.qom.tree import set_property
+    from machine.qom.tree import set_property, set_value
 
-    set_property(monitor.machine, path, property, value, is_json=json)
+    if json:
+        from hmp.qmp.json_parser import parse_text
+
+        set_value(monitor.machine, path, property, parse_text(value))
+    else:
+        set_property(monitor.machine, path, property, value)
 
 
 def info_qom_tree(monitor: Monitor, *, path: str | None) -> None:
     """The tree of all objects, or of those under a path."""
     from machine.qom.composition import compose
 
-    tree = compose(monitor.machine)
-    if tree is None:
-        unavailable(monitor)
-        return
-    part = tree.find("/machine" if path is None else path)
+    part = compose(monitor.machine).root.find("/machine" if path is None else path)
     if part is None:
         monitor.print_line(f"Path '{path}' could not be resolved.")
         return

@@ -52,7 +52,7 @@ def exit_preconfig(monitor: Monitor) -> None:
 
 
 def boot_set(monitor: Monitor, *, bootdevice: str) -> None:
-    if not monitor.machine.cpus:
+    if monitor.machine.board.properties != "pc":
         monitor.print_line("no function defined to set boot device list for this architecture")
         return
     fault = boot_order_fault(bootdevice)
@@ -65,10 +65,11 @@ def nmi(monitor: Monitor) -> None:
 
 
 def watchdog_action(monitor: Monitor, *, action: str) -> None:
-    """There is no watchdog that could bite, so only the word is looked at."""
+    """What a watchdog is to do when it bites; none is simulated that could."""
     action = action.lower()
     if action not in power.WATCHDOG_ACTIONS:
         raise QemuError(f"invalid parameter value: {action}")
+    monitor.machine.actions["watchdog"] = action
 
 
 def complete_watchdog_action(machine: Machine, words: Sequence[str]) -> Completion:

@@ -40,7 +40,11 @@ def snapshot_blkdev(
     if snapshot_file is None:
         raise QemuError("Parameter 'snapshot-file' is missing")
     snapshot_to_file(
-        monitor.machine, device, snapshot_file, driver=format or "qcow2", is_existing=reuse
+        monitor.machine,
+        device,
+        snapshot_file,
+        driver="qcow2" if format is None else format,
+        is_existing=reuse,
     )
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         history: Sequence[str]
         aside: Callable[[str], object]
         receive_descriptor: Callable[[], int | None]
+        read_password: Callable[[Callable[[str], object]], object] | None
 
         def execute(self, line: str) -> Iterator[object]: ...
         def completion(self, line: str) -> Completion: ...
@@ -85,6 +86,7 @@ class PlainFrontend:
         self.monitor = make_monitor(machine, self._print)
         self.monitor.history = self._editor.history
         self.monitor.aside = self._print_aside
+        self.monitor.read_password = self.read_password
         self.monitor.receive_descriptor = chardev.take_descriptor
         chardev.watch_focus(self._go_away, self._come_back)
         chardev.attach(self._greet, self._receive, self._part)

@@ -6,14 +6,18 @@ import time
 
 from blockdev.chain import backing_of
 from blockdev.filter import skip_implicit
+from blockdev.node_bitmap import shown_bitmaps
+from blockdev.write_threshold import threshold_of
 from hmp.image_info import image_info
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from blockdev.backend import Backend
     from blockdev.node import BlockNode
+    from blockdev.node_bitmap import NodeBitmap
 
 # Devices that stop the guest when their disk fails, and tell that they did.
 _WITHOUT_IO_STATUS = "/machine/unattached/"
@@ -61,9 +65,16 @@ def node_value(
         "drv": node.driver,
     }
     # In the order of the schema: it decides between members that QEMU's table keeps together.
-    backing = backing_of(node)
+    backing = None if node.is_filter else backing_of(node)
     if backing is not None:
         value["backing_file"] = backing.filename
+    layers = [node] if is_flat else list(_layers(node, of_drive=backend is not None))
+    image: dict[str, Any] = {}
+    for layer in layers[::-1]:
+        image = image_info(layer) | ({"backing-image": image} if image else {})
+    bitmaps = shown_bitmaps(node)
+    if bitmaps:
+        value["dirty-bitmaps"] = [_bitmap_value(bitmap) for bitmap in bitmaps]
     value |= {
         "encrypted": False,
         "cache": {
@@ -72,9 +83,9 @@ def node_value(
             "no-flush": node.cache.no_flush,
         },
         "detect_zeroes": node.detect_zeroes,
-        "write_threshold": 0,
-        "backing_file_depth": 0 if is_flat else _depth(node),
-        "image": image_value(node, is_flat=is_flat),
+        "write_threshold": _signed(threshold_of(node)),
+        "backing_file_depth": 0 if is_flat else len(layers) - 1,
+        "image": image,
     }
     for unit in ("bps", "iops"):
         for direction in ("", "_rd", "_wr"):
@@ -85,22 +96,40 @@ def node_value(
     return value
 
 
-def _depth(node: BlockNode) -> int:
-    depth = 0
-    below = backing_of(node)
-    while below is not None:
-        depth += 1
-        below = backing_of(below)
-    return depth
+def _signed(value: int) -> int:
+    """A number of 64 bits as QEMU shows it here."""
+    return value - (1 << 64) if value >> 63 else value
 
 
-def image_value(node: BlockNode, *, is_flat: bool = False) -> dict[str, Any]:
-    """An image, as ``qemu-img info`` tells of it."""
-    value = image_info(node)
-    backing = backing_of(node)
-    if backing is not None and not is_flat:
-        value["backing-image"] = image_value(backing)
+def _bitmap_value(bitmap: NodeBitmap) -> dict[str, Any]:
+    """A bitmap, as part of its node."""
+    value: dict[str, Any] = {"name": bitmap.name} if bitmap.name else {}
+    value.update(
+        {
+            "count": bitmap.count,
+            "granularity": bitmap.marks.granularity,
+            "recording": bitmap.shows_recording,
+            "busy": bitmap.is_busy,
+            "persistent": bitmap.is_persistent,
+        }
+    )
+    if bitmap.is_inconsistent:
+        value["inconsistent"] = True
     return value
+
+
+def _layers(node: BlockNode, *, of_drive: bool) -> Iterator[BlockNode]:
+    """A node and what its data comes from, one under the other.
+
+    Args:
+        of_drive: what nobody asked for isn't shown.
+    """
+    below: BlockNode | None = node
+    while below is not None:
+        yield below
+        below = below.file if below.is_filter else below.backing
+        if below is not None and of_drive:
+            below = skip_implicit(below)
 
 
 # --- statistics
@@ -136,6 +165,13 @@ def drive_stats(backend: Backend) -> dict[str, Any]:
     )
     if stats.last_access_ns is not None:
         counts["idle_time_ns"] = stats.idle_ns(time.monotonic_ns())
+    for kind, name in (("read", "rd"), ("write", "wr"), ("flush", "flush")):
+        histogram = stats.histograms.get(kind)
+        if histogram is not None:
+            counts[f"{name}_latency_histogram"] = {
+                "boundaries": histogram.boundaries,
+                "bins": histogram.bins,
+            }
     value["stats"] = counts
     value["device"] = backend.name
     if backend.device:

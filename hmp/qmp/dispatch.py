@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockdev.errors import DeviceNotActive, DeviceNotFound, QemuError
+from blockdev.errors import DeviceNotActive, NotFound, QemuError
 from hmp.qmp.json_writer import in_order
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Handler = Callable[..., Any]
 
 NEGOTIATION = "qmp_capabilities"
-_CLASSES = ((DeviceNotFound, "DeviceNotFound"), (DeviceNotActive, "DeviceNotActive"))
+_CLASSES = ((NotFound, "DeviceNotFound"), (DeviceNotActive, "DeviceNotActive"))
 _NO_ID = object()
 
 
@@ -69,7 +69,7 @@ def _error(error: QemuError) -> dict[str, Any]:
     for kind, kind_name in _CLASSES:
         if isinstance(error, kind):
             name = kind_name
-    return {"class": name, "desc": str(error)}
+    return {"class": name, "desc": error.sentence}
 
 
 def needs_no_turn(value: Any) -> bool:

@@ -83,6 +83,16 @@ class JsonLexer:
             if token is not None:
                 yield token
 
+    def finish(self) -> Token | None:
+        """The token that the end of the text completes or breaks off; None for none."""
+        if not self._begun:
+            return None
+        if self._state == "word":
+            return self._end(KEYWORD)
+        if self._state in _ENDS:
+            return self._end(_ENDS[self._state])
+        return self._stray()
+
     def _begin(self, data: bytes, at: int) -> tuple[int, Token | None]:
         pattern = _SKIPPED if self._skips else _BLANK
         found = pattern.match(data, at)

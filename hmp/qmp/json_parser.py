@@ -20,6 +20,7 @@ _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _SAME = "\"'\\/"
 _WORDS = {b"true": True, b"false": False, b"null": None}
 _CLOSING = {"{": "}", "[": "]"}
+_LONG_ZERO = b"\xc0\x80"  # how QEMU itself writes a zero, as its texts end with a short one
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1
 
 
@@ -43,6 +44,15 @@ class JsonReader:
             self._reset()
             self._lexer = JsonLexer()
             yield QemuError("JSON token size limit exceeded")
+
+    def finish(self) -> Iterator[Any]:
+        """The value that the end of the text completes, or what is missing."""
+        last = self._lexer.finish()
+        if last is not None:
+            yield from self._take(last)
+        if self._tokens:
+            self._reset()
+            yield _error("premature EOI")
 
     def _take(self, token: Token) -> Iterator[Any]:
         kind, text = token
@@ -75,6 +85,23 @@ class JsonReader:
             yield parse(tokens)
         except QemuError as error:
             yield error
+
+
+def parse_text(text: str) -> Any:
+    """The one value of a text.
+
+    Raises:
+        QemuError: it has none, or more.
+    """
+    reader = JsonReader()
+    values = [*reader.feed(text.encode("utf-8", "surrogateescape")), *reader.finish()]
+    if not values:
+        raise QemuError("Expecting a JSON value")
+    if isinstance(values[0], QemuError):
+        raise values[0]
+    if len(values) > 1:
+        raise QemuError("Expecting at most one JSON value")
+    return values[0]
 
 
 def parse(tokens: Sequence[Token]) -> Any:
@@ -152,9 +179,11 @@ def _string(token: bytes) -> str:
     A byte that is no UTF-8, an escape that isn't known, or half a surrogate pair: an error.
     """
     try:
-        text = token[1:-1].decode("utf-8")
+        text = token[1:-1].replace(_LONG_ZERO, b"\0").decode("utf-8")
     except UnicodeDecodeError as error:
         raise _error("invalid UTF-8 sequence in string") from error
+    if not text.isascii() and any(map(_is_no_character, map(ord, text))):
+        raise _error("invalid UTF-8 sequence in string")
     if "\\" not in text:
         return text
     parts: list[str] = []

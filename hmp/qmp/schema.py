@@ -9,7 +9,8 @@ from hmp.qmp.types import Alternate, Array, Builtin, Enum, Integer, Member, Stru
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
 
 _PATH = os.path.join(os.path.dirname(__file__), "schema.txt")
 _TOKEN = re.compile(r"->|[^\s(){}\[\]|,:=?]+|\S")
@@ -60,6 +61,14 @@ class Entry:
         self.is_event = is_event
         self.allows_oob = allows_oob
         self.features = features
+
+    def spelled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments that came as keywords, by the names that they have in QMP."""
+        names = {each.name.replace("-", "_"): each.name for each in self.arguments.members}
+        variant = self.arguments.variants.get(values.get(self.arguments.tag.replace("-", "_"), ""))
+        for each in variant.members if variant is not None else ():
+            names[each.name.replace("-", "_")] = each.name
+        return {names[key]: value for key, value in values.items()}
 
 
 class Schema:

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from hmp.arguments import FormatMemory
     from machine.machine import Machine
 
     Reply = dict[str, Any]
 
-QUEUE_LIMIT = 8  # requests that may wait where some are run out of band; else it is one
+# Requests that may wait behind the one that runs, where some are run out of band; else it is none.
+QUEUE_LIMIT = 8
 
 
 def _nothing() -> None:
@@ -49,6 +51,7 @@ class QmpSession:
     Attributes:
         receive_descriptor: gives a descriptor that came with what was fed last.
         descriptors: those that the client gave names, which are its own.
+        formats: what lines of the human monitor fall back to; None before the first one.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class QmpSession:
         self.machine = machine
         self.receive_descriptor: Callable[[], int | None] = _no_descriptor
         self.descriptors = NamedDescriptors()
+        self.formats: FormatMemory | None = None
         self.is_negotiated = False
         self.has_oob = False
         self._send = send
@@ -70,6 +74,7 @@ class QmpSession:
         self._pause, self._resume = pause, resume
         self._reader = JsonReader()
         self._feed = EventFeed(machine, self.send)
+        self._unread: list[Iterator[Any]] = []  # what came and wasn't looked at yet
         self._requests: list[Any] = []
         self._work: Iterator[object] | None = None
         self._is_due = False
@@ -91,12 +96,8 @@ class QmpSession:
         """Take what the client sent."""
         if not self._is_open:
             return
-        for value in self._reader.feed(data):
-            if self.has_oob and needs_no_turn(value):
-                self._run_at_once(value)
-            else:
-                self._requests.append(value)
-        self._hold_back()
+        self._unread.append(self._reader.feed(data))
+        self._read_on()
         if not self._is_due and self._work is None:
             self._next()
 
@@ -104,6 +105,7 @@ class QmpSession:
         """The client is gone; a command that runs goes on, those that wait are forgotten."""
         self._is_open = False
         self.is_negotiated = False
+        self._unread.clear()
         self._requests.clear()
         self._hold_back()
         self._feed.stop()
@@ -129,6 +131,20 @@ class QmpSession:
             self._send(text.replace("\n", "\r\n").encode("ascii"))
 
     # -- requests
+
+    def _read_on(self) -> None:
+        """Take what came, up to the request with which enough are waiting."""
+        while self._unread:
+            for value in self._unread[0]:
+                if self.has_oob and needs_no_turn(value):
+                    self._run_at_once(value)
+                else:
+                    self._requests.append(value)
+                if self.has_oob and len(self._requests) >= QUEUE_LIMIT:
+                    self._hold_back()
+                    return
+            self._unread.pop(0)
+        self._hold_back()
 
     def _next(self) -> None:
         """Run the request that came first."""
@@ -170,14 +186,16 @@ class QmpSession:
 
     def _hold_back(self) -> None:
         """Make the client wait while enough is to be done; so its end isn't seen before that."""
-        waiting = len(self._requests) + (self._work is not None)
-        wants_pause = waiting >= (QUEUE_LIMIT if self.has_oob else 1)
+        if self.has_oob:
+            wants_pause = len(self._requests) >= QUEUE_LIMIT
+        else:
+            wants_pause = bool(self._requests) or self._work is not None
         if wants_pause != self._is_held_back:
             self._is_held_back = wants_pause
             (self._pause if wants_pause else self._resume)()
 
     def _end(self) -> None:
-        self._hold_back()
+        self._read_on()
         if self._requests:
             self._is_due = True
             self.machine.loop.call_soon(self._next)

@@ -144,7 +144,7 @@ class Alternate(Type):
         for each in self.types:
             if each.json_name == wanted:
                 return each.read(value, path, name)
-        raise misfit(path, self._name)
+        raise misfit(name or "null", self._name)
 
 
 class Member:

@@ -131,7 +131,7 @@ class ImageSource:
                 raise QemuError("The 'file' block driver requires a file name", errno.EINVAL)
             node = opener.by_name(name, format)
             if not read_only:
-                _keep_bitmaps(node)
+                node.keep_bitmaps()
                 _say_that_it_is_written(node)
             if not with_backing and node.file is not None:
                 # Not asked for is not the same as being without.
@@ -174,16 +174,6 @@ class ImageSource:
                 self.graph.close()
             except QemuError:
                 pass  # the program has told of its failure already
-
-
-def _keep_bitmaps(node: BlockNode) -> None:
-    """Let an image's persistent bitmaps take part in what is written to it."""
-    if node.driver == "qcow2":
-        from blockdev.qcow2.image import Image
-
-        assert isinstance(node, Image)
-        if node.bitmaps.are_true:
-            _ = node.bitmap_store
 
 
 def _say_that_it_is_written(node: BlockNode) -> None:

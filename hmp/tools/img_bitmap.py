@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from blockdev.errors import QemuError
-from blockdev.qcow2.image import Image
+from blockdev.node_bitmap import add_bitmap, check_bitmap, find_named, merge, remove_bitmap
 from hmp.tools.image_source import ImageSource
 from hmp.tools.img_words import ImgWords, SilentFailure, read_size
 
@@ -13,9 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from blockdev.dirty_bitmap import DirtyBitmap
     from blockdev.node import BlockNode
-    from blockdev.qcow2.bitmap_store import BitmapStore
     from hmp.tools.program import Program
 
 _ACTIONS = ("add", "remove", "clear", "enable", "disable")
@@ -58,6 +56,7 @@ def run(program: Program, words: Sequence[str]) -> int:
     other = node
     if source_name is not None:
         other = source.open(source_name, format=source_format, with_backing=False)
+        other.keep_bitmaps()
     shown = bitmap
     try:
         for action, value in actions:
@@ -76,46 +75,22 @@ def _act(
     other: BlockNode,
     action: str,
     value: str,
-    bitmap: str,
+    name: str,
     granularity: int,
 ) -> None:
-    store = _store(node, bitmap, action)
     if action == "add":
-        store.add(bitmap, granularity)
-    elif action == "remove":
-        store.remove(bitmap)
+        add_bitmap(node, name, granularity=granularity or None, is_persistent=True)
+        return
+    bitmap = find_named(node, name)
+    if action == "remove":
+        remove_bitmap(node, bitmap)
     elif action == "clear":
-        store.clear(bitmap)
+        check_bitmap(bitmap).marks.clear()
     elif action == "merge":
-        store.usable(bitmap)
-        if other is node:
-            _, marks = store.usable(value)
-        else:
-            marks = _marks_of(other, value)
-        store.merge(bitmap, marks)
+        check_bitmap(bitmap)
+        merge(bitmap, find_named(other, value))
     else:
-        store.enable(bitmap, enabled=action == "enable")
-
-
-def _store(node: BlockNode, bitmap: str, action: str) -> BitmapStore:
-    if isinstance(node, Image):
-        return node.bitmap_store
-    if action == "add":
-        name = node.node_name
-        text = f"Can't store persistent bitmaps to {name}: Operation not supported"
-        raise QemuError(text)
-    raise QemuError(f"Dirty bitmap '{bitmap}' not found")
-
-
-def _marks_of(node: BlockNode, name: str) -> DirtyBitmap:
-    """What a bitmap of another image says."""
-    from blockdev.qcow2.bitmap_store import load
-
-    if isinstance(node, Image):
-        for stored in node.bitmaps.listed():
-            if stored.name == name:
-                return load(node, stored)
-    raise QemuError(f"Dirty bitmap '{name}' not found")
+        check_bitmap(bitmap, is_changed=False).is_recording = action == "enable"
 
 
 def _close(program: Program, source: ImageSource) -> None:

@@ -30,12 +30,14 @@ class X86Cpu:
 
     Attributes:
         follow: tells the registers that differ from those after a reset; None for none.
+        kept: registers that a saved state had, or that a debugger wrote.
     """
 
     def __init__(self, index: int, memory: Memory, signature: int) -> None:
         self.index = index
         self.thread_id = _thread.get_native_id()
         self.follow: Callable[[], Mapping[str, int]] | None = None
+        self.kept: dict[str, int] = {}
         self._memory = memory
         self._signature = signature
 
@@ -53,9 +55,18 @@ class X86Cpu:
             registers[segment] = registers[f"{segment}.base"] = 0
             registers[f"{segment}.limit"] = 0xFFFF
         registers.update({"cs": 0xF000, "cs.base": 0xFFFF0000})
+        registers.update(self.kept)
         if self.follow is not None:
             registers.update(self.follow())
         return registers
+
+    def write_register(self, name: str, value: int) -> None:
+        """Change a register until the next reset; a guest that executes keeps its own."""
+        self.kept[name] = value
+
+    def reset(self) -> None:
+        """Forget what was kept of registers."""
+        self.kept = {}
 
     def register(self, name: str) -> int | None:
         """A register by the name that ``print $name`` takes; None when there is none."""
@@ -71,6 +82,14 @@ class X86Cpu:
     def read(self, address: int, size: int) -> bytes:
         """Bytes at a virtual address."""
         return self._memory.read(address, size)
+
+    def describe_reset(self) -> Iterator[str]:
+        """What the log says of a reset: also how flags are to be found, which are known then."""
+        yield f"CPU Reset (CPU {self.index})"
+        for line in self.describe():
+            yield line
+            if line.startswith("DR6="):
+                yield "CCS=00000000 CCD=00000000 CCO=DYNAMIC"
 
     def describe(self) -> Iterator[str]:
         """The lines of ``info registers``; in real mode they show 32 bits."""

@@ -206,6 +206,13 @@ class I8254:
             channel.latched_count = channel.counted(now_ns) & 0xFFFF
             channel.count_latched = channel.rw_mode
 
+    def set_gate(self, number: int, level: int) -> None:
+        """Let a counter count, or not; one that is let begins anew in most modes."""
+        channel = self.channels[number]
+        if level and not channel.gate and channel.mode not in (0, 4):
+            channel.count_load_time = self.now_ns()
+        channel.gate = level
+
     def read(self, port: int) -> int:
         """What the guest reads from a port."""
         if port == CONTROL:

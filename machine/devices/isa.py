@@ -1,4 +1,4 @@
-"""What every PC has on its ISA bus: interrupts, ticks, the date, keys and serial ports."""
+"""What a PC has on its ISA bus: interrupts, ticks, the date, keys and serial ports."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from machine.boards import Board
     from machine.devices.vga import Vga
     from machine.machine import Machine
     from machine.vmstate.description import VMStateDescription
@@ -25,6 +26,9 @@ _TICK, _KEYBOARD = 0, 1  # interrupt lines
 class IsaDevices:
     """The board's devices on its ISA bus, and those that are plugged in and that a guest uses.
 
+    Those that the board doesn't have are there all the same, for guests of ours that count on
+    them; neither the monitor nor a saved state knows of them.
+
     Attributes:
         rtc: the date.
         serials: the ports that something is connected to.
@@ -34,9 +38,11 @@ class IsaDevices:
     """
 
     def __init__(self, machine: Machine) -> None:
+        self._parts = machine.board.parts
         self.interrupts = InterruptControllers()
-        if machine.board.has_apic:
-            self.interrupts.counts[_TICK] = 1  # QEMU's HPET raises it once when it is reset
+        if {"hpet", "pit"} <= self._parts:
+            self.interrupts.counts[_TICK] = 1  # QEMU's HPET raises it once whenever it is reset
+        self._was_reset = False
         self.rtc = Mc146818Rtc(machine.rtc_clock)
         self.timer = I8254(
             lambda: machine.clock.now_ns(),  # another clock may take its place
@@ -44,7 +50,7 @@ class IsaDevices:
         )
         self.serials = [
             Serial16550(chardev.claim())
-            for chardev in machine.serials[:PORT_COUNT]
+            for chardev in machine.serials[: room_for_ports(machine.board)]
             if chardev is not None
         ]
         self.keyboard = Ps2Keyboard()
@@ -59,15 +65,19 @@ class IsaDevices:
     @property
     def states(self) -> Iterator[tuple[VMStateDescription, Any]]:
         """What is saved of them, in QEMU's order."""
-        yield I8259_STATE, self.interrupts.first
-        yield I8259_STATE, self.interrupts.second
-        yield MC146818RTC, self.rtc
-        yield I8254_STATE, self.timer
+        if "pic" in self._parts:
+            yield I8259_STATE, self.interrupts.first
+            yield I8259_STATE, self.interrupts.second
+        if "rtc" in self._parts:
+            yield MC146818RTC, self.rtc
+        if "pit" in self._parts:
+            yield I8254_STATE, self.timer
         for serial in self.serials:
             yield SERIAL, serial
-        yield PS2_KEYBOARD_STATE, self.keyboard
-        yield PS2_MOUSE_STATE, self.mouse
-        yield I8042_STATE, self.controller
+        if "i8042" in self._parts:
+            yield PS2_KEYBOARD_STATE, self.keyboard
+            yield PS2_MOUSE_STATE, self.mouse
+            yield I8042_STATE, self.controller
 
     def add_display(self, vga: Vga, id: str) -> None:
         """A display is plugged in; the first is the one that guests use.
@@ -81,6 +91,9 @@ class IsaDevices:
     def reset(self) -> None:
         """What the reset button does to them; the date goes on."""
         self.interrupts.reset()
+        if self._was_reset and {"hpet", "pit"} <= self._parts:
+            self.interrupts.counts[_TICK] += 1
+        self._was_reset = True
         self.timer.reset()
         self.keyboard.reset()
         self.mouse.reset()
@@ -109,3 +122,10 @@ class IsaDevices:
         """Let happen what is due."""
         self.timer.run_until(now_ns)
         self.keys.run_until(now_ns)
+
+
+def room_for_ports(board: Board) -> int:
+    """How many serial ports of the options a board takes."""
+    if board.properties == "microvm":
+        return int("isa-serial" in board.parts)
+    return PORT_COUNT

@@ -40,6 +40,11 @@ class KeyQueue:
                     time_ns += hold_ns
         self._free_ns = time_ns
 
+    def turn(self, key: str, now_ns: int, *, down: bool) -> None:
+        """A key goes down or up, when what was typed before is finished."""
+        if len(self._waiting) < LONGEST:
+            self._waiting.append((max(now_ns, self._free_ns), key, down))
+
     @property
     def next_ns(self) -> int | None:
         """When the next event is due, in guest time; None when none waits."""

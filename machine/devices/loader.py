@@ -1,4 +1,4 @@
-"""The ``loader`` device: puts a file's bytes into memory, again at every reset."""
+"""The ``loader`` device: puts bytes into memory, or starts a processor, again at every reset."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from machine.cpu.x86 import X86Cpu
     from machine.devices.qdev import Device
     from machine.machine import Machine
     from machine.memory import Memory
 
+_WIDEST = 8  # bytes of a number
 _PROPERTIES = "file addr force-raw data data-len data-be cpu-num"
 
 
@@ -43,6 +45,20 @@ class Rom:
                 region.block.write(region.offset + start - region.base, data)
 
 
+class StartAddress:
+    """Where a processor begins after a reset."""
+
+    __slots__ = ("_address", "_cpu")
+
+    def __init__(self, cpu: X86Cpu, address: int) -> None:
+        self._cpu = cpu
+        self._address = address
+
+    def load_into(self, _: Memory) -> None:
+        """It is no part of memory, but it comes with what is."""
+        self._cpu.write_register("eip", self._address)
+
+
 def realize(machine: Machine, device: Device) -> None:
     """Read the file and keep its bytes for the resets to come, the first of which is near.
 
@@ -53,21 +69,55 @@ def realize(machine: Machine, device: Device) -> None:
     is_raw = options.get("force-raw", "off")
     if is_raw not in ("on", "off"):
         raise QemuError("Parameter 'force-raw' expects 'on' or 'off'")
+    is_big_endian = options.get("data-be", "off")
+    if is_big_endian not in ("on", "off"):
+        raise QemuError("Parameter 'data-be' expects 'on' or 'off'")
     address = _number(options, "addr")
-    _number(options, "data")
-    _number(options, "data-len")
-    if "data" in options or "data-len" in options:
-        if not ("data" in options and "data-len" in options):
+    data, size = _number(options, "data"), _number(options, "data-len")
+    _number(options, "cpu-num")
+    if data or size or is_big_endian == "on":
+        if "file" in options:
+            raise QemuError("Specifying a file is not supported when loading memory values")
+        if is_raw == "on":
+            raise QemuError("Specifying force-raw is not supported when loading memory values")
+        if not size:
             raise QemuError("Both data and data-len must be specified")
-        raise QemuError("data of the loader device is not simulated yet")
+        if size > _WIDEST:
+            raise QemuError("data-len cannot be greater then 8 bytes")
+        content = (data % (1 << 8 * _WIDEST)).to_bytes(_WIDEST, "little")
+        if is_big_endian == "on":
+            content = content[::-1]
+        _boot_cpu(machine, options)
+        machine.loads.append(Rom("", address, content[:size]))
+        return
     if "file" not in options:
-        if "addr" in options:
+        if not address:
+            raise QemuError("please include valid arguments")
+        if "cpu-num" not in options:
             raise QemuError("cpu_num must be specified when setting a program counter")
-        raise QemuError("please include valid arguments")
+        cpu = _boot_cpu(machine, options)
+        assert cpu is not None
+        machine.loads.append(StartAddress(cpu, address))
+        return
     filename = options["file"]
     # A file that isn't forced raw may be an ELF image; only raw bytes are loaded here.
-    data = _read(filename, limit=machine.ram_size)
-    machine.roms.append(Rom(os.path.basename(filename), address, data))
+    image = _read(filename, limit=machine.ram_size)
+    machine.roms.append(Rom(os.path.basename(filename), address, image))
+
+
+def _boot_cpu(machine: Machine, options: Mapping[str, str]) -> X86Cpu | None:
+    """The processor that is named; None where none is.
+
+    Raises:
+        QemuError: there is no such.
+    """
+    if "cpu-num" not in options:
+        return None
+    number = _number(options, "cpu-num")
+    for cpu in machine.cpus:
+        if cpu.index == number:
+            return cpu
+    raise QemuError(f"Specified boot CPU#{number} is nonexistent")
 
 
 def _number(options: Mapping[str, str], name: str) -> int:

@@ -19,6 +19,7 @@ ALARM_SECONDS, ALARM_MINUTES, ALARM_HOURS = 1, 3, 5
 REGISTER_A, REGISTER_B, REGISTER_C, REGISTER_D = 10, 11, 12, 13
 CENTURY = 0x32
 CMOS_SIZE = 128
+FIRST_FREE = 14  # registers from here on only keep what is written
 _DIVIDER_32768_HZ = 0x26  # register A after power-on: the oscillator, and 1024 Hz
 _24_HOURS, _BINARY, _SET = 0x02, 0x04, 0x80  # bits of register B
 _POWER_IS_GOOD = 0x80  # register D
@@ -66,6 +67,20 @@ class Mc146818Rtc:
         """The date, in ns since 1970."""
         passed_ns = self._clock.source_ns() - self.last_update
         return self.base_rtc * _SECOND_NS + passed_ns + self.offset
+
+    def read(self) -> int:
+        """What the guest reads from the register that is selected."""
+        self.update_registers()
+        value = self.cmos_data[self.cmos_index]
+        if self.cmos_index == REGISTER_C:
+            self.write(0)  # it is cleared by that
+        return value
+
+    def write(self, value: int) -> None:
+        """Change the register that is selected, one that has no part in the date."""
+        cmos = bytearray(self.cmos_data)
+        cmos[self.cmos_index] = value
+        self.cmos_data = bytes(cmos)
 
     def update_registers(self) -> None:
         """Bring the registers up to the date, unless the guest is setting them."""

@@ -139,7 +139,16 @@ def find_model(name: str) -> DeviceModel | None:
 
 def simulated_models() -> dict[str, DeviceModel]:
     """The models that are simulated, by name."""
-    from machine.devices import guest, loader, nic, serial, storage, unmigratable, vga_models
+    from machine.devices import (
+        bridge,
+        guest,
+        loader,
+        nic,
+        serial,
+        storage,
+        unmigratable,
+        vga_models,
+    )
 
     return {
         **storage.MODELS,
@@ -149,4 +158,5 @@ def simulated_models() -> dict[str, DeviceModel]:
         **guest.MODELS,
         **unmigratable.MODELS,
         **vga_models.MODELS,
+        **bridge.MODELS,
     }

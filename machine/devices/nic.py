@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from machine.devices.qdev import DeviceModel
-from machine.net import parse_mac
+from machine.net import format_mac, parse_mac
 from machine.vmstate.description import VMStateDescription
 from machine.vmstate.fields import Bool, Buffer
 
@@ -51,18 +51,18 @@ def realize(machine: Machine, device: Device) -> None:
             raise QemuError(f"Property '{owner}.netdev' can't take value '{name}', it's in use")
     nic = machine.network.add_nic(model, id=device.id, mac=mac, peer=peer)
     device.undo.append(lambda: machine.network.remove_nic(nic))
+    device.shown["mac"] = format_mac(nic.mac)
     if model == "e1000":
         from machine.devices.e1000 import E1000, E1000_STATE
 
         device.states.append((E1000_STATE, E1000(nic)))
-    elif model == "virtio-net-pci":
+    elif model in ("virtio-net-pci", "virtio-net-device"):
         device.states.append((_VIRTIO_NET, nic))
 
 
+_BUSES = {"ne2k_isa": "ISA", "virtio-net-device": "virtio-bus"}
 MODELS = {
-    name: DeviceModel(
-        name, "ISA" if name == "ne2k_isa" else "PCI", f"mac netdev bootindex {more}", realize
-    )
+    name: DeviceModel(name, _BUSES.get(name, "PCI"), f"mac netdev bootindex {more}", realize)
     for name, more in (
         ("ne2k_isa", "iobase irq"),
         ("e1000", _E1000),
@@ -70,6 +70,7 @@ MODELS = {
         ("ne2k_pci", ""),
         ("pcnet", ""),
         ("rtl8139", ""),
+        ("virtio-net-device", _VIRTIO),
         ("virtio-net-pci", _VIRTIO),
         ("vmxnet3", ""),
     )

@@ -64,7 +64,7 @@ class PciDevice:
         for number, space, _ in about.bars:
             if int(number) != _ROM_BAR:
                 config[FIRST_BAR + 4 * int(number)] = _BAR_BITS[space]
-        config[INTERRUPT_PIN] = 1 if about.has_pin else 0
+        config[INTERRUPT_PIN] = about.pin
         self.config = bytes(config)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 
 from blockdev.errors import DeviceNotFound, QemuError
-from machine.devices.bus import find_bus
-from machine.devices.pci import PciSlots, parse_address
+from machine.devices.bus import check_placeless, fill, find_bus
+from machine.devices.pci import parse_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from blockdev.backend import Backend
     from machine.devices.bus import Bus
     from machine.machine import Machine
     from machine.vmstate.description import VMStateDescription
@@ -32,8 +33,12 @@ class DeviceModel:
         bus: the kind of bus it is plugged into; "" for none.
         properties: what it takes besides those of its bus.
         realize: makes a device of it work; raises QemuError when it can't.
+
+    Attributes:
+        is_bridge: it brings a PCI bus, and stays if the machine began with it.
     """
 
+    is_bridge = False
     __slots__ = ("bus", "name", "properties", "realize")
 
     def __init__(self, name: str, bus: str, properties: str, realize: Realize) -> None:
@@ -62,17 +67,25 @@ class Device:
         pci_place: slot and function, on a PCI bus.
         undo: what takes it away again, in the order in which it was put there.
         states: what is saved of it: the description, and who has the attributes.
+        is_hotplugged: the machine was there before it.
         is_going: the guest was asked to let it go.
+        is_of_board: it is none of the user's devices.
+        shown: properties whose values it chose itself.
+        backend: the disk that it has; None for none.
     """
 
     __slots__ = (
+        "backend",
         "bus",
         "id",
         "is_going",
+        "is_hotplugged",
+        "is_of_board",
         "model",
         "options",
         "path",
         "pci_place",
+        "shown",
         "states",
         "undo",
     )
@@ -88,7 +101,11 @@ class Device:
         self.pci_place: tuple[int, int] | None = None
         self.undo: list[Callable[[], object]] = []
         self.states: list[tuple[VMStateDescription, Any]] = []
+        self.is_hotplugged = False
         self.is_going = False
+        self.is_of_board = False
+        self.shown: dict[str, str] = {}
+        self.backend: Backend | None = None
 
     @property
     def bus_path(self) -> str:
@@ -96,7 +113,8 @@ class Device:
         if self.pci_place is None:
             return ""
         slot, function = self.pci_place
-        return f"0000:00:{slot:02x}.{function}"
+        above = self.bus.owner.bus_path if self.bus is not None and self.bus.owner else "0000:00"
+        return f"{above}:{slot:02x}.{function}"
 
     def register(self, registry: Registry) -> None:
         """Let its state be saved."""
@@ -109,13 +127,11 @@ class Plugs:
 
     Attributes:
         devices: in the order in which they were plugged in.
-        pci: the slots of the PCI bus.
     """
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self.devices: list[Device] = []
-        self.pci = PciSlots(machine.board.pci_functions)
         self._boot_indexes: dict[str, Device] = {}
         self._anonymous = 0
 
@@ -148,8 +164,10 @@ class Plugs:
                 raise QemuError(f"Property '{model.name}.{name}' not found")
         path = f"/machine/unattached/{model.name}" if is_of_board else self._next_path(id)
         device = Device(model, options, path, bus)
+        device.is_of_board = is_of_board
+        device.is_hotplugged = is_hotplug
         try:
-            self._take_places(device)
+            self._take_places(device, is_hotplug=is_hotplug)
             model.realize(self._machine, device)
         except QemuError:
             _undo(device)
@@ -172,6 +190,10 @@ class Plugs:
         if device is None:
             if id_or_path in ("", "/", "/machine") or self._is_part_of_board(id_or_path):
                 raise QemuError(f"{id_or_path} is not a hotpluggable device")
+            if id_or_path.startswith("/"):
+                from machine.qom.composition import check_removal
+
+                check_removal(self._machine, id_or_path)
             raise DeviceNotFound(id_or_path)
         if device.bus is None:
             raise QemuError(f"Device '{device.model.name}' can not be hotplugged on this machine")
@@ -180,7 +202,7 @@ class Plugs:
         if device.is_going:
             raise QemuError(f"Device {id_or_path} is already in the process of unplug")
         device.is_going = True
-        if device.bus.kind == "PCI":
+        if device.bus.slots is not None:
             return
         self.devices.remove(device)
         loop = self._machine.loop
@@ -189,11 +211,13 @@ class Plugs:
     def reset(self) -> None:
         """The machine's reset lets those go that were asked to."""
         for device in tuple(self.devices):
-            if device.is_going:
+            if device.is_going and not (device.model.is_bridge and not device.is_hotplugged):
                 self._remove(device)
 
     def _remove(self, device: Device) -> None:
         """Take a device away, with all that is plugged into it."""
+        if device not in self.devices:
+            return  # it went with what it was plugged into
         for other in tuple(self.devices):
             if other.bus is not None and other.bus.owner is device:
                 self._remove(other)
@@ -226,15 +250,18 @@ class Plugs:
             bus = find_bus(buses, name=options["bus"])
             if bus is None:
                 raise QemuError(f"Bus '{options['bus']}' not found")
-            if bus.kind != kind:
+            if not bus.takes(kind):
                 raise QemuError(f"Device '{name}' can't go on {bus.kind} bus")
         elif kind:
             bus = find_bus(buses, kind=kind)
             if bus is None:
                 raise QemuError(f"No '{kind}' bus found for device '{name}'")
+        if bus is not None and bus.is_full:
+            raise QemuError(f"Bus '{bus.name}' is full")
         if is_hotplug and bus is not None and not bus.is_hotpluggable:
             raise QemuError(f"Bus '{bus.name}' does not support hotplugging")
         if is_hotplug and bus is None:
+            check_placeless(self._machine.board, name)
             raise QemuError(f"Device '{name}' can not be hotplugged on this machine")
         model = find_model(name)
         if model is None:
@@ -247,7 +274,7 @@ class Plugs:
         self._anonymous += 1
         return f"/machine/peripheral-anon/device[{self._anonymous - 1}]"
 
-    def _take_places(self, device: Device) -> None:
+    def _take_places(self, device: Device, *, is_hotplug: bool) -> None:
         """Its slot on the bus, and its turn when the machine boots."""
         options, model = device.options, device.model.name
         index = options.get("bootindex")
@@ -256,15 +283,32 @@ class Plugs:
                 raise QemuError(f"The bootindex {index} has already been used")
             self._boot_indexes[index] = device
             device.undo.append(lambda: self._boot_indexes.pop(index))
-        if device.model.bus == "PCI":
+        bus = device.bus
+        if bus is None:
+            return
+        fill(bus)
+        if bus.kind == "IDE":
+            unit = bus.take_unit(options.get("unit"))
+            device.shown["unit"] = str(unit)
+            device.undo.append(lambda: bus.units.discard(unit))
+        slots = bus.slots
+        if slots is not None:
             wanted = None
             if "addr" in options:
                 wanted = parse_address(options["addr"])
                 if wanted is None:
                     text = f"Property '{model}.addr' doesn't take value '{options['addr']}'"
                     raise QemuError(text)
-            place = device.pci_place = self.pci.take(model, device.id, wanted)
-            device.undo.append(lambda: self.pci.give_back(place))
+            place = slots.take(model, options, wanted, is_hotplug=is_hotplug)
+            owner = bus.owner
+            if not place[0] and owner is not None and owner.is_hotplugged and bus.kind == "PCI":
+                slots.give_back(place)
+                raise QemuError(
+                    "Unsupported PCI slot 0 for standard hotplug controller. "
+                    "Valid slots are between 1 and 31."
+                )
+            device.pci_place = place
+            device.undo.append(lambda: slots.give_back(place))
 
 
 def _undo(device: Device) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 PORT_COUNT = 4
+_PORTS = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))  # I/O port and interrupt line of each
 # Registers by address; the first two are the divisor's while `_DIVISOR_ACCESS` is set.
 DATA, INTERRUPT_ENABLE, INTERRUPT_ID, LINE_CONTROL = 0, 1, 2, 3
 MODEM_CONTROL, LINE_STATUS, MODEM_STATUS, SCRATCH = 4, 5, 6, 7
@@ -186,6 +187,12 @@ SERIAL = VMStateDescription(
 )
 
 
+def port_values(index: int) -> dict[str, str]:
+    """What a port has by its number: properties and their values."""
+    port, irq = _PORTS[index]
+    return {"index": str(index), "iobase": str(port), "irq": str(irq)}
+
+
 def realize(machine: Machine, device: Device) -> None:
     """Plug in a port.
 
@@ -201,6 +208,8 @@ def realize(machine: Machine, device: Device) -> None:
         if chardev is not None:
             chardev.detach()
         raise QemuError("Max. supported number of ISA serial ports is 4.")
+    given = "index" in device.options
+    device.shown.update(port_values(index if given else machine.serial_count))
     machine.serial_count += 1
     serial = Serial16550(chardev)
     device.undo.append(serial.close)

@@ -7,6 +7,8 @@ device tree.
 
 from __future__ import annotations
 
+from functools import partial
+
 from blockdev.backend import Backend
 from blockdev.errors import QemuError
 from machine.devices.bus import Bus
@@ -61,10 +63,7 @@ class StorageModel(DeviceModel):
         Raises:
             QemuError: there is no such drive, or it can't be used; QEMU's words.
         """
-        if self.bus == "IDE":
-            if machine.ide_units_used >= _UNITS_ON_IDE_BUSES:
-                raise QemuError("IDE unit 1 is in use")
-            machine.ide_units_used += 1
+        _take_unit(machine, device)
         path = device.path
         shown = f"{path}/{self.child}" if self.child else device.id or path
         backend = self._backend(machine, device.options.get("drive"))
@@ -80,33 +79,88 @@ class StorageModel(DeviceModel):
         if backend not in machine.drives.backends:
             machine.drives.backends.append(backend)
         device.undo.append(lambda: machine.drives.drop(backend))
+        device.backend = backend
 
     def _backend(self, machine: Machine, name: str | None) -> Backend | None:
         if not name:
             if self.without_drive:
                 raise QemuError(self.without_drive)
             return None
-        backend = machine.drives.backend(name)
-        if backend is None:
-            node = machine.graph.find(name)
-            if node is None:
-                owner = "virtio-blk-device" if self.child else self.name
-                raise QemuError(f"Property '{owner}.drive' can't find value '{name}'")
-            # A node given by name gets a backend without one of its own.
-            backend = Backend("", node)
-        return backend
+        return find_disk(machine, name, "virtio-blk-device" if self.child else self.name)
+
+
+def _take_unit(machine: Machine, device: Device) -> None:
+    """Give a disk its number on a bus that has room for all; an IDE bus gives its own."""
+    bus = device.bus
+    if bus is None:
+        return
+    name = "scsi-id" if bus.kind == "SCSI" else "unit"
+    others = {each.shown.get(name) for each in machine.plugs.devices if each.bus is bus}
+    if bus.kind == "floppy-bus":
+        drives = [each for each in machine.drives.drives if each.interface == "floppy"]
+        others |= {str(each.unit) for each in drives}
+    if bus.kind in ("SCSI", "floppy-bus"):
+        numbers = (str(number) for number in range(len(others) + 1))
+        free_number = next(number for number in numbers if number not in others)
+        device.shown[name] = device.options.get(name, free_number)
+
+
+def find_disk(machine: Machine, name: str, owner: str) -> Backend:
+    """The disk that a ``drive=`` names: a drive, or a node.
+
+    Args:
+        owner: the type of the device whose property it is.
+
+    Raises:
+        QemuError: there is none of this name.
+    """
+    backend = machine.drives.backend(name)
+    if backend is None:
+        node = machine.graph.find(name)
+        if node is None:
+            raise QemuError(f"Property '{owner}.drive' can't find value '{name}'")
+        # A node given by name gets a backend without one of its own.
+        backend = Backend("", node)
+    return backend
+
+
+def add_bus(
+    machine: Machine,
+    device: Device,
+    kind: str,
+    prefix: str,
+    *,
+    count: int = 1,
+    max_units: int = 2,
+) -> None:
+    """Give a device buses of its own, for as long as it is there.
+
+    Args:
+        prefix: of their names where the device has none.
+        max_units: drives on each, if they are IDE buses.
+    """
+    first = sum(bus.kind == kind for bus in machine.buses)
+    for number in range(count):
+        name = f"{device.id}.{number}" if device.id else f"{prefix}.{first + number}"
+        bus = Bus(name, kind, device, max_units=max_units)
+        machine.buses.append(bus)
+        device.undo.append(partial(machine.buses.remove, bus))
 
 
 def _plug_controller(machine: Machine, device: Device) -> None:
-    """It brings a bus of its own."""
-    scsi = sum(bus.kind == "SCSI" for bus in machine.buses)
-    bus = Bus(f"{device.id}.0" if device.id else f"scsi.{scsi}", "SCSI", device)
-    machine.buses.append(bus)
-    device.undo.append(lambda: machine.buses.remove(bus))
+    add_bus(machine, device, "SCSI", "scsi")
+
+
+def plug_ahci(machine: Machine, device: Device) -> None:
+    """A SATA controller brings six buses of a single drive each."""
+    add_bus(machine, device, "IDE", "ide", count=6, max_units=1)
+
+
+def plug_floppy_controller(machine: Machine, device: Device) -> None:
+    add_bus(machine, device, "floppy-bus", "floppy-bus")
 
 
 _DISK = "bootindex logical_block_size physical_block_size serial share-rw write-cache"
-_UNITS_ON_IDE_BUSES = 4
 _CONTROLLER = "iothread num_queues max_sectors cmd_per_lun disable-legacy disable-modern"
 MODELS: dict[str, DeviceModel] = {
     model.name: model
@@ -137,6 +191,17 @@ MODELS: dict[str, DeviceModel] = {
         *(
             DeviceModel(name, "PCI", _CONTROLLER, _plug_controller)
             for name in ("lsi53c895a", "lsi53c810", "virtio-scsi-pci")
+        ),
+        StorageModel(
+            "virtio-blk-device",
+            "virtio-bus",
+            without_drive="drive property not set",
+            properties="scsi num-queues iothread",
+        ),
+        DeviceModel("virtio-scsi-device", "virtio-bus", _CONTROLLER, _plug_controller),
+        DeviceModel("ich9-ahci", "PCI", "", plug_ahci),
+        DeviceModel(
+            "isa-fdc", "ISA", "dma fallback fdtypeA fdtypeB iobase irq", plug_floppy_controller
         ),
     )
 }

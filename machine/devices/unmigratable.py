@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from machine.devices.qdev import DeviceModel
+from machine.devices.storage import find_disk
 from machine.vmstate.description import VMStateDescription
 
 TYPE_CHECKING = False
@@ -23,9 +24,7 @@ PEER_MODE = "Migration is disabled when using feature 'peer mode' in device 'ivs
 def realize_nvme(machine: Machine, device: Device) -> None:
     """Raises: QemuError: a property can't be, or the machine must stay migratable."""
     name = device.options.get("drive", "")
-    backend = machine.drives.backend(name) if name else None
-    if name and backend is None:
-        raise QemuError(f"Property 'nvme.drive' can't find value '{name}'")
+    backend = find_disk(machine, name, "nvme") if name else None
     machine.blockers.check_device("nvme")
     if "serial" not in device.options:
         raise QemuError("serial property not set")
@@ -33,7 +32,10 @@ def realize_nvme(machine: Machine, device: Device) -> None:
         if backend.node is None:
             raise QemuError("Device needs media, but drive is empty")
         backend.attach(device.id or device.path, removable=False)
+        if backend not in machine.drives.backends:
+            machine.drives.backends.append(backend)
         device.undo.append(lambda: machine.drives.drop(backend))
+        device.backend = backend
     device.states.append((NVME, device))
 
 

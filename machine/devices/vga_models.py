@@ -16,19 +16,24 @@ if TYPE_CHECKING:
     from machine.devices.qdev import Device
     from machine.machine import Machine
 
-_MEGABYTES = {"isa-vga": 8, "VGA": 16}
+_MEGABYTES = {"isa-vga": 8, "VGA": 16, "cirrus-vga": 4}
 _MOST_MEGABYTES = 512
 _VGA_CLASS = 0x0300
 _PREFETCHABLE = 0x08
 
 
 class PciVga:
-    """The card: a display, and the registers by which the PCI bus knows it."""
+    """The card: a display, and the registers by which the PCI bus knows it.
 
-    def __init__(self, vga: Vga) -> None:
+    Args:
+        ids: vendor and device.
+    """
+
+    def __init__(self, vga: Vga, ids: tuple[int, int]) -> None:
         self.vga = vga
+        vendor, number = ids
         self.dev = ConfigSpace(
-            vendor=0x1234, device=0x1111, kind=_VGA_CLASS, revision=2, bars=(_PREFETCHABLE,)
+            vendor=vendor, device=number, kind=_VGA_CLASS, revision=2, bars=(_PREFETCHABLE,)
         )
 
 
@@ -52,17 +57,26 @@ def realize(machine: Machine, device: Device) -> None:
     vga.map_into(machine.memory)
     isa.add_display(vga, device.id)
     if device.bus_path:
-        device.states.append((_PCI_VGA_STATE, PciVga(vga)))
+        description, ids = _CARDS[model]
+        device.states.append((description, PciVga(vga, ids)))
     else:
         device.states.append((VGA_STATE, vga))
 
 
-_PCI_VGA_STATE = VMStateDescription(
-    name="vga",
-    version_id=2,
-    minimum_version_id=2,
-    fields=(Struct("dev", PCI_DEVICE), Struct("vga", VGA_STATE)),
-)
+def _card_state(name: str) -> VMStateDescription:
+    return VMStateDescription(
+        name=name,
+        version_id=2,
+        minimum_version_id=2,
+        fields=(Struct("dev", PCI_DEVICE), Struct("vga", VGA_STATE)),
+    )
+
+
+# Of the Cirrus only the VGA that is in it is simulated.
+_CARDS = {
+    "VGA": (_card_state("vga"), (0x1234, 0x1111)),
+    "cirrus-vga": (_card_state("cirrus_vga"), (0x1013, 0x00B8)),
+}
 MODELS = {
     "isa-vga": DeviceModel("isa-vga", "ISA", "vgamem_mb", realize),
     "VGA": DeviceModel(
@@ -72,4 +86,5 @@ MODELS = {
         "vgamem_mb xmax xres ymax yres",
         realize,
     ),
+    "cirrus-vga": DeviceModel("cirrus-vga", "PCI", "blitter global-vmstate vgamem_mb", realize),
 }

@@ -29,19 +29,28 @@ def save_screen(
     picture(_display(machine, device, head)).save(filename, format)
 
 
+def find_display(machine: Machine, device: str, head: int) -> Vga:
+    """The display of a device.
+
+    Raises:
+        QemuError: it isn't there, or has none.
+    """
+    displays = machine.isa.displays if machine.isa is not None else {}
+    if not device or device not in device_ids(machine):
+        raise DeviceNotFound(device)
+    if device not in displays or head != 0:
+        raise QemuError(f"Device {device} (head {head}) is not bound to a QemuConsole")
+    return displays[device]
+
+
 def _display(machine: Machine, device: str | None, head: int) -> Vga:
     """The display of a device, or the first one.
 
     Raises:
         QemuError: there is none.
     """
-    displays = machine.isa.displays if machine.isa is not None else {}
     if device is not None:
-        if not device or device not in device_ids(machine):
-            raise DeviceNotFound(device)
-        if device not in displays or head != 0:
-            raise QemuError(f"Device {device} (head {head}) is not bound to a QemuConsole")
-        return displays[device]
+        return find_display(machine, device, head)
     if machine.isa is None or machine.isa.vga is None:
         raise QemuError("There is no console to take a screendump from")
     return machine.isa.vga

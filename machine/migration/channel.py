@@ -75,6 +75,13 @@ class Channel:
         except OSError as error:
             raise self._worded("read from", error) from error
 
+    def yank(self) -> None:
+        """Break a connection, so that what goes over it fails; others stay as they are."""
+        from blockdev.sockets import shut_down
+
+        for fd in {self.input_fd, self.output_fd} - {-1}:
+            shut_down(fd)
+
     def close(self) -> None:
         """Give the descriptors back, which tells the other end that this is all."""
         for fd in {self.input_fd, self.output_fd} - {-1}:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from machine.machine import Machine
+    from machine.migration.channel import Channel
     from machine.migration.transport import TakeDescriptor
 
 DEFER = "defer"  # instead of an address: it is told later
@@ -35,6 +36,7 @@ class Incoming:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._is_started = False
+        self._channel: Channel | None = None
         self.status: MigrationStatus = NONE
         self.places: list[str] = []
 
@@ -54,9 +56,19 @@ class Incoming:
         self.places = transport.places
         self._machine.loop.spawn(self._run(transport))
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it is to come, or is coming."""
+        return self._is_started and self.status in (NONE, ACTIVE)
+
+    def yank(self) -> None:
+        """Break the connection that it comes over."""
+        if self._channel is not None:
+            self._channel.yank()
+
     def _run(self, transport: IncomingTransport) -> Iterator[object]:
         machine = self._machine
-        channel = yield from transport.opening
+        channel = self._channel = yield from transport.opening
         self.status = follow(self.status, ACTIVE)
         saved = machine.saved_state
         return_path = ReturnPath(channel)

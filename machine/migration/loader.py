@@ -86,6 +86,7 @@ class _StateLoader:
         self._switches = switches
         self._report = report
         self._commands = commands
+        self._trace = registry.trace
 
     def load(self) -> Generator[Progress | None]:
         for entry in self._registry.entries:
@@ -93,15 +94,23 @@ class _StateLoader:
                 self._report(f"State blocked by non-migratable device '{entry.name}'")
                 raise StreamError(errno.EINVAL)
         yield from self._patiently(self._load_header)
+        self._trace("loadvm_state_setup")
         while True:
             section_type = yield from self._patiently(self._load_section_type)
+            self._trace("qemu_loadvm_state_section", str(section_type))
             if section_type in (SECTION_START, SECTION_FULL):
                 entry = yield from self._patiently(self._load_full_header)
                 about = f"for instance {entry.instance_id:#x} of device '{entry.name}'"
+                self._trace(
+                    "qemu_loadvm_state_section_startfull",
+                    f"{entry.load_section_id}({entry.name}) {entry.instance_id} "
+                    f"{entry.load_version_id}",
+                )
                 yield from self._load_section(entry, about)
             elif section_type in (SECTION_PART, SECTION_END):
                 entry = yield from self._patiently(self._load_header_of_part)
                 about = f"section id {_signed(entry.load_section_id)}({entry.name})"
+                self._trace("qemu_loadvm_state_section_partend", str(entry.load_section_id))
                 yield from self._load_section(entry, about)
             elif section_type == COMMAND:
                 yield from self._patiently(self._commands.load, self._file)
@@ -110,8 +119,10 @@ class _StateLoader:
             else:
                 self._report(f"Unknown savevm section type {section_type}")
                 raise StreamError(errno.EINVAL)
+        self._trace("qemu_loadvm_state_post_main", "0")
         if not self._switches.suppress_vmdesc:
             yield from self._skip_description()
+        self._trace("loadvm_state_cleanup")
 
     def _patiently(self, step: Callable[..., T], *arguments: object) -> Generator[None, None, T]:
         """Take a step that only reads; as often as the channel has too little for it, wait."""
@@ -198,6 +209,7 @@ class _StateLoader:
     def _load_section(self, entry: SaveStateEntry, about: str) -> Generator[Progress | None]:
         """The body and the footer."""
         apply: Callable[[], object] | None = None
+        self._trace("vmstate_load", entry.trace_text)
         try:
             if entry.live:
                 yield from entry.live.load(self._file, entry.load_version_id, self._report)

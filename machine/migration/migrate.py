@@ -130,6 +130,11 @@ class Migration:
         except QemuError as error:
             self.fail(str(error))
             raise
+        try:
+            self.check_runstate()
+        except QemuError as error:
+            self.fail(str(error))
+            raise
         self._job = OutgoingJob(self._machine, self, opening)
         return self._job
 
@@ -176,7 +181,6 @@ class Migration:
         for name in NOT_SIMULATED:
             if self.capabilities[name]:
                 raise QemuError(f"Migration with the capability '{name}' is not simulated")
-        self.check_runstate()
 
     def check_runstate(self) -> None:
         """See that the machine may be stopped for a migration.
@@ -194,6 +198,11 @@ class Migration:
         if self._job is not None and self.status.is_under_way and self.status is not CANCELLING:
             self.follow(CANCELLING)
             self._job.wake()
+
+    def yank(self) -> None:
+        """Break the connection that what is under way goes over."""
+        if self._job is not None:
+            self._job.yank()
 
     def go_on(self, state: str) -> None:
         """Go on from a pause of the status that the user takes it for.
@@ -272,6 +281,7 @@ class Migration:
 
     def follow(self, wanted: MigrationStatus) -> None:
         self.status = status_module.follow(self.status, wanted)
+        self._machine.trace("migrate_set_state", f"new state {wanted.name}")
         if self._takes_disks_once and not wanted.is_under_way:
             self._takes_disks_once = False
             self.set_capability("block", False)

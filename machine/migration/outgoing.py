@@ -61,6 +61,7 @@ class OutgoingJob:
         self._migration = migration
         self._rate_limit = RateLimit(migration.parameters.number("max-bandwidth"))
         self._was_running = False
+        self._channel: Channel | None = None
         self.is_finished = False
         self._when_finished: list[Callable[[], object]] = []
         self._task = machine.loop.spawn(self._run(opening), self._finish)
@@ -68,6 +69,11 @@ class OutgoingJob:
     def wake(self) -> None:
         """Something was decided that it may be waiting for."""
         self._task.wake()
+
+    def yank(self) -> None:
+        """Break the connection it goes over, if there is one."""
+        if self._channel is not None:
+            self._channel.yank()
 
     def set_bandwidth(self, bytes_per_second: int) -> None:
         """How much may leave while the machine runs; 0 for any amount."""
@@ -97,7 +103,7 @@ class OutgoingJob:
     def _run(self, opening: Opening) -> Iterator[object]:
         channel: Channel | None = None
         try:
-            channel = yield from self._opened(opening)
+            channel = self._channel = yield from self._opened(opening)
             yield from self._send(channel)
             channel.close()
             self._conclude()

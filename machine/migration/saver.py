@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from machine.vmstate.vmdesc import Json
 
 
+def _pass_over(name: str, text: str = "") -> None:
+    """Where nothing is traced."""
+
+
 class StateSaver:
     """Writes a stream in steps, so that a migration can stop the machine between two of them.
 
@@ -64,6 +68,8 @@ class StateSaver:
     ) -> None:
         self._with_live = with_live
         self._registry = registry
+        # What is only looked at is no moment of the machine's.
+        self._trace = registry.trace if with_live else _pass_over
         self._file = file
         self._machine_name = machine_name
         self._switches = switches
@@ -74,6 +80,7 @@ class StateSaver:
     def begin(self) -> None:
         """Write the header and the START sections."""
         file = self._file
+        self._trace("savevm_state_header")
         file.put_be32(MAGIC)
         file.put_be32(VERSION)
         if self._switches.send_configuration:
@@ -81,6 +88,7 @@ class StateSaver:
             CONFIGURATION_STATE.save(file, Configuration(self._machine_name))
         if self._opens_return_path:
             open_return_path(file)
+        self._trace("savevm_state_setup")
         for entry, live in self._live():
             self._put_full_header(entry, SECTION_START)
             live.save_setup(file)
@@ -98,12 +106,15 @@ class StateSaver:
 
     def iterate(self) -> bool:
         """Write a PART section.  Returns whether none is needed any more for now."""
+        self._trace("savevm_state_iterate")
         for entry, live in self._live():
             if self._file.rate_limit_reached():
                 return False
             self._iterated = entry
+            self._trace_section("start", entry)
             self._put_header(entry, SECTION_PART)
             is_clean = live.save_iterate(self._file)
+            self._trace_section("end", entry, f" -> {int(is_clean)}")
             self._put_footer(entry)
             self._file.flush()
             if self._file.error:
@@ -127,15 +138,21 @@ class StateSaver:
         The caller sees to it that the file isn't blocked when it goes on after a step.
         """
         file = self._file
+        self._trace("savevm_state_complete_precopy")
         for entry, live in self._live():
+            self._trace_section("start", entry)
             self._put_header(entry, SECTION_END)
             yield from live.save_complete(file)
+            self._trace_section("end", entry, " -> 0")
             self._put_footer(entry)
         devices: list[Json] = []
         for entry in self._registry.entries:
             if entry.is_full:
+                self._trace_section("start", entry)
                 self._put_full_header(entry, SECTION_FULL)
+                self._trace("vmstate_save", entry.trace_text)
                 devices.append(entry.save(file))
+                self._trace_section("end", entry, " -> 0")
                 self._put_footer(entry)
         file.put_byte(EOF)
         if not self._switches.suppress_vmdesc:
@@ -147,6 +164,7 @@ class StateSaver:
 
     def cleanup(self) -> None:
         """Saving is over: done, given up or failed."""
+        self._trace("savevm_state_cleanup")
         for _, live in self._live():
             live.save_cleanup()
 
@@ -154,6 +172,9 @@ class StateSaver:
         """How far the live sections have come, together."""
         steps = [live.progress() for _, live in self._live()]
         return sum([done for done, _ in steps]), sum([total for _, total in steps])
+
+    def _trace_section(self, what: str, entry: SaveStateEntry, more: str = "") -> None:
+        self._trace(f"savevm_section_{what}", f"{entry.name}, section_id {entry.section_id}{more}")
 
     def _live(self) -> list[tuple[SaveStateEntry, LiveState]]:
         """What goes out in parts this time."""

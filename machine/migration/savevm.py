@@ -47,7 +47,7 @@ class SavedState:
             suppress_vmdesc=options.get("suppress-vmdesc", False),
         )
         self.global_state = GlobalState(always_stored=self.switches.store_global_state)
-        self.registry = Registry(blockers=machine.blockers)
+        self.registry = Registry(blockers=machine.blockers, trace=machine.trace)
         self.ram = RamState(
             machine.memory,
             lambda: machine.is_running,

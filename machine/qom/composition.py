@@ -1,88 +1,416 @@
-"""The machine as a tree of the objects that it is made of: what ``info qom-tree`` shows.
+"""The machine put together from its parts, as QEMU would have made it.
 
-Boards with buses have hundreds of objects that nothing else here knows of; their trees aren't told.
+From it alone come `info qom-tree`, `info qtree`, `info mtree` and `info virtio`.
 """
 
 from __future__ import annotations
 
+from blockdev.errors import QemuError
+from machine.devices.bus import find_bus
+from machine.devices.pci import MODELS
+from machine.inventory import MEMORY_TYPES
+from machine.qom.blueprint import Row, board_rows, device_rows
+from machine.qom.part import BusPart, DevicePart, Part, RegionPart
+from machine.qom.plugged import plugged_device, plugged_devices, plugged_on_board
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
+    from machine.boards import Board
     from machine.machine import Machine
+    from machine.qom.plugged import Plan
+
+SYSTEM_BUS = "main-system-bus"
+_IO_APIC = 0xFEC00000  # where the first one is
+_EVERYTHING = "system"  # the region that a processor sees
 
 
-class Part:
-    """One object of the tree.
+class Composition:
+    """The whole tree.
 
     Attributes:
-        name: in the object it is a part of; "" for the root.
-        type: QOM's name of it.
-        parts: its own parts by name.
+        root: where all paths begin.
+        buses: by name; the system's own first.
+        regions: those of the board and, by their first device, of devices.
+        in_order: all devices, in the order in which they were made.
+        ram: the regions that are memory, in the order in which they were made.
+        spaces: the address spaces: names and the regions that they begin with.
     """
 
-    __slots__ = ("name", "parts", "type")
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.root = Part("", "container")
+        self.buses: dict[str, BusPart] = {}
+        self.regions: dict[str, RegionPart] = {}
+        self.spaces: list[tuple[str, RegionPart]] = []
+        self.in_order: list[DevicePart] = []
+        self.ram: list[RegionPart] = []
+        self._numbers: dict[str, str] = _numbers(machine)
+        self._parts = {*machine.board.parts, machine.board.properties}
+        if any(bus.kind == "floppy-bus" for bus in machine.buses if bus.owner is None):
+            self._parts.add("floppies")
+        self._unattached_count = 0
+        self._late: list[tuple[list[str], DevicePart | None]] = []
+        self._bus_counts: dict[str, int] = {}
+        board = Part("machine", f"{machine.board.name}-machine")
+        self.root.add(board)
+        for name in ("peripheral", "peripheral-anon", "unattached"):
+            board.add(Part(name, "container"))
+        self._board = board
+        self.unattached = board.parts["unattached"]
+        late_ram = self._compose_beside()
+        system = BusPart("sysbus", "System")
+        self.unattached.add(system)
+        self.buses[SYSTEM_BUS] = system
+        for row in board_rows(machine.board.blueprint) or ():
+            self._build(row, None)
+        plans = [plugged_device(machine, each) for each in plugged_devices(machine)]
+        for plan in plans:
+            if not plan.is_hotplugged:
+                self._plug(plan)
+        for late, owner in self._late:
+            self._build(Row(late), owner)
+        for plan in plans:
+            if plan.is_hotplugged:
+                self._plug(plan)
+        self.ram += late_ram
 
-    def __init__(self, name: str, type: str, *parts: Part) -> None:
-        self.name = name
-        self.type = type
-        self.parts = {part.name: part for part in parts}
+    def _compose_beside(self) -> list[RegionPart]:
+        """What stands beside the machine: consoles, character devices, objects.
 
-    def add(self, name: str, type: str) -> Part:
-        """Give it another part."""
-        part = self.parts[name] = Part(name, type)
-        return part
+        Returns:
+            RAM of objects that came after the board.
+        """
+        machine = self.machine
+        displays = machine.isa.displays if machine.isa is not None else {}
+        if displays:
+            backend = Part("backend", "container")
+            self.root.add(backend)
+            for number in range(len(displays)):
+                backend.add(Part(f"console[{number}]", "qemu-console"))
+        late: list[RegionPart] = []
+        chardevs = Part("chardevs", "container")
+        self.root.add(chardevs)
+        for each in machine.chardevs:
+            chardevs.add(Part(each.label, f"chardev-{each.backend}"))
+        if machine.ram_size or (machine.has_objects and machine.objects.were_used):
+            objects = Part("objects", "container")
+            self.root.add(objects)
+            if machine.ram_size:
+                objects.add(Part(machine.board.ram_name, "memory-backend-ram"))
+            for made in machine.objects if machine.has_objects else ():
+                part = Part(made.id, made.type.name)
+                objects.add(part)
+                if made.type.name in MEMORY_TYPES:
+                    region = RegionPart(f"{made.id}[0]", made.id, made.values["size"])
+                    region.kind, region.owner = "ram", part
+                    part.add(region)
+                    (self.ram if made.is_first else late).append(region)
+        return late
 
-    def lines(self, indent: str = "") -> Iterator[str]:
-        """The tree from here on, a line for each object, parts by their names."""
-        yield f"{indent}/{self.name} ({self.type})"
-        for name in sorted(self.parts):
-            yield from self.parts[name].lines(indent + "  ")
+    # --- a line of the texts
 
-    def find(self, path: str) -> Part | None:
-        """The part at a path from the root, or the only one that a relative path fits."""
-        names = [name for name in path.split("/") if name]
-        if path.startswith("/"):
-            return self._walk(names)
-        found = [each for each in (part._walk(names) for part in self._all()) if each]
-        return found[0] if len(found) == 1 else None
+    def _build(self, row: Row, device: DevicePart | None) -> None:
+        kind, *words = row.words
+        if words and words[0] == "=":
+            pass  # `_make_device` has taken it already
+        elif kind == "with":
+            if words[0] in self._parts:
+                inner = Row(words[1:])
+                inner.rows = row.rows
+                self._build(inner, device)
+        elif kind in ("in", "out"):
+            assert device is not None, "a board's lines are its own word"
+            self._add_lines(device, kind, "" if words[0] == "-" else words[0], int(words[1]))
+        elif kind == "gpio":
+            for _ in range(int(words[1])):
+                name = self.unattached.next_name("non-qdev-gpio")
+                self.unattached.add(Part(name, words[0]))
+        elif kind == "bus":
+            assert device is not None, "buses belong to devices"
+            self._add_bus(device, *words)
+        elif kind == "space":
+            self._add_space(self._named(words[0], device), self._region(words[1], device))
+        elif kind == "tables":
+            for name, most, used in self.machine.board.tables:
+                words = ["region", f"/rom@{name}", f"{most:x}", "ram", "used", f"{used:x}"]
+                self._late.append((words, device))
+        elif kind == "late":
+            self._late.append((words, device))
+        elif kind == "region":
+            self._add_region(words, device)
+        elif kind == "child":
+            assert device is not None, "a board's parts are devices"
+            self._make_child(device, words)
+        elif kind == "once":
+            if not any(part.type == words[1] for part in self.root.all()):
+                self._make_device(words[1:], row.rows)
+        elif kind == "device":
+            self._make_device(words, row.rows)
+        elif kind == "transports":
+            for number in range(self.machine.board.buses["virtio-mmio-bus"]):
+                self._numbers["transport"] = str(number)
+                self._make_device(words, [])
+        elif kind == "cpus":
+            for number in range(self.machine.cpu_count):
+                self._numbers["cpu"] = str(number)
+                self._make_device(words, [])
+        else:
+            assert kind == "plugged", f"a line of no known kind: {row.words}"
+            for plan in plugged_on_board(self.machine, *words):
+                self._plug(plan)
 
-    def _walk(self, names: list[str]) -> Part | None:
-        part: Part | None = self
-        for name in names:
-            part = part.parts.get(name) if part is not None else None
-        return part
+    def _make_device(self, words: list[str], rows: list[Row]) -> None:
+        """A device of the board."""
+        type, *rest = words
+        pairs = (word.split("=", 1) for word in rest if "=" in word)
+        values = {name: self._named(value, None) for name, value in pairs}
+        rest = [word for word in rest if "=" not in word]
+        bus = rest[rest.index("on") + 1] if "on" in rest else ""
+        device = DevicePart(self._unattached_name() if rest[:1] in ([], ["on"]) else rest[0], type)
+        parent = self.unattached if device.name.startswith("device[") else self._board
+        parent.add(device)
+        if "at" in rest:
+            device.pci_place = _pci_place(rest)
+        self._furnish(device, bus, values, rows)
 
-    def _all(self) -> Iterator[Part]:
-        yield self
-        for part in self.parts.values():
-            yield from part._all()
+    def _unattached_name(self) -> str:
+        self._unattached_count += 1
+        return f"device[{self._unattached_count - 1}]"
+
+    def _plug(self, plan: Plan) -> None:
+        """A device that the options ask for."""
+        place, _, name = plan.path.rpartition("/")
+        device = DevicePart(name or self._unattached_name(), plan.type, plan.id)
+        device.plugged = plan.device
+        device.pci_place = plan.pci_place
+        parent = self.root.find(place) if place else None
+        (parent or self.unattached).add(device)
+        self._furnish(device, plan.bus, plan.values, [])
+
+    def _make_child(self, device: DevicePart, words: list[str]) -> None:
+        name, type, *rest = words
+        child = DevicePart(name, type)
+        if "at" in rest:
+            child.pci_place = _pci_place(rest)
+        device.add(child)
+        # What the outer device is told and doesn't know itself is meant for its part.
+        values, device.left = device.left, {}
+        self._furnish(child, rest[1] if rest else "", values, [], device)
+
+    def _furnish(
+        self,
+        device: DevicePart,
+        bus_name: str,
+        values: Mapping[str, str],
+        more: list[Row],
+        outer: DevicePart | None = None,
+    ) -> None:
+        """Give a device its properties, its bus and its parts."""
+        self.in_order.append(device)
+        rows = [*device_rows(device.type), *more]
+        for row in rows:
+            if row.words[1:2] == ["="]:
+                device.properties[row.words[0]] = row.words[2]
+        device.left = device.take(values)
+        if device.pci_place is not None and "addr" in device.properties:
+            device.properties["addr"] = "{:02x}.{:x}".format(*device.pci_place)
+        bus = outer.find_bus(bus_name) if outer is not None else None
+        bus = bus or self.buses.get(bus_name)
+        if bus is not None:
+            device.bus = bus
+            bus.devices.append(device)
+        for row in rows:
+            self._build(row, device)
+
+    # --- lines, buses
+
+    def _add_lines(self, device: DevicePart, kind: str, name: str, count: int) -> None:
+        (device.lines_in if kind == "in" else device.lines_out)[name] = count
+        if kind == "in":
+            for number in range(count):
+                device.add(Part(f"{name or 'unnamed-gpio-in'}[{number}]", "irq"))
+
+    def _add_bus(self, device: DevicePart, name: str, kind: str) -> None:
+        if name[0] in "*@":
+            id = device.named_by
+            number = f".{name[1:] or 0}" if name[0] == "*" else ""
+            count = self._bus_counts.get(kind, 0)
+            if not id:
+                self._bus_counts[kind] = count + 1
+            name = f"{id}{number}" if id else f"{kind.lower()}.{count}"
+        name = self._named(name, device)
+        bus = BusPart(name, kind)
+        device.add(bus)
+        device.buses.append(bus)
+        if kind != "virtio-pci-bus":  # all of those are called the same
+            self.buses.setdefault(name, bus)
+
+    # --- regions
+
+    def _region(self, label: str, device: DevicePart | None) -> RegionPart:
+        """The region of a name: the device's own, or else anybody's.
+
+        ``bus-pci`` and ``bus-io`` are those of the bus that the device is on.
+        """
+        if device is not None and label.startswith("bus-"):
+            owner = device.bus.parent if device.bus is not None else None
+            kind = label.removeprefix("bus-")
+            if isinstance(owner, DevicePart) and f"pci_bridge_{kind}[0]" in owner.parts:
+                return self._region(f"pci_bridge_{kind}", owner)
+            return self.regions[kind]
+        if device is not None:
+            own = [each for each in device.parts.values() if isinstance(each, RegionPart)]
+            for region in own:
+                if region.label == label:
+                    return region
+        return self.regions[label]
+
+    def _add_region(self, words: list[str], device: DevicePart | None) -> None:
+        """A memory region, or several: ``xCOUNT`` one after the other.
+
+        The flags:
+
+        - ``at REGION+ADDRESS`` where it is mapped, ``prio NUMBER``
+        - ``alias REGION+OFFSET``
+        - ``ram``, ``rom``; ``box`` where only the regions in it answer
+        - ``used BYTES``: of RAM that may grow, what it has
+        - ``off``: it is disabled
+        - ``loose``: a device's that belongs to the board
+        - ``bar NUMBER``: it isn't there without this bar
+        - ``once``: only the first of a name is mapped
+        - ``mmio``: the system's bus maps it
+        - ``space NAME``: an address space begins with it
+        - ``of objects``: the RAM
+
+        A region of no bytes isn't there, unless ``empty`` says so; without a size it is never
+        mapped.
+        """
+        label = self._named(words[0], device)
+        flags = words[1:]
+        has_size = bool(flags) and flags[0] != "bar"
+        size = self._number(flags[0], device) if has_size else 0
+        if has_size and not size and "empty" not in flags:
+            return
+        if "bar" in flags and device is not None and device.plugged is not None:
+            bars = MODELS[device.type].bars_of(device.plugged.options)
+            if flags[flags.index("bar") + 1] not in (bar[0] for bar in bars):
+                return
+        owner: Part = device or self.unattached
+        if "of" in flags:
+            owner = self.root.parts["objects"].parts[label]
+        parent = self.unattached if "loose" in flags else owner
+        target, offset = None, 0
+        if "alias" in flags:  # one that was there before
+            target, offset = self._place(flags[flags.index("alias") + 1], device)
+        count = next((int(word[1:]) for word in flags if word[0] == "x" and word[1:].isdigit()), 1)
+        for index in range(count):
+            region = RegionPart(parent.next_name(label), label, size)
+            parent.add(region)
+            region.owner = None if parent is self.unattached else owner
+            if "used" in flags:
+                region.used_size = int(flags[flags.index("used") + 1], 16)
+            region.is_enabled = "off" not in flags
+            region.is_container = "box" in flags
+            if "prio" in flags:
+                region.priority = int(flags[flags.index("prio") + 1])
+            if target is not None:
+                region.alias, region.alias_offset = target, offset + index * size
+                region.kind = target.kind
+            region.kind = next((each for each in ("ram", "rom") if each in flags), region.kind)
+            if "at" in flags and not ("once" in flags and label in self.regions):
+                container, address = self._place(flags[flags.index("at") + 1], device)
+                container.map(region, address + index * size)
+            if region.kind != "i/o" and region.alias is None:
+                self.ram.append(region)
+            if "mmio" in flags and device is not None:
+                device.mapped.append(region)
+            self.regions.setdefault(label, region)
+            if "space" in flags:
+                name = flags[flags.index("space") + 1]
+                self._add_space(self._named(name, device), region)
+
+    def _place(self, text: str, device: DevicePart | None) -> tuple[RegionPart, int]:
+        label, _, offset = text.partition("+")
+        return self._region(label, device), self._number(offset, device)
+
+    def _add_space(self, name: str, region: RegionPart) -> None:
+        self.spaces.append((name, region))
+
+    def _number(self, text: str, device: DevicePart | None) -> int:
+        """A sum of hexadecimal numbers and of ``$NAME``; a part may be shifted by another."""
+        total = 0
+        for term in text.split("+"):
+            value, _, shift = term.partition("<<")
+            total += self._term(value, device) << (self._term(shift, device) if shift else 0)
+        return total
+
+    def _term(self, text: str, device: DevicePart | None) -> int:
+        named = self._named(text, device)
+        return int(named, 10 if text.startswith("$") else 16)
+
+    def _named(self, text: str, device: DevicePart | None) -> str:
+        """A text in which ``$NAME`` stands for what has that name here."""
+        before, dollar, name = text.partition("$")
+        if not dollar:
+            return text
+        if device is not None and name in device.properties:
+            return before + device.properties[name].removesuffix("B")
+        if device is not None and name in device.left:
+            return before + device.left[name]
+        if device is not None and name == "type":
+            return before + device.type
+        return before + self._numbers[name]
 
 
-def compose(machine: Machine) -> Part | None:
-    """The whole tree; None for a board of which it isn't told."""
-    if machine.buses:
-        return None
-    root = Part("", "container")
-    chardevs = root.add("chardevs", "container")
-    for each in machine.chardevs:
-        chardevs.add(each.label, f"chardev-{each.backend}")
-    board = root.add("machine", f"{machine.board.name}-machine")
-    peripheral = board.add("peripheral", "container")
-    anonymous = board.add("peripheral-anon", "container")
-    unattached = board.add("unattached", "container")
-    for name, type in (("io[0]", "memory-region"), ("sysbus", "System")):
-        unattached.add(name, type)
-    unattached.add("system[0]", "memory-region")
-    if machine.has_plugs:
-        for device in machine.plugs.devices:
-            place, _, name = device.path.rpartition("/")
-            (anonymous if place.endswith("-anon") else peripheral).add(name, device.model.name)
-    if machine.ram_size or (machine.has_objects and machine.objects.were_used):
-        objects = root.add("objects", "container")
-        if machine.ram_size:
-            ram = objects.add(machine.board.ram_name, "memory-backend-ram")
-            ram.add(f"{machine.board.ram_name}[0]", "memory-region")
-        for made in machine.objects if machine.has_objects else ():
-            objects.add(made.id, made.type.name)
-    return root
+def _pci_place(words: list[str]) -> tuple[int, int]:
+    slot, function = words[words.index("at") + 1].split(".")
+    return int(slot, 16), int(function)
+
+
+def _numbers(machine: Machine) -> dict[str, str]:
+    """What the texts of boards may ask for."""
+    from machine.assembly import split_ram
+
+    below, above = split_ram(machine)
+    return {
+        "ram": str(machine.ram_size),
+        "ram_name": machine.board.ram_name,
+        "ram_below_4g": str(below),
+        "ram_above_4g": str(above),
+        "io-apic": str(_IO_APIC),
+    }
+
+
+def compose(machine: Machine) -> Composition:
+    """The whole tree of a machine as it is now."""
+    return Composition(machine)
+
+
+def check_removal(machine: Machine, path: str) -> None:
+    """See whether a device of the board can go.
+
+    Raises:
+        QemuError: it stays; where there is none, nothing is said.
+    """
+    part = compose(machine).root.find(path)
+    if not isinstance(part, DevicePart):
+        return
+    if part.type.endswith("-cpu"):
+        raise QemuError(_why_processors_stay(machine.board))
+    if part.bus is not None:
+        name = SYSTEM_BUS if part.bus.type == "System" else part.bus.name
+        bus = find_bus(machine.buses, name=name)
+        if bus is None or not bus.is_hotpluggable:
+            raise QemuError(f"Bus '{name}' does not support hotplugging")
+        if part.plugged is None:
+            raise QemuError(f"Device '{part.type}' does not support hotplugging")
+
+
+def _why_processors_stay(board: Board) -> str:
+    if board.properties != "pc":
+        return f"unplug not supported by {board.name}"
+    if board.blueprint == "pc" and "acpi" not in board.parts:
+        return "CPU hot unplug not supported without ACPI"
+    return "Boot CPU is unpluggable"

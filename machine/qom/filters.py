@@ -14,13 +14,14 @@ from machine.qom.property import (
     string,
     unsimulated,
 )
-from machine.schema import Enum
+from machine.schema import Enum, Integer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from machine.machine import Machine
+    from machine.net import NetClient
 
 
 def _check_position(_: QomObject, value: str) -> None:
@@ -60,9 +61,7 @@ def _complete_filter(machine: Machine, made: QomObject) -> Any:
     from machine.net_filter import DumpFilter, NetFilter
 
     values = made.values
-    netdev = machine.network.find_netdev(values["netdev"])
-    if netdev is None:
-        raise QemuError("Parameter 'netdev' expects a network backend id")
+    netdev = _netdev(machine, made)
     common: Any = (
         made.id,
         netdev,
@@ -89,6 +88,14 @@ def _complete_filter(machine: Machine, made: QomObject) -> Any:
     return found
 
 
+def _netdev(machine: Machine, made: QomObject) -> NetClient:
+    """The back end that a filter is for."""
+    netdev = machine.network.find_netdev(made.values["netdev"])
+    if netdev is None:
+        raise QemuError("Parameter 'netdev' expects a network backend id")
+    return netdev
+
+
 def _filter_text(made: QomObject) -> str:
     names = reversed(made.type.names_in_order)
     shown = [f"{name}={_shown(made.values[name])}" for name in names]
@@ -102,12 +109,14 @@ def _shown(value: Any) -> str:
 
 
 def _redirector(machine: Machine, made: QomObject) -> None:
+    _netdev(machine, made)
     if made.values["indev"] is None and made.values["outdev"] is None:
         raise QemuError("filter redirector needs 'indev' or 'outdev' at least one property set")
     unsimulated(machine, made)
 
 
 def _mirror(machine: Machine, made: QomObject) -> None:
+    _netdev(machine, made)
     ChardevUser(machine, made.values["outdev"]).close()
     unsimulated(machine, made)
 
@@ -152,5 +161,17 @@ TYPES = (
     ),
     ObjectType("filter-replay", _FILTER, complete=_complete_filter),
     ObjectType("filter-rewriter", _FILTER, _VNET, complete=_complete_filter),
-    ObjectType("colo-compare", complete=unsimulated),
+    ObjectType(
+        "colo-compare",
+        (
+            *(string(name, needed=True) for name in "primary_in secondary_in outdev".split()),
+            string("iothread", needed=True),
+            string("notify_dev"),
+            Property("compare_timeout", Integer(is_signed=False), "uint64"),
+            Property("expired_scan_cycle", UINT32, "uint32"),
+            Property("max_queue_size", UINT32, "uint32"),
+        ),
+        _VNET,
+        complete=unsimulated,
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from blockdev.errors import QemuError
+from blockdev.errors import DeviceNotFound, QemuError
 from machine.qom.object_type import ObjectType, QomObject
 from machine.qom.property import (
     TEXT,
@@ -39,7 +39,7 @@ class ChardevUser:
     def __init__(self, machine: Machine, label: str) -> None:
         chardev = machine.find_chardev(label)
         if chardev is None:
-            raise QemuError(f"Device '{label}' not found")
+            raise DeviceNotFound(label)
         self._chardev = chardev.claim()
         self._chardev.attach(_nothing, _nothing, _nothing)
 
@@ -84,6 +84,21 @@ def _open_failing(name: str) -> Callable[[Machine, QomObject], None]:
         unsimulated(machine, made)
 
     return complete
+
+
+def _complete_pr_manager(machine: Machine, made: QomObject) -> None:
+    from blockdev.address import UnixAddress
+    from blockdev.sockets import connect
+
+    connect(UnixAddress(path=made.values["path"])).close()
+    unsimulated(machine, made)
+
+
+def _complete_qtest(machine: Machine, made: QomObject) -> None:
+    label = made.values["chardev"]
+    if machine.find_chardev(label) is None:
+        raise QemuError(f"Cannot find character device '{label}'")
+    unsimulated(machine, made)
 
 
 TYPES = (
@@ -136,8 +151,8 @@ TYPES = (
         ),
         complete=_open_failing("evdev"),
     ),
-    ObjectType("pr-manager-helper", (string("path", needed=True),), complete=unsimulated),
-    ObjectType("qtest", (*_CHARDEV, string("log")), complete=unsimulated),
+    ObjectType("pr-manager-helper", (string("path", needed=True),), complete=_complete_pr_manager),
+    ObjectType("qtest", (*_CHARDEV, string("log")), complete=_complete_qtest),
     ObjectType("rng-builtin"),
     ObjectType("rng-egd", _CHARDEV, complete=_complete_egd),
     ObjectType("rng-random", (string("filename", "/dev/urandom"),), complete=_complete_rng_random),

@@ -23,9 +23,10 @@ class ObjectType:
         complete: makes it do its work, when it has its properties and its place in the tree;
             raises QemuError when it can't. May return what the object then has.
         is_creatable: `object_add` knows it; else only the help does.
+        hidden: further properties, which the help doesn't know.
     """
 
-    __slots__ = ("complete", "groups", "is_creatable", "name")
+    __slots__ = ("complete", "groups", "is_creatable", "name", "shown")
 
     def __init__(
         self,
@@ -33,9 +34,11 @@ class ObjectType:
         *groups: Sequence[Property],
         complete: Callable[[Machine, QomObject], Any] | None = None,
         is_creatable: bool = True,
+        hidden: Sequence[Property] = (),
     ) -> None:
         self.name = name
-        self.groups = groups
+        self.shown = [each for group in groups for each in group]
+        self.groups = (*groups, hidden)
         self.complete = complete
         self.is_creatable = is_creatable
 
@@ -63,9 +66,10 @@ class QomObject:
         values: by property.
         inside: what it does its work with; None for nothing.
         users: who needs it; it can't be deleted meanwhile.
+        is_first: it was there before the board.
     """
 
-    __slots__ = ("id", "inside", "type", "users", "values")
+    __slots__ = ("id", "inside", "is_first", "type", "users", "values")
 
     def __init__(self, type: ObjectType, id: str) -> None:
         self.type = type
@@ -73,6 +77,7 @@ class QomObject:
         self.values: dict[str, Any] = {each.name: each.default for each in type.members}
         self.inside: Any = None
         self.users = 0
+        self.is_first = False
 
     def set(self, name: str, value: Any) -> None:
         """Raises: QemuError: there is no such property, or it can't have the value."""

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 
+# Types that QEMU's schema has and Debian's build hasn't.
+_NOT_COMPILED = frozenset(
+    "authz-listfile authz-pam memory-backend-epc pef-guest s390-pv-guest x-vfio-user-server".split()
+)
+
+
 class BadObjectId(QemuError):
     """An id of characters that an id may not have."""
 
@@ -29,7 +35,7 @@ class Objects:
     """QEMU's ``/objects``.
 
     Attributes:
-        were_used: somebody made one, which makes the container too.
+        were_used: somebody made, deleted or counted some, which makes the container too.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -78,6 +84,8 @@ class Objects:
         from machine.qom.types import TYPES
 
         type = TYPES.get(name)
+        if name in _NOT_COMPILED:
+            raise QemuError(f"invalid object type: {name}")
         if type is None or not type.is_creatable:
             raise QemuError(f"Parameter 'qom-type' does not accept value '{name}'")
         if "id" not in options:
@@ -115,6 +123,7 @@ class Objects:
 
     def delete(self, id: str) -> None:
         """Raises: QemuError: there is no such object, or somebody needs it."""
+        self.were_used = True
         found = self._objects.get(id)
         if found is None:
             raise QemuError(f"object '{id}' not found")
@@ -148,7 +157,7 @@ class Objects:
         from machine.qom.types import TYPES
 
         lines = []
-        for each in TYPES[name].members:
+        for each in TYPES[name].shown:
             text = f"{each.name}=<{each.kind}>"
             lines.append(f"  {text:<22} - {each.about}" if each.about else f"  {text}")
         return sorted(lines)

@@ -9,10 +9,10 @@ from machine.qom.object_type import ObjectType, QomObject
 from machine.qom.property import (
     BOOL,
     TEXT,
+    UINT32,
     Property,
     flag,
     string,
-    unsimulated,
 )
 from machine.schema import Enum, Integer, List, Member, Struct
 
@@ -103,6 +103,12 @@ _RULE = Struct(
 )
 
 
+def _complete_keyring(_: Machine, made: QomObject) -> None:
+    """Nobody puts keys for us into the kernel's ring."""
+    serial = made.values["serial"] & 0xFFFFFFFF
+    raise QemuError(f"Unable to read serial key {serial:08x}: Required key not available")
+
+
 TYPES = (
     ObjectType(
         "authz-list",
@@ -122,7 +128,7 @@ TYPES = (
         "secret_keyring",
         _SECRET,
         (Property("serial", Integer(32), "int32_t", is_optional=False),),
-        complete=unsimulated,
+        complete=_complete_keyring,
     ),
     ObjectType(
         "sev-guest",
@@ -148,7 +154,12 @@ TYPES = (
                 about="add kernel hashes to guest firmware for measured Linux boot",
             ),
         ),
-        complete=unsimulated,
+        hidden=(
+            Property("policy", UINT32, "uint32", default=1),
+            Property("handle", UINT32, "uint32", default=0),
+            Property("cbitpos", UINT32, "uint32", default=0),
+            Property("reduced-phys-bits", UINT32, "uint32", is_optional=False),
+        ),
     ),
     ObjectType("tls-cipher-suites", _TLS, complete=_complete_suites),
     ObjectType("tls-creds-anon", _TLS),

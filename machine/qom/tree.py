@@ -59,30 +59,14 @@ def get_property(machine: Machine, path: str, name: str) -> Any:
     return "" if value is None else value
 
 
-def set_property(machine: Machine, path: str, name: str, text: str, *, is_json: bool) -> None:
-    """Give a property another value.
+def set_property(machine: Machine, path: str, name: str, text: str) -> None:
+    """Give a property another value, of plain text.
 
     Raises:
         QemuError: there is no such object or property, or it can't have that value.
     """
-    if is_json:
-        import json
-
-        try:
-            value = json.loads(text)
-        except ValueError as error:
-            raise _json_error(text) from error
-        set_value(machine, path, name, value)
-    else:
-        found, member = _property(machine, path, name)
-        found.set(name, _from_text(member.type, name, text))
-
-
-def _json_error(text: str) -> QemuError:
-    """What QEMU says of text that isn't JSON: of a word that JSON hasn't got, which."""
-    rest = text.lstrip()
-    word = rest[: len(rest) - len(rest.lstrip("abcdefghijklmnopqrstuvwxyz"))]
-    return QemuError("JSON parse error, invalid keyword" + (f" '{word}'" if word else ""))
+    found, member = _property(machine, path, name)
+    found.set(name, _from_text(member.type, name, text))
 
 
 def set_value(machine: Machine, path: str, name: str, value: Any) -> None:

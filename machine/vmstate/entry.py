@@ -113,6 +113,12 @@ class SaveStateEntry:
             return self.description.is_needed(self.device)
         return self.old_style is not None
 
+    @property
+    def trace_text(self) -> str:
+        """As trace events of its content have it."""
+        kind = "(old)" if self.description is None else self.description.name
+        return f"{self.name}, {kind}"
+
     def matches(self, name: str, instance_id: int) -> bool:
         """Whether a stream means this entry.
 

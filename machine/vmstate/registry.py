@@ -8,7 +8,7 @@ from machine.vmstate.entry import SaveStateEntry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from typing import Any
 
     from machine.migration.qemufile import QEMUFileReader, QEMUFileWriter
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 NO_ALIAS = 0xFFFFFFFF  # QEMU's -1; a stream that says just this finds the entry too
 LONGEST_NAME = 255  # bytes; the stream has one byte for it
+
+
+def _pass_over(name: str, text: str = "") -> None:
+    """Where nothing is traced."""
 
 
 class LiveState:
@@ -81,9 +85,13 @@ class Registry:
 
     Attributes:
         blockers: why the machine can't be saved, besides entries that can't.
+        trace: takes the moments of saving and loading.
     """
 
-    def __init__(self, *, blockers: Blockers | None = None) -> None:
+    def __init__(
+        self, *, blockers: Blockers | None = None, trace: Callable[..., object] = _pass_over
+    ) -> None:
+        self.trace = trace
         self.entries: list[SaveStateEntry] = []
         self.blockers = blockers or Blockers()
         self._next_section_id = 0

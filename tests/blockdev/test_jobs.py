@@ -4,7 +4,8 @@ import pytest
 
 from blockdev.block_job import BlockJob
 from blockdev.errors import QemuError
-from blockdev.jobs import (
+from blockdev.job import Job
+from blockdev.job_states import (
     ABORTING,
     CONCLUDED,
     CREATED,
@@ -17,9 +18,8 @@ from blockdev.jobs import (
     TRANSITIONS,
     VERBS,
     WAITING,
-    Job,
-    Jobs,
 )
+from blockdev.jobs import Jobs
 from blockdev.node import BlockNode, CacheMode
 
 

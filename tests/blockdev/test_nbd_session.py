@@ -106,7 +106,7 @@ def test_what_a_client_is_told_of_an_export() -> None:
     assert client.option(nbd.OPT_INFO, wanted) == [
         (nbd.REP_INFO, b"\0\1disk"),
         (nbd.REP_INFO, struct.pack(">HIII", nbd.INFO_BLOCK_SIZE, 1, 4096, 32 << 20)),
-        (nbd.REP_INFO, struct.pack(">HQH", nbd.INFO_EXPORT, SIZE, 0x6D)),
+        (nbd.REP_INFO, struct.pack(">HQH", nbd.INFO_EXPORT, SIZE, 0xD6D)),
         (nbd.REP_ACK, b""),
     ]
     assert client.session.export is None

@@ -39,6 +39,7 @@ def answers(scenario: str) -> list[tuple[str, str]]:
 class Stdio:
     label = "compat_monitor0"
     filename = "stdio"
+    backend = "stdio"
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -121,7 +121,7 @@ def test_a_migration_parameter_has_values_of_its_kind(
         ("drive_add 0 if=none,file=sp", ['drive_add 0 "if=none,file=sp ace,,x.qcow2"']),
         ("drive_add 0 file=disk0,,x,me", ["drive_add 0 file=disk0,,x,media="]),
         ("drive_add 0 media=c", ["drive_add 0 media=cdrom"]),
-        ("device_add virtio-b", ["device_add virtio-blk-pci"]),
+        ("device_add virtio-blk-p", ["device_add virtio-blk-pci"]),
         ("device_add virtio-blk-pci,drive=disk1",
             ["device_add virtio-blk-pci,drive=disk1"]),
         ("device_add virtio-blk-pci,drive=disk1,dri", []),

@@ -5,6 +5,7 @@ story SEED                one of them, made short
 fuzz [COUNT [FIRST]]      damaged images                  (100000)
 kills [COUNT]             killed processes                (50)
 clients [SECONDS [SEED]]  clients that come and vanish    (300)
+lines [FOR_EACH [SEED]]   almost right lines, beside QEMU (120: 20,000 on each machine)
 
 The variable WORKERS says how many processes work at once; as many as there are cores without it.
 """
@@ -21,6 +22,8 @@ from pathlib import Path
 
 from tests.blockdev.fuzzing import Campaign, Finding, make_specimens
 from tests.blockdev.stories import Seeded, Story, choose_story
+from tests.hmp.duel import NONE, PC, Duel
+from tests.hmp.near_misses import near_misses
 from tests.soak.clients import storm
 from tests.soak.kills import campaign as kill
 from tests.soak.shorten import fault_of, shorten
@@ -103,18 +106,45 @@ def rage_as_clients(seconds: int = 300, seed: int = 0) -> int:
     return storm(str(HMP), seconds, seed)
 
 
+def compare_lines(for_each: int = 120, seed: int = 0) -> int:
+    """Ask both programs so many lines of each command; how many are answered otherwise."""
+    wrong = 0
+    for machine in (NONE, PC):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Duel(str(HMP), "qemu-system-x86_64", machine, Path(folder)) as duel,
+        ):
+            count = duel.fight(near_misses(seed, for_each))
+        print(f"{count} lines on {machine[:8]}, {len(duel.differences)} answered otherwise")
+        for line, ours, theirs in duel.differences:
+            print(f"  {line!r}\n    ours: {ours[:300]!r}\n    QEMU: {theirs[:300]!r}")
+        wrong += len(duel.differences)
+    return wrong
+
+
 CAMPAIGNS: dict[str, Callable[..., int]] = {
     "stories": tell_stories,
     "story": tell_story,
     "fuzz": damage_images,
     "kills": kill_processes,
     "clients": rage_as_clients,
+    "lines": compare_lines,
 }
 
 
 def main(arguments: list[str]) -> int:
     if not arguments:
-        return int(any([kill_processes(), rage_as_clients(), tell_stories(), damage_images()]))
+        return int(
+            any(
+                [
+                    kill_processes(),
+                    rage_as_clients(),
+                    compare_lines(),
+                    tell_stories(),
+                    damage_images(),
+                ]
+            )
+        )
     name, *numbers = arguments
     if name not in CAMPAIGNS:
         print(__doc__)

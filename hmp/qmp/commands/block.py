@@ -132,28 +132,10 @@ def block_set_io_throttle(
 
 
 def blockdev_add(session: QmpSession, **options: Any) -> None:
-    flat: dict[str, str] = {}
-    for name, value in options.items():
-        _flatten(flat, name.replace("_", "-"), value)
-    session.machine.drives.add_node(flat)
+    from machine.drive_options import flattened
 
-
-def _flatten(flat: dict[str, str], name: str, value: Any) -> None:
-    """A value as the flat options of ``-blockdev``: ``file.filename``, all of them texts."""
-    from machine.drive_options import NO_NODE
-
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _flatten(flat, f"{name}.{key}", inner)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            _flatten(flat, f"{name}.{index}", inner)
-    elif value is None:
-        flat[name] = NO_NODE
-    elif isinstance(value, bool):
-        flat[name] = "on" if value else "off"
-    else:
-        flat[name] = str(value)
+    values = {name.replace("_", "-"): value for name, value in options.items()}
+    session.machine.drives.add_node(flattened(values))
 
 
 def blockdev_del(session: QmpSession, *, node_name: str) -> None:

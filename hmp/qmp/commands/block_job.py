@@ -144,13 +144,16 @@ def block_stream(
 
     if base is not None and base_node is not None:
         raise QemuError("'base' and 'base-node' cannot be specified at the same time")
-    if bottom is not None:
-        raise QemuError("block-stream: 'bottom' is not simulated yet")
+    if base is not None and bottom is not None:
+        raise QemuError("'base' and 'bottom' cannot be specified at the same time")
+    if bottom is not None and base_node is not None:
+        raise QemuError("'bottom' and 'base-node' cannot be specified at the same time")
     chain_jobs.block_stream(
         session.machine,
         device,
         base=base,
         base_node=base_node,
+        bottom=bottom,
         backing_name=backing_file,
         options=_options(others),
     )
@@ -249,6 +252,8 @@ def drive_backup(
     mode: str = "absolute-paths",
     compress: bool = False,
     bitmap: str | None = None,
+    bitmap_mode: str | None = None,
+    x_perf: dict[str, Any] | None = None,
     **others: Any,
 ) -> None:
     from machine import copy_jobs
@@ -263,6 +268,8 @@ def drive_backup(
         compress=compress,
         options=_options(others),
         bitmap=bitmap,
+        bitmap_mode=bitmap_mode,
+        perf=x_perf,
     )
 
 
@@ -274,6 +281,8 @@ def blockdev_backup(
     sync: str,
     compress: bool = False,
     bitmap: str | None = None,
+    bitmap_mode: str | None = None,
+    x_perf: dict[str, Any] | None = None,
     **others: Any,
 ) -> None:
     from machine import copy_jobs
@@ -288,6 +297,8 @@ def blockdev_backup(
         compress=compress,
         options=_options(others),
         bitmap=bitmap,
+        bitmap_mode=bitmap_mode,
+        perf=x_perf,
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from machine.chardev_options import ChardevOptions
 
 # Members of QMP, and what ``-chardev`` calls them.
+_SPICE_TYPES = frozenset(("vdagent", "smartcard", "usbredir"))
 _MEMBERS = {"out": "path", "in": "input-path", "device": "path"}
 
 
@@ -44,9 +45,8 @@ def chardev_add(session: QmpSession, *, id: str, backend: dict[str, Any]) -> dic
     machine = session.machine
     if machine.find_chardev(id) is not None:
         raise QemuError(f"Chardev with id '{id}' already exists")
-    options = _options(id, backend)
     try:
-        made = add_chardev(machine, options, _nobody)
+        made = add_chardev(machine, _options(session, id, backend), _nobody)
     except QemuError as error:
         text = f"Failed to add chardev '{id}': {error}"
         raise QemuError(text, error.errno_value) from error
@@ -54,10 +54,21 @@ def chardev_add(session: QmpSession, *, id: str, backend: dict[str, Any]) -> dic
 
 
 def chardev_change(session: QmpSession, *, id: str, backend: dict[str, Any]) -> dict[str, str]:
-    from machine.chardev_plug import change_chardev
+    from machine.chardev_plug import change_chardev, remove_chardev
 
     machine = session.machine
-    change_chardev(machine, _options(id, backend), _nobody)
+    device = machine.find_chardev(id)
+    if device is None:
+        raise QemuError(f"Chardev '{id}' does not exist")
+    try:
+        options = _options(session, id, backend)
+    except QemuError as error:
+        if device.is_busy:
+            raise
+        # Nobody would notice, so it would be removed and another added.
+        remove_chardev(machine, id)
+        raise QemuError(f"Failed to add chardev '{id}': {error}") from error
+    change_chardev(machine, options, _nobody)
     changed = machine.find_chardev(id)
     return _terminal(changed.filename if changed is not None else "")
 
@@ -72,21 +83,26 @@ def _terminal(filename: str) -> dict[str, str]:
     return {"pty": path} if kind == "pty" else {}
 
 
-def _options(label: str, backend: dict[str, Any]) -> ChardevOptions:
+def _options(session: QmpSession, label: str, backend: dict[str, Any]) -> ChardevOptions:
     """A back end as people ask for it.
 
     Raises:
-        QemuError: it isn't simulated.
+        QemuError: it can't be had.
     """
-    from machine.chardev_options import BACKENDS, ChardevOptions
+    from machine.chardev_options import ChardevOptions
 
-    kind = backend["type"]
-    if kind not in BACKENDS:
-        raise QemuError(f"chardev-add: {kind}: not simulated yet")
+    kind, data = backend["type"], backend["data"]
+    _check_kind(kind, data)
     values: dict[str, str] = {}
-    for name, value in backend["data"].items():
-        if name == "addr":
-            values.update(_address(value))
+    for name, value in data.items():
+        if isinstance(value, dict):
+            found = _address(session, value)
+            if kind == "udp":
+                if "host" not in found:
+                    raise QemuError("socket type unsupported for datagram")
+                names = ("localaddr", "localport") if name == "local" else ("host", "port")
+                found = dict(zip(names, (found["host"], found["port"]), strict=True))
+            values.update(found)
         elif isinstance(value, bool):
             values[name] = "on" if value else "off"
         else:
@@ -98,12 +114,27 @@ def _options(label: str, backend: dict[str, Any]) -> ChardevOptions:
     return ChardevOptions(backend=kind, label=label, values=values)
 
 
-def _address(address: dict[str, Any]) -> dict[str, str]:
+def _check_kind(kind: str, data: dict[str, Any]) -> None:
+    """Refuse what only QMP knows of, and what this host hasn't got."""
+    if kind == "console":
+        raise QemuError("'console' is not a valid char driver name")
+    if kind == "braille":  # nobody of ours ever listens for that
+        raise QemuError("brlapi__openConnection: connect: No such file or directory")
+    if kind == "spiceport":
+        raise QemuError("spice not enabled")
+    if kind == "spicevmc" and data["type"] not in _SPICE_TYPES:
+        raise QemuError(f"unsupported type name: {data['type']}")
+
+
+def _address(session: QmpSession, address: dict[str, Any]) -> dict[str, str]:
     data = address["data"]
     if address["type"] == "unix":
-        return {"path": data["path"]}
+        flags = {
+            name: "on" if data[name] else "off" for name in ("abstract", "tight") if name in data
+        }
+        return {"path": data["path"], **flags}
     if address["type"] == "fd":
-        return {"fd": data["str"]}
+        return {"fd": str(session.take_descriptor(data["str"]))}
     if address["type"] != "inet":
         raise QemuError(f"chardev-add: {address['type']}: not simulated yet")
     values = {"host": data["host"], "port": data["port"]}

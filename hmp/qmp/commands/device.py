@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import DeviceNotActive, QemuError
+from machine.devices.bus import root_bus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ def device_del(session: QmpSession, *, id: str) -> None:
 
 
 def object_add(session: QmpSession, **options: Any) -> None:
+    from hmp.qmp.schema import schema
     from machine.schema import JSON
 
-    values = {key.replace("_", "-"): value for key, value in options.items()}
-    session.machine.objects.add(values, JSON)
+    session.machine.objects.add(schema().entry("object-add").spelled(options), JSON)
 
 
 def object_del(session: QmpSession, *, id: str) -> None:
@@ -108,9 +109,21 @@ def query_memory_devices(session: QmpSession) -> list[Any]:
 
 def query_pci(session: QmpSession) -> list[dict[str, Any]]:
     machine = session.machine
-    if "PCI" not in machine.board.buses:
+    root = root_bus(machine.buses)
+    if root is None or root.slots is None:
         return []
-    return [{"bus": 0, "devices": machine.plugs.pci.values()}]
+    return [{"bus": 0, "devices": root.slots.values()}]
+
+
+def query_acpi_ospm_status(session: QmpSession) -> list[Any]:
+    """What becomes of plugs by ACPI: no slot of ours has any."""
+    if not session.machine.board.has_apic:
+        raise QemuError("command is not supported, missing ACPI device")
+    return []
+
+
+def dumpdtb(session: QmpSession, *, filename: str) -> None:
+    raise QemuError("This machine doesn't have a FDT")
 
 
 def query_balloon(session: QmpSession) -> None:
@@ -141,11 +154,13 @@ HANDLERS: dict[str, Handler] = {
     "balloon": balloon,
     "device_add": device_add,
     "device_del": device_del,
+    "dumpdtb": dumpdtb,
     "object-add": object_add,
     "object-del": object_del,
     "qom-get": qom_get,
     "qom-list": qom_list,
     "qom-set": qom_set,
+    "query-acpi-ospm-status": query_acpi_ospm_status,
     "query-balloon": query_balloon,
     "query-iothreads": query_iothreads,
     "query-memdev": query_memdev,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from blockdev.errors import DeviceNotActive, QemuError
 
 TYPE_CHECKING = False
@@ -37,7 +39,7 @@ def screendump(
 
 
 def query_mice(session: QmpSession) -> list[dict[str, Any]]:
-    if "ISA" not in session.machine.board.buses:
+    if "i8042" not in session.machine.board.parts:
         return []
     return [{"name": "QEMU PS/2 Mouse", "index": 2, "current": True, "absolute": False}]
 
@@ -58,8 +60,12 @@ def query_display_options(session: QmpSession) -> dict[str, str]:
     return {"type": "none"}
 
 
-def set_password(session: QmpSession, *, protocol: str, **others: Any) -> None:
+def set_password(
+    session: QmpSession, *, protocol: str, connected: str = "keep", **others: Any
+) -> None:
     _refuse_display(protocol)
+    if connected != "keep":
+        raise QemuError("Invalid parameter 'connected'")
     raise QemuError("Could not set password")
 
 
@@ -74,8 +80,68 @@ def _refuse_display(protocol: str) -> None:
         raise DeviceNotActive("SPICE is not in use")
 
 
+def change_vnc_password(session: QmpSession, *, password: str) -> None:
+    raise QemuError("Could not set password")
+
+
+def display_reload(session: QmpSession, *, type: str, **others: Any) -> None:
+    if others.get("tls_certs"):
+        raise _no_vnc()
+
+
+def display_update(session: QmpSession, *, type: str, **others: Any) -> None:
+    raise _no_vnc()
+
+
+def _no_vnc() -> QemuError:
+    """No machine of ours is shown by VNC."""
+    return QemuError("Can not find vnc display")
+
+
+def input_send_event(
+    session: QmpSession,
+    *,
+    events: list[dict[str, Any]],
+    device: str | None = None,
+    head: int | None = None,
+) -> None:
+    from machine.input import send
+
+    send(session.machine, events, device, head or 0)
+
+
+def add_client(
+    session: QmpSession, *, protocol: str, fdname: str, skipauth: bool = False, tls: bool = False
+) -> None:
+    fd = session.take_descriptor(fdname)
+    try:
+        if protocol == "spice":
+            raise DeviceNotActive("SPICE is not in use")
+        if protocol == "@dbus-display":
+            raise DeviceNotActive("D-Bus display is not in use")
+        if protocol != "vnc":  # which hangs up, as there is no display
+            _add_to_chardev(session, protocol, fd)
+            fd = -1
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _add_to_chardev(session: QmpSession, name: str, fd: int) -> None:
+    found = session.machine.find_chardev(name)
+    if found is None:
+        raise QemuError(f"protocol '{name}' is invalid")
+    if not found.add_client(fd):
+        raise QemuError("failed to add client")
+
+
 HANDLERS: dict[str, Handler] = {
+    "add_client": add_client,
+    "change-vnc-password": change_vnc_password,
+    "display-reload": display_reload,
+    "display-update": display_update,
     "expire_password": expire_password,
+    "input-send-event": input_send_event,
     "query-display-options": query_display_options,
     "query-mice": query_mice,
     "query-spice": query_spice,

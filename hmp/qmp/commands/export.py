@@ -23,7 +23,13 @@ def nbd_server_start(
 ) -> None:
     if tls_creds is not None:
         raise QemuError(f"No TLS credentials with id '{tls_creds}'")
-    session.machine.exports.start(_address(addr), max_clients=max_connections)
+    exports = session.machine.exports
+    exports.check_stopped()
+    if addr["type"] == "fd":
+        number = session.take_descriptor(addr["data"]["str"])
+        exports.start(number, max_clients=max_connections)
+    else:
+        exports.start(_address(addr), max_clients=max_connections)
 
 
 def _address(address: dict[str, Any]) -> UnixAddress | InetAddress:
@@ -57,21 +63,13 @@ def nbd_server_add(
     writable: bool = False,
     bitmap: str | None = None,
 ) -> None:
-    if bitmap is not None:
-        raise QemuError(f"Bitmap '{bitmap}' is not found")
-    session.machine.exports.add_device(device, name, description=description, is_writable=writable)
+    session.machine.exports.add_device(
+        device, name, description=description, is_writable=writable, bitmap=bitmap
+    )
 
 
 def nbd_server_remove(session: QmpSession, *, name: str, mode: str = "safe") -> None:
-    _remove(session, name, mode)
-
-
-def _remove(session: QmpSession, id: str, mode: str) -> None:
-    try:
-        session.machine.exports.remove(id, is_hard=mode == "hard")
-    except QemuError as error:
-        # QMP isn't told the hint after the sentence.
-        raise QemuError(str(error).partition("\n")[0]) from error
+    session.machine.exports.remove(name, is_hard=mode == "hard")
 
 
 def nbd_server_stop(session: QmpSession) -> None:
@@ -81,21 +79,41 @@ def nbd_server_stop(session: QmpSession) -> None:
 def block_export_add(
     session: QmpSession, *, type: str, id: str, node_name: str, **others: Any
 ) -> None:
+    if type == "fuse":
+        _refuse_mount(others["mountpoint"])
+    if type == "vduse-blk":
+        raise QemuError("failed to create vduse device")
     if type != "nbd":
         raise QemuError(f"block-export-add: {type}: not simulated yet")
-    if others.get("bitmaps"):
-        raise QemuError(f"Bitmap '{others['bitmaps'][0]}' is not found")
+    from machine.bitmap_actions import sources_of
+
     session.machine.exports.add_node(
         id,
         node_name,
         name=others.get("name"),
         description=others.get("description", ""),
         is_writable=others.get("writable", False),
+        bitmaps=sources_of(others.get("bitmaps", [])),
+        with_depth=others.get("allocation_depth", False),
+        iothread=others.get("iothread"),
     )
 
 
+def _refuse_mount(path: str) -> None:
+    """No file systems are mounted here, which is said as where that isn't allowed."""
+    import os
+
+    try:
+        os.stat(path)
+    except OSError as error:
+        raise QemuError(f"Failed to stat '{path}': {error.strerror}") from error
+    if not os.path.isfile(path):
+        raise QemuError(f"'{path}' is not a regular file")
+    raise QemuError("Failed to mount FUSE session to export")
+
+
 def block_export_del(session: QmpSession, *, id: str, mode: str = "safe") -> None:
-    _remove(session, id, mode)
+    session.machine.exports.remove(id, is_hard=mode == "hard")
 
 
 def query_block_exports(session: QmpSession) -> list[dict[str, Any]]:

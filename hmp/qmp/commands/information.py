@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from hmp.qmp.dispatch import Handler
     from hmp.qmp.session import QmpSession
 
-_CPU_TYPE = "qemu64-x86_64-cpu"
 _OOB = "oob"
 
 
@@ -56,6 +55,17 @@ def _names() -> list[str]:
     return [name for name in schema().names if name in HANDLERS]
 
 
+def query_command_line_options(
+    session: QmpSession, *, option: str | None = None
+) -> list[dict[str, Any]]:
+    from hmp.qmp.command_line import options
+
+    found = [each for each in options() if option in (None, each["option"])]
+    if not found:
+        raise QemuError(f"invalid option name: {option}")
+    return found
+
+
 def query_name(session: QmpSession) -> dict[str, str]:
     name = session.machine.name
     return {"name": name} if name else {}
@@ -74,23 +84,25 @@ def query_kvm(session: QmpSession) -> dict[str, bool]:
 
 
 def query_machines(session: QmpSession) -> list[dict[str, Any]]:
-    from machine.boards import BOARDS
+    from machine.board_list import boards
+    from machine.boards import PC
 
     found = []
-    for board in BOARDS:
+    for board in boards():
         row: dict[str, Any] = {
             "name": board.name,
             "cpu-max": board.max_cpus,
-            "hotpluggable-cpus": board.has_cpu,
-            "numa-mem-supported": False,
-            "deprecated": False,
-            "default-ram-id": board.ram_name,
+            "hotpluggable-cpus": board.has_cpu_slots,
+            "numa-mem-supported": board.has_numa_memory,
+            "deprecated": board.is_deprecated,
         }
-        if board.has_cpu:
-            row["default-cpu-type"] = _CPU_TYPE
+        if board.ram_name:
+            row["default-ram-id"] = board.ram_name
+        if board.cpu_model:
+            row["default-cpu-type"] = f"{board.cpu_model}-x86_64-cpu"
         for alias in board.aliases:
             row["alias"] = alias
-        if "pc" in board.aliases:
+        if board is PC:
             row["is-default"] = True
         found.append(row)
     return found
@@ -100,10 +112,13 @@ def human_monitor_command(
     session: QmpSession, *, command_line: str, cpu_index: int | None = None
 ) -> Generator[object, None, str]:
     """A line as the human monitor runs it; what that prints is the result."""
+    from hmp.arguments import FormatMemory
     from hmp.monitor import Monitor
 
     output: list[str] = []
-    monitor = Monitor(session.machine, output.append)
+    session.formats = session.formats or FormatMemory()
+    monitor = Monitor(session.machine, output.append, formats=session.formats)
+    monitor.aside = session.machine.write_stdout  # among the answers, where those go there too
     monitor.can_wait = False
     monitor.receive_descriptor = session.receive_descriptor
     if cpu_index is not None and not monitor.select_cpu(cpu_index):
@@ -115,6 +130,7 @@ def human_monitor_command(
 HANDLERS: dict[str, Handler] = {
     "human-monitor-command": human_monitor_command,
     "qmp_capabilities": qmp_capabilities,
+    "query-command-line-options": query_command_line_options,
     "query-commands": query_commands,
     "query-kvm": query_kvm,
     "query-machines": query_machines,

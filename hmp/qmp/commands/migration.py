@@ -105,10 +105,6 @@ def x_colo_lost_heartbeat(session: QmpSession) -> None:
     raise QemuError("The feature 'colo' is not enabled")
 
 
-def query_xen_replication_status(session: QmpSession) -> dict[str, bool]:
-    return {"error": False}
-
-
 # --- how fast memory changes
 
 
@@ -176,7 +172,6 @@ HANDLERS: dict[str, Handler] = {
     "query-migrate-capabilities": query_migrate_capabilities,
     "query-migrate-parameters": query_migrate_parameters,
     "query-vcpu-dirty-limit": query_vcpu_dirty_limit,
-    "query-xen-replication-status": query_xen_replication_status,
     "set-vcpu-dirty-limit": set_vcpu_dirty_limit,
     "x-colo-lost-heartbeat": x_colo_lost_heartbeat,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from machine.net import Nic, format_mac
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,13 +12,26 @@ if TYPE_CHECKING:
     from hmp.qmp.dispatch import Handler
     from hmp.qmp.session import QmpSession
 
+_WITH_FILTER = "virtio-net-pci"
+_VLANS = 4096
+
 
 def netdev_add(session: QmpSession, **options: Any) -> None:
+    from hmp.qmp.schema import schema
     from machine.net_options import add_netdev
+    from machine.qom.objects import is_identifier
 
     if session.machine.network.find_netdev(options["id"]) is not None:
         raise QemuError(f"Duplicate ID '{options['id']}'")
-    add_netdev(session.machine, {key.replace("_", "-"): v for key, v in _texts(options).items()})
+    machine, name, kind = session.machine, options["id"], options["type"]
+    if not is_identifier(name):
+        raise QemuError("Parameter 'id' expects an identifier")
+    if kind in ("dgram", "stream"):
+        from machine.net_stream import make
+
+        make(machine, options, session.take_descriptor)
+    else:
+        add_netdev(machine, _texts(schema().entry("netdev_add").spelled(options)))
 
 
 def _texts(options: dict[str, Any]) -> dict[str, str]:
@@ -29,8 +43,6 @@ def _texts(options: dict[str, Any]) -> dict[str, str]:
         elif isinstance(value, list):
             for each in value:
                 found[name] = str(each["str"]) if isinstance(each, dict) else str(each)
-        elif isinstance(value, dict):
-            raise QemuError(f"netdev_add: '{name}' is not simulated yet")
         else:
             found[name] = str(value)
     return found
@@ -58,18 +70,37 @@ def announce_self(session: QmpSession, **values: Any) -> None:
     announce(session.machine, parameters, values.get("interfaces"), values.get("id", ""))
 
 
-def query_rx_filter(session: QmpSession, *, name: str | None = None) -> list[Any]:
-    """The receive filters of network cards: only virtio's tell of theirs, which isn't simulated."""
-    if name is None or not session.machine.has_network:
-        found = None
-    else:
-        clients = session.machine.network.clients
-        found = next((client for client in clients if client.name == name), None)
-    if name is not None and found is None:
+def query_rx_filter(session: QmpSession, *, name: str | None = None) -> list[dict[str, Any]]:
+    """The receive filters of network cards: only virtio's tell of theirs."""
+    network = session.machine.network
+    if name is None:
+        return [_filter(nic) for nic in network.nics if nic.model == _WITH_FILTER]
+    found = next((client for client in network.clients if client.name == name), None)
+    if found is None:
         raise QemuError(f"invalid net client name: {name}")
-    if found is not None:
+    if not isinstance(found, Nic):
+        raise QemuError(f"net client({name}) isn't a NIC")
+    if found.model != _WITH_FILTER:
         raise QemuError(f"net client({name}) doesn't support rx-filter querying")
-    return []
+    return [_filter(found)]
+
+
+def _filter(nic: Nic) -> dict[str, Any]:
+    """What a card lets in before a driver has told it; no guest of ours has one."""
+    return {
+        "name": nic.name,
+        "main-mac": format_mac(nic.mac),
+        "promiscuous": True,
+        "multicast": "normal",
+        "unicast": "normal",
+        "vlan": "all",
+        "broadcast-allowed": False,
+        "multicast-overflow": False,
+        "unicast-overflow": False,
+        "multicast-table": [],
+        "unicast-table": [],
+        "vlan-table": list(range(_VLANS - 1, -1, -1)),
+    }
 
 
 def _no_rocker(name: str) -> QemuError:

@@ -1,4 +1,4 @@
-"""Running, stopping and ending the machine, and its processors."""
+"""Running, stopping and ending the machine."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def exit_preconfig(session: QmpSession) -> None:
 
 
 def watchdog_set_action(session: QmpSession, *, action: str) -> None:
-    """There is no watchdog that could bite."""
+    session.machine.actions["watchdog"] = action
 
 
 def set_action(
@@ -66,7 +66,9 @@ def set_action(
     panic: str | None = None,
     watchdog: str | None = None,
 ) -> None:
-    """What to do when the guest does this or that; none of ours ever does."""
+    """What to do when the guest does this or that: only a reset is something that can come."""
+    given = {"reboot": reboot, "shutdown": shutdown, "panic": panic, "watchdog": watchdog}
+    session.machine.actions.update({deed: way for deed, way in given.items() if way is not None})
 
 
 def rtc_reset_reinjection(session: QmpSession) -> None:
@@ -77,47 +79,10 @@ def query_current_machine(session: QmpSession) -> dict[str, bool]:
     return {"wakeup-suspend-support": bool(session.machine.cpus)}
 
 
-def query_cpus_fast(session: QmpSession) -> list[dict[str, Any]]:
-    return [
-        {
-            "cpu-index": cpu.index,
-            "qom-path": f"/machine/unattached/device[{cpu.index}]",
-            "thread-id": cpu.thread_id,
-            "props": {"core-id": 0, "thread-id": 0, "socket-id": cpu.index},
-            "target": "x86_64",
-        }
-        for cpu in session.machine.cpus
-    ]
-
-
-def query_sev(session: QmpSession) -> dict[str, Any]:
-    numbers = dict.fromkeys(("api-major", "api-minor", "build-id", "policy", "handle"), 0)
-    return {"enabled": False, "state": "uninit", **numbers}
-
-
-def query_sgx(session: QmpSession) -> None:
-    if session.machine.cpus:
-        raise QemuError("No EPC regions defined, SGX not available")
-    raise QemuError("SGX is only supported on PC machines")
-
-
-def query_sgx_capabilities(session: QmpSession) -> None:
-    raise QemuError("SGX is not enabled in KVM")
-
-
-def query_replay(session: QmpSession) -> dict[str, Any]:
-    return {"mode": "none", "icount": 0}
-
-
 HANDLERS: dict[str, Handler] = {
     "cont": cont,
     "inject-nmi": inject_nmi,
-    "query-cpus-fast": query_cpus_fast,
     "query-current-machine": query_current_machine,
-    "query-replay": query_replay,
-    "query-sev": query_sev,
-    "query-sgx": query_sgx,
-    "query-sgx-capabilities": query_sgx_capabilities,
     "query-status": query_status,
     "quit": quit_,
     "rtc-reset-reinjection": rtc_reset_reinjection,

@@ -1,4 +1,4 @@
-"""What only people read, as text; and statistics, of which there are none."""
+"""What only people read, as text; statistics, of which there are none; connections that hang."""
 
 from __future__ import annotations
 
@@ -21,9 +21,16 @@ def query_stats_schemas(session: QmpSession, **others: Any) -> list[Any]:
     return []
 
 
-def query_yank(session: QmpSession) -> list[Any]:
-    """Nothing of ours can be yanked."""
-    return []
+def query_yank(session: QmpSession) -> list[dict[str, str]]:
+    from machine.yank import instances
+
+    return [each.value for each in instances(session.machine)]
+
+
+def yank(session: QmpSession, *, instances: list[dict[str, str]]) -> None:
+    from machine.yank import yank
+
+    yank(session.machine, instances)
 
 
 def _told(topic: str) -> Handler:
@@ -49,5 +56,6 @@ HANDLERS: dict[str, Handler] = {
     "query-stats": query_stats,
     "query-stats-schemas": query_stats_schemas,
     "query-yank": query_yank,
+    "yank": yank,
     **{f"x-query-{topic}": _told(topic) for topic in _TOPICS},
 }

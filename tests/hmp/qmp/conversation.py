@@ -24,7 +24,6 @@ _VARIES = (
     (r'"thread-id": \d+', '"thread-id": N'),
     (r'"actual-size": \d+', '"actual-size": N'),  # the host's file system has its own mind
     (r"#block\d+", "#blockN"),
-    (r"^Formatting .*\n", ""),  # QEMU prints it on the same pipe, ours on standard error
     (r"/dev/pts/\d+", "/dev/pts/N"),
     (r"(tcp:127\.0\.0\.1):\d+", r"\1:PORT"),
     (r"device\[\d+\]", "device[N]"),  # in the order in which a board's devices were made

@@ -106,6 +106,26 @@ def spoilt(draw: random.Random) -> str:
     return "".join(letters)
 
 
+STRANGE_BYTES = (
+    b"\xff", b"\xc3", b"\xe2\x82", b"\xc0\x80", b"\xc1\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
+    b"\xf0\x9f\x98\x80", b"\xef\xbf\xbf", b"\xef\xb7\x90", b"\xf0\x9f\xbf\xbe",
+    b"\x00", b"\x7f", b"\x1f",
+)  # fmt: skip
+
+
+def test_strange_bytes_in_a_string_get_qemus_answers(both: Both):
+    data = b""
+    for number, strange in enumerate(STRANGE_BYTES):
+        data += b'{"execute": "a' + strange + b'b"}\n' + RESET
+        data += b'{"execute": "query-name", "id": "#%d"}\n' % number
+    answers = []
+    for each in both():
+        each.send(data)
+        answers.append(each.lines_until(lambda line: f'"#{len(STRANGE_BYTES) - 1}"' in line))
+    theirs, ours = answers
+    assert ours == theirs
+
+
 def test_spoilt_texts_get_qemus_answers(both: Both):
     draw = random.Random(7)
     texts = [spoilt(draw) for _ in range(400)]

@@ -13,7 +13,9 @@ from hmp.qmp.json_writer import to_json
 from hmp.qmp.schema import schema
 from tests.hmp.qmp.conftest import Both
 from tests.hmp.qmp.conversation import request
-from tests.hmp.qmp.near_misses import requests
+from tests.hmp.qmp.near_misses import NOT_DRAWN, mistakes, requests
+
+AT_ONCE = 500  # requests
 
 
 def by_use(entities: list[dict]) -> list[dict]:
@@ -98,3 +100,16 @@ def test_requests_that_are_almost_right_get_qemus_answers(both: Both):
     for asked, theirs, ours in zip(made, *answers, strict=True):
         assert ours == theirs, json.dumps(asked)
     assert all('"error"' in line for line in answers[0])
+
+
+def test_each_command_refuses_each_mistake_in_qemus_words(both: Both):
+    """Class and text of the answer to each argument that is missing, unknown or of a wrong kind."""
+    made = mistakes(sorted(set(HANDLERS) - {NEGOTIATION}))
+    assert {each["execute"] for each in made} >= set(HANDLERS) - NOT_DRAWN
+    programs = both()
+    for start in range(0, len(made), AT_ONCE):
+        asked = made[start : start + AT_ONCE]
+        theirs, ours = (each.ask(asked) for each in programs)
+        for one, wanted, got in zip(asked, theirs, ours, strict=True):
+            assert got == wanted, json.dumps(one)
+            assert '"error"' in got

@@ -128,6 +128,29 @@ def test_out_of_band_comes_first(machine, monkeypatch):
     assert not client.is_held_back
 
 
+def test_reading_stops_at_the_request_that_fills_the_queue(machine, monkeypatch):
+    wakeup = Wakeup()
+
+    def wait(session):
+        yield wakeup
+
+    monkeypatch.setitem(HANDLERS, "query-name", wait)
+    client = Client(machine)
+    client.session.negotiate(has_oob=True)
+    client.send({"execute": "query-name", "id": 0})
+    client.send(
+        *({"execute": "query-uuid", "id": number} for number in range(1, QUEUE_LIMIT + 2)),
+        {"exec-oob": "query-yank", "id": "last"},
+    )
+    assert client.is_held_back
+    assert client.messages() == []  # though it asks to be run at once: nobody has read it
+    wakeup.wake()
+    client.turn(QUEUE_LIMIT + 3)
+    found = [each["id"] for each in client.messages()]
+    assert sorted(map(str, found)) == sorted(map(str, [*range(QUEUE_LIMIT + 2), "last"]))
+    assert found.index("last") > 0
+
+
 def test_who_leaves_while_a_command_waits_is_not_answered(machine, monkeypatch):
     wakeup = Wakeup()
 
