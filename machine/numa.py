@@ -35,9 +35,7 @@ _MEMBERS = {
     "hmat-lb": (
         Member("initiator", Integer(16, is_signed=False), is_optional=False),
         Member("target", Integer(16, is_signed=False), is_optional=False),
-        Member(
-            "hierarchy", Enum("memory first-level second-level third-level"), is_optional=False
-        ),
+        Member("hierarchy", Enum("memory first-level second-level third-level"), is_optional=False),
         Member(
             "data-type",
             Enum(
