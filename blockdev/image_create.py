@@ -94,7 +94,9 @@ def create_image(
 
             create_raw(file, size)
     except QemuError as error:
-        raise too_large(driver) if error.errno_value == errno.EFBIG else error from error
+        if error.errno_value == errno.EFBIG:
+            raise too_large(driver) from error
+        raise
 
 
 def too_large(driver: str) -> QemuError:
