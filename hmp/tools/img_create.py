@@ -65,7 +65,9 @@ def run(program: Program, words: Sequence[str]) -> int:
         try:
             make_image(name, wanted)
         except QemuError as error:
-            raise too_large(format) if error.errno_value == errno.EFBIG else error from error
+            if error.errno_value == errno.EFBIG:
+                raise too_large(format) from error
+            raise
     except _HintedError as error:
         program.complain(f"{program.name}: {name}: {error}\n{error.hint}")
         return 1
