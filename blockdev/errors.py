@@ -19,10 +19,13 @@ class QemuError(Exception):
         """The text without what is hinted at after it, which only people are told."""
         text = str(self)
         cause: BaseException | None = self
+        seen: list[BaseException] = []
         while cause is not None:
             if isinstance(cause, HintedError):
                 return text.removesuffix(f"\n{cause.hint}")
-            cause = cause.__cause__
+            seen.append(cause)
+            # One that is raised again from what came of it is its own cause.
+            cause = cause.__cause__ if cause.__cause__ not in seen else None
         return text
 
 

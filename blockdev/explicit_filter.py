@@ -53,7 +53,6 @@ class CopyOnReadNode(FilterNode):
 def fetch(node: BlockNode, offset: int, size: int) -> None:
     """Copy whole clusters that bytes lie in from what stands under an image into it."""
     from blockdev.chain import allocation_above, backing_of
-    from blockdev.copying import is_zero
     from blockdev.filter import skip_filters
 
     image = skip_filters(node)
@@ -68,11 +67,7 @@ def fetch(node: BlockNode, offset: int, size: int) -> None:
         if not is_own:
             is_below, length = allocation_above(below, None, offset, length)
             if is_below:
-                data = image.read(offset, length)
-                if is_zero(data):
-                    image.write_zeroes(offset, length)
-                else:
-                    image.write(offset, [data])
+                image.keep(offset, image.read(offset, length))
         offset += length
 
 

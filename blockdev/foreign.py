@@ -24,6 +24,8 @@ _BAT_OR_METADATA = bytes.fromhex("06a27c8b90479a4bb8fe575f050f886e")
 _VHDX_SIZE = bytes.fromhex("2442a52f1bcd7648b2115dbed83bf4b8")
 _VHDX_PARAMETERS = bytes.fromhex("3767a1ca36fa434db3b633f0aa44e76b")
 _MOST_ENTRIES = 2047
+_LARGEST_BLOCK = 64 << 20  # of compressed bytes
+_CLOOP = b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop"
 
 
 def _little(data: bytes, offset: int, size: int) -> int:
@@ -109,7 +111,36 @@ def _qed(file: BlockNode, head: bytes) -> tuple[int, int]:
 
 
 def _luks(file: BlockNode, head: bytes) -> tuple[int, int]:
+    if head[:6] != b"LUKS\xba\xbe":
+        raise QemuError("Volume is not in LUKS format", errno.EINVAL)
     raise QemuError("Parameter 'key-secret' is required for cipher", errno.EINVAL)
+
+
+def _is_bochs(head: bytes) -> bool:
+    kinds = [head[:32], head[32:48], head[48:64]]
+    wanted = [b"Bochs Virtual HD Image", b"Redolog", b"Growing"]
+    is_named = [kind.partition(b"\0")[0] for kind in kinds] == wanted
+    return is_named and _little(head, 64, 4) in (0x10000, 0x20000)
+
+
+def _bochs(file: BlockNode, head: bytes) -> tuple[int, int]:
+    if not _is_bochs(head):
+        raise QemuError("Image not in Bochs format", errno.EINVAL)
+    version = _little(head, 64, 4)
+    # The newer version has the time of a change before the size.
+    return _little(head, 88 if version == 0x20000 else 84, 8), 0
+
+
+def _cloop(file: BlockNode, head: bytes) -> tuple[int, int]:
+    block, blocks = _big(head, 128, 4), _big(head, 132, 4)
+    if not block:
+        raise QemuError("block_size cannot be zero", errno.EINVAL)
+    if block % _SECTOR:
+        raise QemuError(f"block_size {block} must be a multiple of 512", errno.EINVAL)
+    if block > _LARGEST_BLOCK:
+        text = f"block_size {block} must be {_LARGEST_BLOCK >> 20} MB or less"
+        raise QemuError(text, errno.EINVAL)
+    return block * blocks, 0
 
 
 _READERS: dict[str, Callable[[BlockNode, bytes], tuple[int, int]]] = {
@@ -121,10 +152,12 @@ _READERS: dict[str, Callable[[BlockNode, bytes], tuple[int, int]]] = {
     "vhdx": _vhdx,
     "qed": _qed,
     "luks": _luks,
+    "bochs": _bochs,
+    "cloop": _cloop,
 }
 FORMATS = frozenset(_READERS)
 # A machine with one of these can't be migrated, nor saved.
-_BLOCKING = FORMATS - {"qed", "luks"}
+_BLOCKING = FORMATS - {"qed", "luks", "bochs", "cloop"}
 
 
 def probe(head: bytes) -> str | None:
@@ -135,6 +168,8 @@ def probe(head: bytes) -> str | None:
         return "vdi"
     if head[:4] == b"QFI\xfb" and _big(head, 4, 4) == 1:
         return "qcow"
+    if _is_bochs(head):
+        return "bochs"
     starts = {
         b"conectix": "vpc",
         b"WithoutFreeSpace": "parallels",
@@ -142,6 +177,7 @@ def probe(head: bytes) -> str | None:
         b"vhdxfile": "vhdx",
         b"QED\0": "qed",
         b"LUKS\xba\xbe": "luks",
+        _CLOOP: "cloop",
     }
     return next((name for start, name in starts.items() if head.startswith(start)), None)
 

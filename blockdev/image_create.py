@@ -52,10 +52,7 @@ def create_image(
     Raises:
         QemuError: it can't be; QEMU's words, first fault first.
     """
-    if driver not in FORMATS:
-        if driver in _NOT_MADE:
-            raise QemuError(f"Format driver '{driver}' does not support image creation")
-        raise QemuError(f"Unknown file format '{driver}'")
+    check_known(driver)
     if backing and not FORMATS[driver]:
         raise QemuError(f"Backing file not supported for file format '{driver}'")
     if backing and backing == filename:
@@ -75,9 +72,7 @@ def create_image(
             raise HintedError(error.sentence, "\n".join(hints), error.errno_value) from error
     if driver == "vmdk" and backing and backing_format != "vmdk":
         _say_vmdk(filename, size, tell, backing, backing_format)
-    if driver not in ("qcow2", "raw"):
-        text = f"Images of format '{driver}' cannot be created"
-        raise QemuError(text, errno.ENOTSUP)
+    check_made(driver)
     size = -(-size // 512) * 512
     words = [f"Formatting '{filename}', fmt={driver}"]
     if driver == "qcow2":
@@ -99,7 +94,9 @@ def create_image(
 
             create_raw(file, size)
     except QemuError as error:
-        raise too_large(driver) if error.errno_value == errno.EFBIG else error from error
+        if error.errno_value == errno.EFBIG:
+            raise too_large(driver) from error
+        raise
 
 
 def too_large(driver: str) -> QemuError:
@@ -107,6 +104,29 @@ def too_large(driver: str) -> QemuError:
     hint = " (try using a larger cluster size)" if driver == "qcow2" else ""
     text = f"The image size is too large for file format '{driver}'{hint}"
     return QemuError(text, errno.EFBIG)
+
+
+def check_known(driver: str) -> None:
+    """See that QEMU makes images of a format.
+
+    Raises:
+        QemuError: there is no such format, or it is only read.
+    """
+    if driver in _NOT_MADE:
+        raise QemuError(f"Format driver '{driver}' does not support image creation")
+    if driver not in FORMATS:
+        raise QemuError(f"Unknown file format '{driver}'")
+
+
+def check_made(driver: str) -> None:
+    """See that images of a format that QEMU makes can be made here too.
+
+    Raises:
+        QemuError: they can't.
+    """
+    if driver not in ("qcow2", "raw"):
+        text = f"Images of format '{driver}' cannot be created"
+        raise QemuError(text, errno.ENOTSUP)
 
 
 def _say_vmdk(

@@ -20,7 +20,7 @@ from blockdev.copying import PIECE, copy_piece
 from blockdev.errors import QemuError
 from blockdev.filter import JobFilter
 from blockdev.node_bitmap import anonymous
-from blockdev.status import length_of
+from blockdev.status import DATA, ZERO, length_of, status_above
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class MirrorJob(BlockJob):
             offset, size = run
             try:
                 yield from self.attempt(
-                    lambda at=offset, size=size: copy_piece(self.source, self.target, at, size),  # type: ignore[misc]
+                    lambda at=offset, size=size: self._copy(at, size),  # type: ignore[misc]
                     on_error=self._on_target_error,
                     on_read_error=self._on_source_error,
                 )
@@ -183,6 +183,27 @@ class MirrorJob(BlockJob):
         self.limit.count(done)
         if delay := self.limit.delay_ns():
             yield delay
+
+    def _copy(self, offset: int, size: int) -> None:
+        """Copy whole pieces; what the images say is empty takes no room in the target."""
+        granularity = self._dirty.granularity
+        while size > 0:
+            found = status_above(self.source, None, offset, size)
+            length = found.length
+            is_data = bool(found.flags & DATA)
+            if length < granularity:
+                length, is_data = min(granularity, size), True
+            elif offset + length < length_of(self.source):
+                length -= length % granularity
+            else:
+                length = size
+            if is_data or not found.flags & ZERO:
+                copy_piece(self.source, self.target, offset, length)
+            else:
+                end = min(offset + length, length_of(self.source), length_of(self.target))
+                self.target.write_zeroes(offset, end - offset, may_unmap=True)
+            offset += length
+            size -= length
 
     # --- what it is asked
 
@@ -201,7 +222,7 @@ class MirrorJob(BlockJob):
     def prepare(self) -> None:
         # What was written since the last look; nobody writes between this and `commit`.
         while run := self._dirty.take_run(PIECE):
-            copy_piece(self.source, self.target, *run)
+            self._copy(*run)
         self.target.flush()
 
     def commit(self) -> None:

@@ -388,6 +388,17 @@ class BlockNode:
         for bitmap in self.dirty_bitmaps:
             bitmap.mark(offset, size)
 
+    def keep(self, offset: int, data: bytes) -> None:
+        """Take in bytes that it shows already, from what is under it: for bitmaps no write."""
+        told, self.dirty_bitmaps = self.dirty_bitmaps, []
+        try:
+            if data.strip(b"\0"):
+                self.write(offset, [data])
+            else:
+                self.write_zeroes(offset, len(data))
+        finally:
+            self.dirty_bitmaps = told
+
     def fit_bitmaps(self) -> None:
         """The node has another size now; to be called by whoever changes that."""
         for bitmap in self.dirty_bitmaps:

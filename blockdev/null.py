@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from blockdev.file import Buffer
     from blockdev.graph import Graph
+    from blockdev.status import BlockStatus
 
 DEFAULT_SIZE = 1 << 30
 
@@ -57,6 +58,15 @@ class NullNode(BlockNode):
 
     def reopen(self, *, read_only: bool) -> None:
         self.read_only = read_only
+
+    def own_status(
+        self, offset: int, size: int, *, wants_zeros: bool, in_slices: bool
+    ) -> BlockStatus:
+        from blockdev.status import OFFSET_VALID, ZERO, BlockStatus
+
+        # What was never promised to be zeros isn't data either.
+        flags = OFFSET_VALID | (ZERO if self.options.get("read-zeroes") in (True, "on") else 0)
+        return BlockStatus(flags, size, offset, self)
 
     def allocation(self, offset: int, size: int) -> tuple[bool, int]:
         return True, size

@@ -74,6 +74,8 @@ def status(
         flags = found.flags & ~EOF
     elif flags & (DATA | ZERO):
         flags |= ALLOCATED
+    elif node.is_protocol:
+        pass  # it says so, and has nothing below that could tell more
     elif node.backing is None or (wants_zeros and offset >= length_of(node.backing)):
         flags |= ZERO
     wanted = RECURSE | DATA | OFFSET_VALID

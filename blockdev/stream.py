@@ -11,7 +11,7 @@ from blockdev.chain import (
     remove_filter,
     set_backing,
 )
-from blockdev.copying import CHUNK, is_zero, read_piece
+from blockdev.copying import CHUNK, read_piece
 from blockdev.filter import JobFilter
 
 TYPE_CHECKING = False
@@ -102,11 +102,7 @@ class StreamJob(BlockJob):
             offset += length
 
     def _fetch(self, offset: int, size: int) -> None:
-        data = read_piece(self.node, offset, size)
-        if is_zero(data):
-            self.node.write_zeroes(offset, size)
-        else:
-            self.node.write(offset, [data])
+        self.node.keep(offset, read_piece(self.node, offset, size))
 
     def prepare(self) -> None:
         node, base = self.node, self.base

@@ -41,7 +41,7 @@ def image_info(node: BlockNode, *, filename: str = "") -> dict[str, Any]:
     # A raw node hands on what the format under it says, but for what is its format's alone.
     image = node.file if node.driver == "raw" else node
     if not isinstance(image, Image):
-        if image is not None and image.cluster_size and image.file and _tells_of_child(image):
+        if image is not None and image.cluster_size and image.file:
             info["cluster-size"] = image.cluster_size
         return info
     info["cluster-size"] = image.cluster_size
@@ -57,11 +57,6 @@ def image_info(node: BlockNode, *, filename: str = "") -> dict[str, Any]:
         if image.backing_format:
             info["backing-filename-format"] = image.backing_format
     return info
-
-
-def _tells_of_child(node: BlockNode) -> bool:
-    """Whether a node that isn't an image itself hands on what the one under it says of itself."""
-    return node.driver not in ("mirror_top", "commit_top")
 
 
 def _is_untold(node: BlockNode) -> bool:

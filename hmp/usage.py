@@ -5,7 +5,7 @@ usage: hmp [options] [disk_image]
 
 The options are QEMU's own. Without any, hmp starts a small machine with a fresh disk.
 
-  -M none|pc|isapc      the machine type
+  -M TYPE               the machine type: none, pc, q35, isapc, microvm; help lists all
   -m SIZE               its memory, in MiB unless a suffix says otherwise
   -drive OPTIONS        a drive: file=, id=, if=, format=, media=, readonly=, cache=, snapshot=
   -blockdev OPTIONS     a block node: driver=, node-name=, file=

@@ -120,7 +120,7 @@ def plug_board_drives(machine: Machine) -> None:
                 raise QemuError("Device needs media, but drive is empty")
             if backend.is_read_only and not is_cd:
                 raise QemuError("Block node is read-only")
-            backend.attach(paths.next_disk(), removable=is_cd, has_tray=is_cd)
+            backend.attach(paths.next_disk(drive.bus), removable=is_cd, has_tray=is_cd)
         elif drive.interface == "floppy" and "floppy-bus.0" in buses and unit < _FLOPPIES:
             backend.attach(paths.next_floppy(), removable=True)
         elif drive.interface not in ("none", "virtio") and drive.text:
@@ -164,6 +164,7 @@ class _Paths:
         first_disk, first_floppy = machine.board.first_paths
         if "floppy-bus" not in machine.board.buses:
             first_disk += any(bus.kind == "floppy-bus" for bus in machine.buses)
+        self._is_isa = not {"PCI", "PCIE"} & set(machine.board.buses)
         self._floppies = first_floppy + before + sum(cards)
         self._disks = first_disk + before + len(cards)
 
@@ -172,12 +173,14 @@ class _Paths:
         self._disks += 1
         return f"/machine/unattached/device[{self._floppies - 1}]"
 
-    def next_disk(self) -> str:
+    def next_disk(self, bus: int) -> str:
         self._disks += 1
-        return f"/machine/unattached/device[{self._disks - 1}]"
+        # On ISA each bus is a device of its own, which is made just before its disks.
+        before = bus if self._is_isa else 0
+        return f"/machine/unattached/device[{self._disks + before - 1}]"
 
 
 def _board_order(drive: Drive) -> tuple[int, int, int]:
-    # PCI devices are made before the interfaces' leftovers are looked at.
+    """Floppy drives are made first, then disks, each by its place; the others follow as given."""
     order = ("floppy", "ide").index(drive.interface) if drive.interface in ("ide", "floppy") else 2
     return (order, drive.bus, drive.unit) if order < 2 else (order, 0, 0)

@@ -180,14 +180,19 @@ def _with_parts(board: Board, parts: frozenset[str]) -> Board:
             buses = {"PCIE": 1, **buses}
     if "sata" in board.parts - parts:
         del buses["IDE"]
-    numbers = sum(_NUMBERS.get(part, 0) for part in board.parts - parts)
-    first, second = board.first_paths
-    changes["first_paths"] = (first - numbers, second - numbers)
+    gone = board.parts - parts
+    if "i8042" in gone:
+        gone |= {"vmport"}  # which goes with it
+    before_floppies = sum(_BEFORE_FLOPPIES.get(part, 0) for part in gone)
+    before_disks = before_floppies + sum(_BEFORE_DISKS.get(part, 0) for part in gone)
+    first_disk, first_floppy = board.first_paths
+    changes["first_paths"] = (first_disk - before_disks, first_floppy - before_floppies)
     return board.but(buses=buses, **changes)
 
 
-# How many numbers in the object tree a part has that come before the drives'.
-_NUMBERS = {"hpet": 1, "i8042": 4, "pic": 2, "pit": 2, "vmport": 2}
+# How many numbers in the object tree a part has before the floppy drives', and before the disks'.
+_BEFORE_FLOPPIES = {"hpet": 1, "pic": 2, "pit": 2}
+_BEFORE_DISKS = {"i8042": 2, "vmport": 2}
 
 
 def _check(row: Property, value: str) -> None:

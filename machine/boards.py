@@ -116,7 +116,7 @@ _ISA_PC = Board(
     vga_model="isa-vga",  # QEMU's is a Cirrus, whose text screen is the same
     cpu_model="486",
     cpu_signature=0x480,
-    first_paths=(16, 10),
+    first_paths=(15, 10),
     properties="pc",
     blueprint="isapc",
 )

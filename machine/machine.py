@@ -161,11 +161,13 @@ class Machine(Rooms):
             places = (
                 {"socket-id": 0, "core-id": core, "thread-id": 0} for core in range(self.cpu_count)
             )
+        devices = self._plugs.devices if self._plugs is not None else ()
+        plugged = {device.shown["cpu"]: device.path for device in devices if "cpu" in device.shown}
         for index, place in enumerate(places):
             # The first processor is made first, its APIC's ROM next, and then the others.
             number = index + (index > 0)
-            is_there = index < self.cpu_count
-            yield f"/machine/unattached/device[{number}]" if is_there else "", place
+            path = f"/machine/unattached/device[{number}]" if index < self.cpu_count else ""
+            yield path or plugged.get(str(index), ""), place
 
     # --- clocks, and what is saved
 
@@ -273,6 +275,7 @@ class Machine(Rooms):
 
     def reset_devices(self) -> None:
         """Put devices and loaded images back to their first state; RAM keeps its content."""
+        self._ports = None
         if self._plugs is not None:
             self._plugs.reset()
         if self.isa is not None:

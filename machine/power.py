@@ -23,13 +23,18 @@ def press_power(machine: Machine) -> None:
     machine.events.emit("POWERDOWN")
 
 
+def can_sleep(machine: Machine) -> bool:
+    """Whether the board has what puts a guest to sleep and wakes it: a PC's ACPI."""
+    return bool(machine.cpus) and not machine.board.buses.keys().isdisjoint(("PCI", "PCIE"))
+
+
 def wake_up(machine: Machine) -> None:
     """Wake a guest that sleeps: none of ours ever does, and without a CPU none could.
 
     Raises:
         QemuError: always.
     """
-    if not machine.cpus:
+    if not can_sleep(machine):
         raise QemuError("wake-up from suspend is not supported by this guest")
     raise QemuError("Unable to wake up: guest is not in suspended state")
 

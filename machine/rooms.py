@@ -66,15 +66,6 @@ class Rooms:
         return self._log
 
     @property
-    def ports(self) -> Ports:
-        """The I/O ports."""
-        if self._ports is None:
-            from machine.devices.ports import Ports
-
-            self._ports = Ports(self._machine)
-        return self._ports
-
-    @property
     def network(self) -> Network:
         """Network cards and back ends."""
         if self._network is None:
@@ -220,6 +211,15 @@ class Rooms:
 
             self._lineage = Lineage()
         return self._lineage
+
+    @property
+    def ports(self) -> Ports:
+        """The I/O ports as a processor sees them."""
+        if self._ports is None:
+            from machine.devices.ports import Ports
+
+            self._ports = Ports(self._machine)
+        return self._ports
 
     @property
     def exports(self) -> Exports:

@@ -105,13 +105,24 @@ class Topology:
 
     def check_apics(self) -> None:
         """Raises: QemuError: the processors are more than APICs can tell apart."""
-        width = sum((each - 1).bit_length() for each in (self.threads, self.cores, self.dies))
         last = list(self.places())[-1]
-        limit = (last["socket-id"] + 1 << width) if self.sockets > 1 else self.max_cpus
-        if limit > _APIC_IDS:
+        if self.apic_id(last) >= _APIC_IDS:
             raise QemuError(
                 "current -smp configuration requires kernel irqchip and X2APIC API support."
             )
+
+    def apic_id(self, place: Mapping[str, int]) -> int:
+        """The number of a place's APIC: each id in as many bits as the largest of its kind."""
+        number = place["socket-id"]
+        for name, count in (("die", self.dies), ("core", self.cores), ("thread", self.threads)):
+            number = number << (count - 1).bit_length() | place.get(f"{name}-id", 0)
+        return number
+
+    def find(self, place: Mapping[str, int]) -> tuple[int, int]:
+        """A processor's index and the number of its APIC."""
+        wanted = self.apic_id(place)
+        numbers = [self.apic_id(each) for each in self.places()]
+        return numbers.index(wanted), wanted
 
     def places(self) -> Iterator[dict[str, int]]:
         """Where each processor is or can be, in the order of their numbers."""

@@ -93,6 +93,34 @@ SESSIONS = {
         device_del n1
         device_add e1000,bus=rp1,id=n1
     """),
+    "processors": ("-M q35 -smp 2,maxcpus=4", """
+        device_add qemu64-x86_64-cpu,socket-id=0
+        device_add qemu64-x86_64-cpu,socket-id=0,core-id=1
+        device_add qemu64-x86_64-cpu,socket-id=0,core-id=1,thread-id=0
+        device_add qemu64-x86_64-cpu,socket-id=9,core-id=1,thread-id=0
+        device_add qemu64-x86_64-cpu,socket-id=0,core-id=9,thread-id=0
+        device_add qemu64-x86_64-cpu,socket-id=0,core-id=x,thread-id=0
+        device_add qemu64-x86_64-cpu,socket-id=0,die-id=1,core-id=2,thread-id=0
+        device_add qemu64-x86_64-cpu,socket-id=0,core-id=3,thread-id=0,id=c
+        device_add qemu64-x86_64-cpu,socket-id=0,core-id=3,thread-id=0,id=d
+        device_add 486-x86_64-cpu
+        info hotpluggable-cpus
+        info lapic 3
+        cpu 3
+        cpu 2
+        device_del c
+        device_del c
+        device_add qemu64-x86_64-cpu,socket-id=0,core-id=2,thread-id=0,foo=1
+        device_add qemu64-x86_64-cpu,socket-id=0,core-id=2,thread-id=0
+        info hotpluggable-cpus
+        info qom-tree
+    """),
+    "places of a q35's drives": (
+        "-M q35,hpet=off,i8042=off,vmport=off -fda null-co:// -cdrom null-co:// -serial null "
+        "-smp 2", "info block"),
+    "places of a pc's drives": (
+        "-M pc,pit=off,vmport=off -fda null-co:// -cdrom null-co:// -parallel null -vga std "
+        "-nic user", "info block"),
     "disks of a q35": (
         "-M q35 -drive if=ide,index=5,media=cdrom -drive if=ide,media=cdrom -fda null-co:// "
         "-device ich9-ahci,id=ah -device ide-cd,bus=ah.2,id=c -device ide-cd -serial null", """

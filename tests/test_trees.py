@@ -63,13 +63,15 @@ PORTS = (
 )
 MACHINES |= {
     "q35": "-M q35 -m 3G -smp 2",
-    "q35 with less": "-M q35,i8042=off,sata=off,smbus=off,pic=off",
+    "q35 with less": "-M q35,i8042=off,smbus=off,pic=off -fda null-co:// -cdrom null-co://",
     "q35 with devices": """
         -M q35,usb=on -vga std -nic user -serial null -parallel null -fda {disk}
         -drive if=ide,index=5,media=cdrom -device ich9-ahci,id=s -device ide-cd
     """,
     "ports": f"-M q35 {PORTS} -device e1000,bus=br -device VGA,bus=pp",
     "microvm": "-M microvm",
+    "microvm with PCI": "-M microvm,pcie=on -device e1000",
+    "microvm with USB": "-M microvm,usb=on",
     "microvm with less": "-M microvm,ioapic2=off,rtc=off,pit=off",
     "microvm with devices": """
         -M microvm -serial null -device virtio-net-device -device virtio-scsi-device,id=s
@@ -173,4 +175,51 @@ def test_virtio_devices_tell_of_themselves(hmp: str, qemu: str, tmp_path: Path, 
         lines += [f"info virtio-queue-element {path} {queue}" for queue in ("0", "0 5", "7")]
         lines.append(f"info virtio-vhost-queue-status {path} 0")
     asked = tuple(lines)
+    assert ask(hmp, options, asked, tmp_path) == ask(qemu, options, asked, tmp_path)
+
+
+@pytest.mark.parametrize("options", ["-M none -m 64 -object iothread,id=io", "-M isapc", "-M pc"])
+def test_the_properties_of_all_objects_are_listed(
+    options: str, hmp: str, qemu: str, tmp_path: Path
+) -> None:
+    tree = ask(qemu, options, ("info qom-tree /",), tmp_path)["info qom-tree /"]
+    lines = tuple(f"qom-list {path}" for path in paths(tree) if " " not in path)
+    assert len(lines) > 5
+    assert ask(hmp, options, lines, tmp_path) == ask(qemu, options, lines, tmp_path)
+
+
+def paths(tree: str) -> list[str]:
+    """The paths of the objects in a tree from the root on."""
+    names: list[str] = []
+    found = []
+    for line in tree.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        name, _, _ = line.strip().rpartition(" (")
+        names[depth:] = [name.removeprefix("/")]
+        found.append("/".join(names) or "/")
+    return found
+
+
+def test_properties_are_read_and_set(hmp: str, qemu: str, tmp_path: Path) -> None:
+    card, port = "/machine/peripheral/n", "/machine/unattached/device[16]"
+    read = f"""
+        {card} type|{card} mac|{card} addr|{card} legacy-addr|{card} parent_bus|{card} realized
+        {card} hotplugged|{card} hotpluggable|{card} bootindex|{card} romsize|{card} nosuch
+        {port}/port92[0] size|{port}/port92[0] container|{port}/port92[0] addr|{port} port92[0]
+        {port} parent_bus|/machine smp|/machine memory|/machine kernel|/machine memory-backend
+        /machine/unattached sysbus|/machine/i440fx/pci.0 child[4]|/objects/pc.ram policy
+        /objects/pc.ram host-nodes|/objects/pc.ram size|/objects/m size|/objects/m m[0]|n mac
+        /machine/peripheral new|new hotplugged|nosuch x|/nosuch x
+    """
+    lines = [f"qom-get {each.strip()}" for each in read.strip().replace("\n", "|").split("|")]
+    lines += [f"qom-list {path}" for path in ("n", "new", "nosuch", "/machine/", "m")]
+    lines += [
+        f"qom-set {card} mac 52:54:00:12:34:57",
+        f"qom-set -j {card} mac 5",
+        "qom-set /machine/peripheral-anon/device[0] mac 52:54:00:12:34:57",
+        f"qom-set {card} nosuch 1",
+        "qom-set /nosuch x y",
+    ]
+    asked = ("device_add e1000,id=new", *lines)
+    options = "-M pc -device e1000,id=n -device rtl8139 -object memory-backend-ram,size=1M,id=m"
     assert ask(hmp, options, asked, tmp_path) == ask(qemu, options, asked, tmp_path)

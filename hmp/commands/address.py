@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from hmp.arguments import Format
 from hmp.command import Command
 from hmp.commands.description import print_description
-from hmp.commands.unavailable import unavailable
 from machine.memory import RamBlock
 
 TYPE_CHECKING = False
@@ -14,6 +14,34 @@ if TYPE_CHECKING:
 
     from hmp.arguments import Format
     from hmp.monitor import Monitor
+
+
+PORT_COUNT = 0x10000
+_PORT_LETTERS = {2: "w", 4: "l"}
+
+
+def _port_size(fmt: Format) -> int:
+    """The bytes of an access; QEMU takes any other size for one byte."""
+    return fmt.size if fmt.size in _PORT_LETTERS else 1
+
+
+def i(monitor: Monitor, *, fmt: Format, addr: int, index: int | None) -> None:
+    """Read a port; with an index, write it to the port first and read the one behind."""
+    ports = monitor.machine.ports
+    if index is not None:
+        ports.write(addr % PORT_COUNT, 1, index & 0xFF)
+        addr += 1
+    addr %= PORT_COUNT
+    size = _port_size(fmt)
+    digits = 2 * abs(fmt.size)
+    value = ports.read(addr, size)
+    shown = f"{value:0{digits}x}" if fmt.size > 0 else f"{value:<{digits}x}"
+    monitor.print_line(f"port{_PORT_LETTERS.get(size, 'b')}[0x{addr:04x}] = 0x{shown}")
+
+
+def o(monitor: Monitor, *, fmt: Format, addr: int, val: int) -> None:
+    size = _port_size(fmt)
+    monitor.machine.ports.write(addr % PORT_COUNT, size, val % (1 << 8 * size))
 
 
 def gva2gpa(monitor: Monitor, *, addr: int) -> None:
@@ -61,37 +89,6 @@ def _find_ram(monitor: Monitor, addr: int) -> tuple[RamBlock, int] | None:
 def _print_host_address(monitor: Monitor, kind: str, addr: int, block: RamBlock, host: int) -> None:
     address = addr % (1 << 64)
     monitor.print_line(f"Host {kind} address for {address:#x} ({block.name}) is {host:#x}")
-
-
-_PORT_LETTERS = {2: "w", 4: "l"}  # of other sizes a byte is taken
-
-
-def read_port(monitor: Monitor, *, fmt: Format, addr: int, index: int | None) -> None:
-    """Show a port; with an index, the register that it selects, which is at the next port."""
-    from machine.devices.ports import NoSuchPort
-
-    ports = monitor.machine.ports
-    letter = _PORT_LETTERS.get(fmt.size, "b")
-    try:
-        if index is not None:
-            ports.write(addr & 0xFFFF, 1, index & 0xFF)
-            addr += 1
-        value = ports.read(addr & 0xFFFF, fmt.size if letter != "b" else 1)
-    except NoSuchPort:
-        unavailable(monitor)
-        return
-    digits = f"{value:0{2 * fmt.size}x}" if fmt.size > 0 else f"{value:x} "[:2]
-    monitor.print_line(f"port{letter}[0x{addr & 0xFFFF:04x}] = 0x{digits}")
-
-
-def write_port(monitor: Monitor, *, fmt: Format, addr: int, val: int) -> None:
-    from machine.devices.ports import NoSuchPort
-
-    size = fmt.size if fmt.size in _PORT_LETTERS else 1
-    try:
-        monitor.machine.ports.write(addr & 0xFFFF, size, val)
-    except NoSuchPort:
-        unavailable(monitor)
 
 
 def dump_guest_memory(
@@ -212,14 +209,14 @@ COMMANDS = (
         args_type="fmt:/,addr:i,index:i.",
         params="/fmt addr",
         help="I/O port read",
-        run=read_port,
+        run=i,
     ),
     Command(
         name="o",
         args_type="fmt:/,addr:i,val:i",
         params="/fmt addr value",
         help="I/O port write",
-        run=write_port,
+        run=o,
     ),
     Command(
         name="dump-guest-memory",

@@ -106,7 +106,8 @@ def info_sev(monitor: Monitor) -> None:
 
 
 def info_sgx(monitor: Monitor) -> None:
-    if monitor.machine.cpus:
+    machine = monitor.machine
+    if machine.cpus and machine.board.name != "microvm":
         monitor.print_line("No EPC regions defined, SGX not available")
     else:
         monitor.print_line("SGX is only supported on PC machines")

@@ -64,9 +64,10 @@ def qom_list(monitor: Monitor, *, path: str | None) -> None:
 
 
 def qom_get(monitor: Monitor, *, path: str, property: str) -> None:
-    from machine.qom.tree import get_property, to_json
+    from hmp.tools.json_text import json_text
+    from machine.qom.tree import get_property
 
-    monitor.print_line(to_json(get_property(monitor.machine, path, property)))
+    monitor.print_line(json_text(get_property(monitor.machine, path, property)))
 
 
 def qom_set(monitor: Monitor, *, json: bool, path: str, property: str, value: str) -> None:

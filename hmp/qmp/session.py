@@ -134,16 +134,19 @@ class QmpSession:
 
     def _read_on(self) -> None:
         """Take what came, up to the request with which enough are waiting."""
-        while self._unread:
-            for value in self._unread[0]:
+        unread = self._unread
+        while unread:
+            for value in unread[0]:
                 if self.has_oob and needs_no_turn(value):
                     self._run_at_once(value)
                 else:
                     self._requests.append(value)
+                if not unread:  # the client was sent away meanwhile
+                    return
                 if self.has_oob and len(self._requests) >= QUEUE_LIMIT:
                     self._hold_back()
                     return
-            self._unread.pop(0)
+            unread.pop(0)
         self._hold_back()
 
     def _next(self) -> None:

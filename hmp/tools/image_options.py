@@ -135,6 +135,19 @@ def can_create(format: str) -> bool:
     return format in _FORMATS
 
 
+def check_format_is_made(format: str) -> None:
+    """See that images of a format can be made here.
+
+    Raises:
+        QemuError: they can't.
+    """
+    if not can_create(format):
+        from blockdev.image_create import check_known, check_made
+
+        check_known(format)
+        check_made(format)
+
+
 def is_for_creation(format: str, name: str) -> bool:
     """Whether new images of a format have such an option."""
     return any(row[0] == name for row in _FORMATS[format])

@@ -27,7 +27,6 @@ _CACHE_MODES = {  # direct, no flush, writes through
     "writethrough": (False, False, True),
 }
 _NULL = "\0"  # JSON's null; no name has this byte
-_FORMATS = ("raw", "qcow2")
 _COMMON = frozenset(
     "driver node-name read-only auto-read-only discard detect-zeroes force-share cache.direct "
     "cache.no-flush cache.writeback".split()
@@ -38,6 +37,8 @@ _OF_QCOW2 = frozenset(
     "overlap-check.template cache-size l2-cache-size l2-cache-entry-size refcount-cache-size "
     "cache-clean-interval".split()
 )
+_NULL_DRIVERS = ("null-co", "null-aio")
+_OF_NULL = frozenset(("size", "latency-ns", "read-zeroes"))
 _TRUE = ("on", "yes", "true", "y")
 
 
@@ -56,8 +57,17 @@ def check_format(format: str | None) -> None:
     Raises:
         QemuError: there isn't.
     """
-    if format is not None and format not in _FORMATS:
+    if format is not None and not is_known(format):
         raise QemuError(f"Unknown driver '{format}'", errno.ENOENT)
+
+
+def is_known(format: str) -> bool:
+    """Whether there is such a format, be it that only its headers are read."""
+    if format in ("raw", "qcow2"):
+        return True
+    from blockdev.foreign import FORMATS
+
+    return format in FORMATS
 
 
 class ImageSource:
@@ -236,8 +246,9 @@ class _Opener:
             return self._graph.open_file(
                 options["filename"], read_only=read_only, cache=self._cache, locking=locking
             )
-        if driver not in (None, "raw", "qcow2"):
-            raise QemuError(f"Unknown driver '{driver}'", errno.ENOENT)
+        if driver in _NULL_DRIVERS:
+            return self._null(driver, options, read_only=read_only)
+        check_format(driver)
         if "file" in options:
             raise _no_such_node(options["file"])
         inner = _under("file", options)
@@ -273,6 +284,12 @@ class _Opener:
                 self._graph.remove(child)
             raise
 
+    def _null(self, driver: str, options: dict[str, str], *, read_only: bool) -> BlockNode:
+        from blockdev.null import open_null
+
+        self._check(options, _OF_NULL, driver)
+        return open_null(self._graph, driver, None, options, "", read_only=read_only, is_loose=True)
+
     def _backing(
         self, options: dict[str, str], driver: str
     ) -> Callable[[], BlockNode | None] | None:
@@ -295,7 +312,7 @@ class _Opener:
     def _check(self, options: dict[str, str], known: frozenset[str], driver: str) -> None:
         for name in options:
             if name not in known and name not in _COMMON:
-                kind = "protocol" if driver == "file" else "format"
+                kind = "protocol" if driver == "file" or driver in _NULL_DRIVERS else "format"
                 text = f"Block {kind} '{driver}' does not support the option '{name}'"
                 raise QemuError(text, errno.EINVAL)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from blockdev.status import length_of
-from hmp.tools.image_options import ImageOptions, asks_for_help, can_create, joined
+from hmp.tools.image_options import ImageOptions, asks_for_help, check_format_is_made, joined
 from hmp.tools.image_source import ImageSource, cache_mode
 from hmp.tools.img_create import check_protocol, make_image, set_backing, show_help
 from hmp.tools.img_words import ImgWords, SilentFailure, read_size
@@ -195,8 +195,7 @@ def _target(
     options = None
     if "n" not in request.flags:
         assert format is not None
-        if not can_create(format):
-            raise QemuError(f"Unknown file format '{format}'")
+        check_format_is_made(format)
         check_protocol(name)
         options = ImageOptions(format)
         options.read(request.options)

@@ -9,7 +9,13 @@ from blockdev.errors import QemuError
 from blockdev.image_create import too_large
 from blockdev.naming import local_file, protocol_of
 from hmp.tools.getopt import UsageError
-from hmp.tools.image_options import ImageOptions, asks_for_help, can_create, creation_help, joined
+from hmp.tools.image_options import (
+    ImageOptions,
+    asks_for_help,
+    check_format_is_made,
+    creation_help,
+    joined,
+)
 from hmp.tools.img_words import LARGEST, ImgWords, read_size
 
 TYPE_CHECKING = False
@@ -78,8 +84,7 @@ class _HintedError(QemuError):
 
 def show_help(program: Program, format: str, *, with_file: bool) -> None:
     """Answer `-o help`."""
-    if not can_create(format):
-        raise QemuError(f"Unknown file format '{format}'")
+    check_format_is_made(format)
     program.write(creation_help(format, with_file=with_file))
 
 
@@ -104,8 +109,7 @@ def _options(
     backing_format: str | None,
     name: str,
 ) -> ImageOptions:
-    if not can_create(format):
-        raise QemuError(f"Unknown file format '{format}'")
+    check_format_is_made(format)
     check_protocol(name)
     options = ImageOptions(format)
     options.read(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from blockdev.errors import QemuError
 from blockdev.measure import Measure, measure_qcow2, measure_raw
 from blockdev.status import length_of
-from hmp.tools.image_options import ImageOptions, can_create, joined
+from hmp.tools.image_options import ImageOptions, check_format_is_made, joined
 from hmp.tools.image_source import ImageSource
 from hmp.tools.img_convert import check_snapshot_words, load_snapshot
 from hmp.tools.img_words import ImgWords, SilentFailure, read_size
@@ -61,8 +61,7 @@ def run(program: Program, words: Sequence[str]) -> int:
         node = arguments.open(source, filename)
         if snapshot is not None:
             load_snapshot([node], snapshot)
-    if not can_create(format):
-        raise QemuError(f"Unknown file format '{format}'")
+    check_format_is_made(format)
     options = ImageOptions(format)
     try:
         options.read(joined(lists))

@@ -9,8 +9,7 @@ from blockdev.chain import backing_of, backing_path
 from blockdev.chain import chain as images_of
 from blockdev.errors import QemuError
 from hmp.tools.getopt import UsageError
-from hmp.tools.image_options import can_create
-from hmp.tools.image_source import ImageSource, cache_mode
+from hmp.tools.image_source import ImageSource, cache_mode, is_known
 from hmp.tools.img_words import ImgWords, SilentFailure
 from hmp.tools.progress import Progress
 
@@ -57,7 +56,7 @@ def run(program: Program, words: Sequence[str]) -> int:
         node = arguments.open(
             source, name, read_only=False, with_backing=not is_unsafe, cache=mode[0]
         )
-        if backing_format is not None and not can_create(backing_format):
+        if backing_format is not None and not is_known(backing_format):
             raise QemuError(f"Invalid format name: '{backing_format}'")
         if not is_unsafe:
             assert backing is not None

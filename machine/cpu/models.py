@@ -23,6 +23,7 @@ _RANGES = {"family": _FAMILY_LIMIT, "model": _BYTE, "stepping": _NIBBLE}
 _VENDOR_LENGTH = 12
 # What a level is unless somebody says it: as much as the features need.
 _LEVELS = {"min-level": "level", "min-xlevel": "xlevel", "min-xlevel2": "xlevel2"}
+_FIRST_VERSIONED = (4, 1)  # of the PCs, the first on which models have versions
 _ONLY_OF_SOME = frozenset(("migratable", "host-cache-info"))
 
 
@@ -112,6 +113,25 @@ class CpuModels:
             raise QemuError(f"CPU model '{name}' not found")
         return found
 
+    def version_of(self, model: CpuModel, board: str) -> CpuModel | None:
+        """The version that a model without one stands for on a board.
+
+        Returns:
+            None where it stands for none: it has one in its name, there is only this, or the board
+            is older than versions are.
+        """
+        if not model.alias_of or board == "isapc":
+            return None
+        if board.startswith("pc-"):
+            age = tuple(map(int, board.rpartition("-")[2].split(".")))
+            return self._models[model.alias_of] if age >= _FIRST_VERSIONED else None
+        if board != "microvm":
+            return self._models[model.alias_of]
+        prefix = f"{model.name}-v"
+        numbers = (name.removeprefix(prefix) for name in self._models if name.startswith(prefix))
+        newest = max((int(number) for number in numbers if number.isdecimal()), default=0)
+        return self._models[f"{prefix}{newest}" if newest else model.alias_of]
+
     def _properties(self, model: CpuModel) -> dict[str, Any]:
         """A model's own properties by name, in the order in which QEMU puts them together."""
         if not model.like:
@@ -124,17 +144,20 @@ class CpuModels:
             return found
         return {k: found.get(k, self._base[k]) for k in self._base}
 
-    def expand(self, model: CpuModel, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def expand(
+        self, model: CpuModel, changes: Mapping[str, Any], version: CpuModel | None = None
+    ) -> dict[str, Any]:
         """A model's properties with some of them changed, and what follows from them all.
+
+        Args:
+            version: what it stands for, where that is known.
 
         Raises:
             QemuError: there is no such property, or it can't have that value.
         """
-        found = self._properties(model)
+        found = self._properties(version or model)
         for name, value in changes.items():
             self.check(model, name, value, JSON)
-            if name not in found:
-                raise QemuError(f"Property '{model.type}.{name}' is not writable")
             if name == "tsc-frequency":
                 value -= value % 1000  # kept in kHz
             self._set(found, name, value)
@@ -159,6 +182,8 @@ class CpuModels:
         kinds = {each.name: each.kind for each in types.properties(found)}
         if name not in kinds:
             raise QemuError(f"Property '{model.type}.{name}' not found")
+        if name not in self._properties(model):
+            raise QemuError(f"Property '{model.type}.{name}' is not writable")
         value = _type(kinds[name]).read(value, name, source)
         if name == "vendor" and len(value) != _VENDOR_LENGTH:
             raise QemuError(f"Property '.vendor' doesn't take value '{value}'")

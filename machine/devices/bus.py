@@ -156,20 +156,18 @@ def fill(bus: Bus) -> None:
     bus.is_full = bus.kind in _OF_ONE_DEVICE
 
 
-def check_placeless(board: Board, model: str) -> None:
-    """What a board says of processors and memory that don't say where they go.
+def takes_without_bus(board: Board, model: str) -> bool:
+    """Whether a board has places beside its buses for this model: those of processors.
 
     Raises:
-        QemuError: it is one of these, and the board has places for them.
+        QemuError: it is memory, for which the board has no room.
     """
-    own = f"{board.cpu_model}-x86_64-cpu"
     if model.endswith("-x86_64-cpu") and board.has_cpu:
-        if model != own:
-            raise QemuError(f"Invalid CPU type, expected cpu type: '{own}'")
-        raise QemuError("CPU socket-id is not set")
+        return True
     if model in ("pc-dimm", "nvdimm") and board.has_cpu_slots:
         if "acpi" not in board.parts:
             raise QemuError("memory hotplug is not enabled: missing acpi device or acpi disabled")
         if model == "nvdimm":
             raise QemuError("nvdimm is not enabled: missing 'nvdimm' in '-M'")
         raise QemuError("no slots where allocated, please specify the 'slots' option")
+    return False

@@ -22,6 +22,8 @@ CMOS_SIZE = 128
 FIRST_FREE = 14  # registers from here on only keep what is written
 _DIVIDER_32768_HZ = 0x26  # register A after power-on: the oscillator, and 1024 Hz
 _24_HOURS, _BINARY, _SET = 0x02, 0x04, 0x80  # bits of register B
+_DATE_REGISTERS = frozenset((SECONDS, MINUTES, HOURS, WEEKDAY, DAY, MONTH, YEAR, CENTURY))
+_UPDATING = 0x80  # register A
 _POWER_IS_GOOD = 0x80  # register D
 _SECOND_NS = 1_000_000_000
 _DAY_NS = 86_400 * _SECOND_NS
@@ -63,24 +65,67 @@ class Mc146818Rtc:
         self.next_alarm_time = self.last_update + _DAY_NS - seconds
         self.update_timer: int | None = self.last_update + _SECOND_NS
 
+    def read(self, port: int) -> int:
+        """What the guest reads: nothing from the index, from the data the register it names."""
+        if port == 0:
+            return 0xFF
+        index = self.cmos_index
+        if index <= YEAR or index == CENTURY:
+            self.update_registers()
+        value = self.cmos_data[index]
+        if index == REGISTER_C:
+            self._store(index, 0)
+        return value
+
+    def write(self, port: int, value: int) -> None:
+        """What the guest writes to the index, or to the register that it names."""
+        if port == 0:
+            self.cmos_index = value & (CMOS_SIZE - 1)
+        elif self.cmos_index in _DATE_REGISTERS:
+            self.update_registers()
+            self._store(self.cmos_index, value)
+            if not self.cmos_data[REGISTER_B] & _SET:
+                self._take_date()
+        elif self.cmos_index == REGISTER_A:
+            self._store(REGISTER_A, value & ~_UPDATING | self.cmos_data[REGISTER_A] & _UPDATING)
+        elif self.cmos_index == REGISTER_B:
+            self.update_registers()
+            was_set = self.cmos_data[REGISTER_B] & _SET
+            self._store(REGISTER_B, value)
+            if was_set and not value & _SET:
+                self._take_date()
+        elif self.cmos_index not in (REGISTER_C, REGISTER_D):
+            self._store(self.cmos_index, value)
+
+    def _store(self, register: int, value: int) -> None:
+        cmos = bytearray(self.cmos_data)
+        cmos[register] = value
+        self.cmos_data = bytes(cmos)
+
+    def _take_date(self) -> None:
+        """The clock goes on from what the registers say."""
+        import calendar
+
+        cmos = self.cmos_data
+
+        def number(register: int) -> int:
+            value = cmos[register]
+            return value if cmos[REGISTER_B] & _BINARY else (value >> 4) * 10 + (value & 0x0F)
+
+        hours = number(HOURS)
+        if not cmos[REGISTER_B] & _24_HOURS:
+            is_afternoon = cmos[HOURS] & 0x80
+            hours = (number(HOURS) - (80 if is_afternoon else 0)) % 12 + (12 if is_afternoon else 0)
+        year = number(CENTURY) * 100 + number(YEAR)
+        date = year, number(MONTH), number(DAY), hours, number(MINUTES), number(SECONDS)
+        self.base_rtc = calendar.timegm((*date, 0, 0, 0))
+        self.last_update = self._clock.source_ns()
+        self.offset = 0
+
     def now_ns(self) -> int:
         """The date, in ns since 1970."""
         passed_ns = self._clock.source_ns() - self.last_update
         return self.base_rtc * _SECOND_NS + passed_ns + self.offset
-
-    def read(self) -> int:
-        """What the guest reads from the register that is selected."""
-        self.update_registers()
-        value = self.cmos_data[self.cmos_index]
-        if self.cmos_index == REGISTER_C:
-            self.write(0)  # it is cleared by that
-        return value
-
-    def write(self, value: int) -> None:
-        """Change the register that is selected, one that has no part in the date."""
-        cmos = bytearray(self.cmos_data)
-        cmos[self.cmos_index] = value
-        self.cmos_data = bytes(cmos)
 
     def update_registers(self) -> None:
         """Bring the registers up to the date, unless the guest is setting them."""

@@ -134,7 +134,9 @@ def kind_of_bus(name: str, *, given: str, is_hotplug: bool) -> str:
 
 def find_model(name: str) -> DeviceModel | None:
     """The model of a name; None when it isn't simulated."""
-    return simulated_models().get(name)
+    from machine.devices.processor import find_processor
+
+    return simulated_models().get(name) or find_processor(name)
 
 
 def simulated_models() -> dict[str, DeviceModel]:
@@ -144,6 +146,7 @@ def simulated_models() -> dict[str, DeviceModel]:
         guest,
         loader,
         nic,
+        processor,
         serial,
         storage,
         unmigratable,
@@ -159,4 +162,5 @@ def simulated_models() -> dict[str, DeviceModel]:
         **unmigratable.MODELS,
         **vga_models.MODELS,
         **bridge.MODELS,
+        **processor.MODELS,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from blockdev.errors import DeviceNotFound, QemuError
-from machine.devices.bus import check_placeless, fill, find_bus
+from machine.devices.bus import fill, find_bus, takes_without_bus
 from machine.devices.pci import parse_address
 
 TYPE_CHECKING = False
@@ -159,10 +159,10 @@ class Plugs:
         id = options.get("id", "")
         if id and self.find(id) is not None:
             raise QemuError(f"Duplicate device ID '{id}'")
+        path = f"/machine/unattached/{model.name}" if is_of_board else self._next_path(id)
         for name in options:
             if name not in model.properties:
                 raise QemuError(f"Property '{model.name}.{name}' not found")
-        path = f"/machine/unattached/{model.name}" if is_of_board else self._next_path(id)
         device = Device(model, options, path, bus)
         device.is_of_board = is_of_board
         device.is_hotplugged = is_hotplug
@@ -195,6 +195,10 @@ class Plugs:
 
                 check_removal(self._machine, id_or_path)
             raise DeviceNotFound(id_or_path)
+        if device.bus is None and device.model.name.endswith("-cpu"):
+            raise QemuError(
+                f"acpi: device unplug request for not supported device type: {device.model.name}"
+            )
         if device.bus is None:
             raise QemuError(f"Device '{device.model.name}' can not be hotplugged on this machine")
         if not device.bus.is_hotpluggable:
@@ -260,8 +264,8 @@ class Plugs:
             raise QemuError(f"Bus '{bus.name}' is full")
         if is_hotplug and bus is not None and not bus.is_hotpluggable:
             raise QemuError(f"Bus '{bus.name}' does not support hotplugging")
-        if is_hotplug and bus is None:
-            check_placeless(self._machine.board, name)
+        has_no_place = bus is None and not takes_without_bus(self._machine.board, name)
+        if is_hotplug and has_no_place:
             raise QemuError(f"Device '{name}' can not be hotplugged on this machine")
         model = find_model(name)
         if model is None:

@@ -7,6 +7,9 @@ one of these, its words between blanks (``~`` in a name stands for a blank):
 - ``in NAME COUNT``, ``out NAME COUNT``: interrupt lines; ``-`` is the list without a name.
 - ``NAME = VALUE``: a property, in the order in which `info qtree` shows them; a number with a B
   is a size. One that is there already keeps its place.
+- ``own NAME,... TYPE [of BUS]``: properties that an object makes for itself, not its class.
+- ``gone NAME``: one that a board makes and takes away again, which leaves its mark in the order.
+- ``container NAME``: when the board's container of that name is made.
 - ``use TYPE``: the lines of another block.
 - ``bus NAME KIND``: a bus; ``*`` is named after the device and numbered, ``*2`` with this number,
   ``@`` just after it.
@@ -18,6 +21,7 @@ one of these, its words between blanks (``~`` in a name stands for a blank):
 - ``with PART ...``: a line for boards with that part, see `machine.boards.Board`.
 - ``tables``: the firmware's, as memory.
 - ``late region ...``: one that is made when all of the board is there.
+- ``sysbus``: where the bus of the system is made.
 - ``space NAME ROOT``: an address space that begins with a region.
 - ``cpus TYPE``, ``transports TYPE``, ``plugged KIND [BUS]``, ``gpio NAME COUNT``: on boards,
   where the processors are made, a device for each bus of virtio, where what options ask for, and

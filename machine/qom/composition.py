@@ -10,7 +10,7 @@ from machine.devices.bus import find_bus
 from machine.devices.pci import MODELS
 from machine.inventory import MEMORY_TYPES
 from machine.qom.blueprint import Row, board_rows, device_rows
-from machine.qom.part import BusPart, DevicePart, Part, RegionPart
+from machine.qom.part import GONE, BusPart, DevicePart, Part, RegionPart
 from machine.qom.plugged import plugged_device, plugged_devices, plugged_on_board
 
 TYPE_CHECKING = False
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 SYSTEM_BUS = "main-system-bus"
 _IO_APIC = 0xFEC00000  # where the first one is
-_EVERYTHING = "system"  # the region that a processor sees
 
 
 class Composition:
@@ -47,6 +46,7 @@ class Composition:
         self.in_order: list[DevicePart] = []
         self.ram: list[RegionPart] = []
         self._numbers: dict[str, str] = _numbers(machine)
+        self._is_complete = False
         self._parts = {*machine.board.parts, machine.board.properties}
         if any(bus.kind == "floppy-bus" for bus in machine.buses if bus.owner is None):
             self._parts.add("floppies")
@@ -60,15 +60,13 @@ class Composition:
         self._board = board
         self.unattached = board.parts["unattached"]
         late_ram = self._compose_beside()
-        system = BusPart("sysbus", "System")
-        self.unattached.add(system)
-        self.buses[SYSTEM_BUS] = system
         for row in board_rows(machine.board.blueprint) or ():
             self._build(row, None)
         plans = [plugged_device(machine, each) for each in plugged_devices(machine)]
         for plan in plans:
             if not plan.is_hotplugged:
                 self._plug(plan)
+        self._is_complete = True
         for late, owner in self._late:
             self._build(Row(late), owner)
         for plan in plans:
@@ -83,12 +81,6 @@ class Composition:
             RAM of objects that came after the board.
         """
         machine = self.machine
-        displays = machine.isa.displays if machine.isa is not None else {}
-        if displays:
-            backend = Part("backend", "container")
-            self.root.add(backend)
-            for number in range(len(displays)):
-                backend.add(Part(f"console[{number}]", "qemu-console"))
         late: list[RegionPart] = []
         chardevs = Part("chardevs", "container")
         self.root.add(chardevs)
@@ -107,6 +99,14 @@ class Composition:
                     region.kind, region.owner = "ram", part
                     part.add(region)
                     (self.ram if made.is_first else late).append(region)
+        displays = machine.isa.displays if machine.isa is not None else {}
+        if displays:
+            backend = Part("backend", "container")
+            self.root.add(backend)
+            for number in range(len(displays)):
+                console = Part(f"console[{number}]", "qemu-console")
+                console.own |= {"device": "link<device>", "head": "uint32"}
+                backend.add(console)
         return late
 
     # --- a line of the texts
@@ -123,6 +123,13 @@ class Composition:
         elif kind in ("in", "out"):
             assert device is not None, "a board's lines are its own word"
             self._add_lines(device, kind, "" if words[0] == "-" else words[0], int(words[1]))
+        elif kind == "own":
+            owner = self.buses[words[3]] if words[2:3] == ["of"] else device or self._board
+            owner.own |= dict.fromkeys(words[0].split(","), words[1])
+        elif kind == "gone":
+            self._board.own[words[0]] = GONE
+        elif kind == "container":
+            self._board.own[words[0]] = self._board.own.pop(words[0])
         elif kind == "gpio":
             for _ in range(int(words[1])):
                 name = self.unattached.next_name("non-qdev-gpio")
@@ -136,8 +143,13 @@ class Composition:
             for name, most, used in self.machine.board.tables:
                 words = ["region", f"/rom@{name}", f"{most:x}", "ram", "used", f"{used:x}"]
                 self._late.append((words, device))
-        elif kind == "late":
+        elif kind == "late" and not self._is_complete:
             self._late.append((words, device))
+        elif kind == "late":
+            self._build(Row(words), device)
+        elif kind == "sysbus":
+            system = self.buses[SYSTEM_BUS] = BusPart(kind, "System")
+            self.unattached.add(system)
         elif kind == "region":
             self._add_region(words, device)
         elif kind == "child":
@@ -181,6 +193,8 @@ class Composition:
 
     def _plug(self, plan: Plan) -> None:
         """A device that the options ask for."""
+        if plan.device is not None:
+            self._numbers["cpu"] = plan.device.shown.get("cpu", "")
         place, _, name = plan.path.rpartition("/")
         device = DevicePart(name or self._unattached_name(), plan.type, plan.id)
         device.plugged = plan.device
@@ -220,17 +234,20 @@ class Composition:
         bus = bus or self.buses.get(bus_name)
         if bus is not None:
             device.bus = bus
-            bus.devices.append(device)
+            bus.add_device(device)
         for row in rows:
             self._build(row, device)
 
     # --- lines, buses
 
     def _add_lines(self, device: DevicePart, kind: str, name: str, count: int) -> None:
-        (device.lines_in if kind == "in" else device.lines_out)[name] = count
+        device.gpios.setdefault(name, {})[kind] = count
         if kind == "in":
             for number in range(count):
                 device.add(Part(f"{name or 'unnamed-gpio-in'}[{number}]", "irq"))
+        else:
+            for number in range(count):
+                device.own[f"{name or 'unnamed-gpio-out'}[{number}]"] = "link<irq>"
 
     def _add_bus(self, device: DevicePart, name: str, kind: str) -> None:
         if name[0] in "*@":
@@ -325,7 +342,7 @@ class Composition:
             if region.kind != "i/o" and region.alias is None:
                 self.ram.append(region)
             if "mmio" in flags and device is not None:
-                device.mapped.append(region)
+                device.on_bus.mapped.append(region)
             self.regions.setdefault(label, region)
             if "space" in flags:
                 name = flags[flags.index("space") + 1]

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from machine.devices.qdev import Device
 
 
+GONE = ""  # the type of a property that was taken away, but still has its place in the order
+
+
 class Part:
     """One object of the tree.
 
@@ -17,20 +20,23 @@ class Part:
         type: QOM's name of it.
         parent: what it is a part of; None for the root.
         parts: its own parts by name, in the order in which they were made.
+        own: the types of its properties that not all of its class have, parts too, by name.
     """
 
-    __slots__ = ("name", "parent", "parts", "type")
+    __slots__ = ("name", "own", "parent", "parts", "type")
 
     def __init__(self, name: str, type: str) -> None:
         self.name = name
         self.type = type
         self.parent: Part | None = None
         self.parts: dict[str, Part] = {}
+        self.own: dict[str, str] = {}
 
     def add(self, part: Part) -> None:
         """Give it another part."""
         part.parent = self
         self.parts[part.name] = part
+        self.own[part.name] = f"child<{part.type}>"
 
     def next_name(self, name: str) -> str:
         """The first name of ``NAME[0]``, ``NAME[1]``, ... that is free."""
@@ -55,11 +61,14 @@ class Part:
 
     def find(self, path: str) -> Part | None:
         """The part at a path from the root, or the only one that a relative path fits."""
-        names = [name for name in path.split("/") if name]
-        if path.startswith("/"):
-            return self._walk(names)
-        found = [each for each in (part._walk(names) for part in self.all()) if each]
+        found = self.find_all(path)
         return found[0] if len(found) == 1 else None
+
+    def find_all(self, path: str) -> list[Part]:
+        """The part at a path from the root, or all that a relative path fits."""
+        names = [name for name in path.split("/") if name]
+        starts = [self] if path.startswith("/") else self.all()
+        return [each for each in (part._walk(names) for part in starts) if each is not None]
 
     def _walk(self, names: list[str]) -> Part | None:
         part: Part | None = self
@@ -79,13 +88,25 @@ class BusPart(Part):
 
     Attributes:
         devices: in the order in which they were plugged in.
+        numbered: they by the names of the bus's links to them.
     """
 
-    __slots__ = ("devices",)
+    __slots__ = ("_next_number", "devices", "numbered")
 
     def __init__(self, name: str, kind: str) -> None:
         super().__init__(name, kind)
         self.devices: list[DevicePart] = []
+        self.own |= {"hotplug-handler": "link<hotplug-handler>", "realized": "bool"}
+        self.numbered: dict[str, DevicePart] = {}
+        self._next_number = 0
+
+    def add_device(self, device: DevicePart) -> None:
+        """Plug a device in."""
+        self.devices.append(device)
+        name = f"child[{self._next_number}]"
+        self.numbered[name] = device
+        self.own[name] = f"link<{device.type}>"
+        self._next_number += 1
 
 
 class DevicePart(Part):
@@ -95,7 +116,7 @@ class DevicePart(Part):
         id: what the user calls it; "" for nothing.
         bus: where it is plugged in; None for nowhere.
         properties: those that `info qtree` shows, in its order, as `shown_value` takes them.
-        lines_in, lines_out: how many interrupt lines by the name of their list.
+        gpios: how many interrupt lines go in and out, by the name of their list.
         buses: those that it brings along.
         mapped: the regions that a bus of the system maps.
         pci_place: slot and function on a PCI bus.
@@ -106,10 +127,9 @@ class DevicePart(Part):
     __slots__ = (
         "bus",
         "buses",
+        "gpios",
         "id",
         "left",
-        "lines_in",
-        "lines_out",
         "mapped",
         "pci_place",
         "plugged",
@@ -121,8 +141,7 @@ class DevicePart(Part):
         self.id = id
         self.bus: BusPart | None = None
         self.properties: dict[str, str] = {}
-        self.lines_in: dict[str, int] = {}
-        self.lines_out: dict[str, int] = {}
+        self.gpios: dict[str, dict[str, int]] = {}
         self.buses: list[BusPart] = []
         self.mapped: list[RegionPart] = []
         self.pci_place: tuple[int, int] | None = None
@@ -134,6 +153,12 @@ class DevicePart(Part):
         """The id by which its buses are called: its own, or of the device it is a part of."""
         outer = self.parent
         return self.id or (outer.named_by if isinstance(outer, DevicePart) else "")
+
+    @property
+    def on_bus(self) -> DevicePart:
+        """Itself, or the device it is a part of, if only that is on a bus."""
+        outer = self.parent
+        return outer if self.bus is None and isinstance(outer, DevicePart) else self
 
     def uses(self, option: str, name: str) -> bool:
         """Whether the user gave it an option of this value."""

@@ -32,14 +32,15 @@ def _bus(bus: BusPart, name: str, indent: str) -> Iterator[str]:
 
 
 def _device(device: DevicePart, indent: str) -> Iterator[str]:
-    for kind, lines in (("in", device.lines_in), ("out", device.lines_out)):
-        for name, count in lines.items():
-            yield f'{indent}gpio-{kind} "{name}" {count}'
+    for name, lines in reversed(device.gpios.items()):
+        for kind in ("in", "out"):
+            if kind in lines:
+                yield f'{indent}gpio-{kind} "{name}" {lines[kind]}'
     for name, value in device.properties.items():
         yield f"{indent}{name} = {shown_value(value)}"
     for region in device.mapped:
         address = region.address if region.container is not None else _NOWHERE
-        yield f"{indent}mmio {address:016x}/{region.size:016x}"
+        yield f"{indent}mmio {address:016x}/{min(region.size, _NOWHERE):016x}"
     if device.pci_place is not None:
         for line in _pci(device):
             yield indent + line

@@ -1,47 +1,39 @@
-"""The tree of objects, as far as it can be looked at: the root, its containers, and objects."""
+"""The tree of objects, looked at and changed by the paths and properties of its objects."""
 
 from __future__ import annotations
 
 from blockdev.errors import DeviceNotFound, QemuError
 from machine.child_order import children_in_order
+from machine.qom.composition import compose
+from machine.qom.known_types import known_types
+from machine.qom.part import GONE, DevicePart
 from machine.schema import JSON, Bool, Enum, Integer, Size, Text, read_integer, read_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
     from machine.machine import Machine
     from machine.qom.object_type import QomObject
+    from machine.qom.part import Part
     from machine.qom.property import Property
 
 _TYPE = ("type", "string")
 
 
 def properties(machine: Machine, path: str) -> list[tuple[str, str]]:
-    """The properties at a path: names and types.
+    """The properties at a path: names and types; those of the class first, then its own.
 
     Raises:
-        QemuError: nothing is there, or nothing that is simulated.
+        QemuError: nothing is there.
     """
-    containers = _containers(machine)
-    if not path:
-        raise QemuError("Path '' is ambiguous")
-    if path == "/":
-        shown = {**dict.fromkeys(containers, "container"), "machine": _machine_type(machine)}
-        order = [name for name in ("objects", "machine", "chardevs") if name in shown]
-        return [_TYPE, *((name, f"child<{shown[name]}>") for name in order)]
-    name = path.removeprefix("/")
-    if name in containers:
-        kinds = containers[name]
-        return [_TYPE, *((each, f"child<{kinds[each]}>") for each in children_in_order(kinds))]
-    found = _object(machine, path)
-    rows = [_TYPE]
-    for property in found.type.names_in_order:
-        member = found.type.find(property)
-        assert member is not None
-        rows.append((property, member.kind))
-    return rows
+    part = _find(machine, path)
+    types = known_types()
+    known = types.find(part.type)
+    of_class = types.properties(known) if known is not None else []
+    rows = [(each.name, each.kind) for each in of_class if each.name not in part.own]
+    own = [(name, part.own[name]) for name in children_in_order(part.own)]
+    return [*(rows or [_TYPE]), *(row for row in own if row[1] != GONE)]
 
 
 def get_property(machine: Machine, path: str, name: str) -> Any:
@@ -50,13 +42,38 @@ def get_property(machine: Machine, path: str, name: str) -> Any:
     Raises:
         QemuError: there is no such object or property.
     """
-    found = _object(machine, path)
+    part = _find(machine, path)
+    if all(name != each for each, _ in properties(machine, part.path)):
+        raise QemuError(f"Property '{part.type}.{name}' not found")
     if name == "type":
-        return found.type.name
-    if found.type.find(name) is None:
-        raise QemuError(f"Property '{found.type.name}.{name}' not found")
-    value = found.values[name]
-    return "" if value is None else value
+        return part.type
+    if name in part.parts:
+        return part.parts[name].path
+    made = _made(machine, part)
+    if made is not None and name in made.values:
+        value = made.values[name]
+        return "" if value is None else value
+    from machine.qom.values import value_of
+
+    return value_of(machine, part, name)
+
+
+def _find(machine: Machine, path: str) -> Part:
+    """The object at a path; a part of a path will do where only one fits."""
+    if not path:
+        raise QemuError("Path '' is ambiguous")
+    found = compose(machine).root.find_all(path)
+    if not found:
+        raise DeviceNotFound(path)
+    if len(found) > 1:
+        raise QemuError(f"Path '{path}' is ambiguous")
+    return found[0]
+
+
+def _made(machine: Machine, part: Part) -> QomObject | None:
+    """What somebody made beside the machine, where a part is that."""
+    is_of_objects = part.parent is not None and part.parent.path == "/objects"
+    return machine.objects.find(part.name) if is_of_objects and machine.has_objects else None
 
 
 def set_property(machine: Machine, path: str, name: str, text: str) -> None:
@@ -76,7 +93,21 @@ def set_value(machine: Machine, path: str, name: str, value: Any) -> None:
 
 
 def _property(machine: Machine, path: str, name: str) -> tuple[QomObject, Property]:
-    found = _object(machine, path)
+    """What can be set, and by what rule.
+
+    Raises:
+        QemuError: there is nothing of the kind, or it can't be set.
+    """
+    part = _find(machine, path)
+    found = _made(machine, part)
+    if found is None:
+        if all(name != each for each, _ in properties(machine, part.path)):
+            raise QemuError(f"Property '{part.type}.{name}' not found")
+        if isinstance(part, DevicePart) and name in part.properties:
+            which = f"device '{part.id}'" if part.id else "anonymous device"
+            what = f"Attempt to set property '{name}' on {which} (type '{part.type}')"
+            raise QemuError(f"{what} after it was realized")
+        raise QemuError(f"Property '{part.type}.{name}' is not writable")
     member = found.type.find(name)
     if member is None:
         raise QemuError(f"Property '{found.type.name}.{name}' not found")
@@ -100,46 +131,3 @@ def _from_text(type: Any, name: str, text: str) -> Any:
 
         return type.read(text, name, KEYVAL)
     raise QemuError(f"Invalid parameter type for '{name}', expected: object")
-
-
-def to_json(value: Any, indent: str = "") -> str:
-    """A value as the monitor prints it: JSON over several lines."""
-    inner = indent + "    "
-    if isinstance(value, dict):
-        order = children_in_order(value)
-        items = [f'{inner}"{key}": {to_json(value[key], inner)}' for key in order]
-        return "{\n" + ",\n".join(items) + f"\n{indent}}}" if items else "{}"
-    if isinstance(value, list):
-        items = [inner + to_json(item, inner) for item in value]
-        return "[\n" + ",\n".join(items) + f"\n{indent}]" if items else "[]"
-    import json
-
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _machine_type(machine: Machine) -> str:
-    return f"{machine.board.name}-machine"
-
-
-def _containers(machine: Machine) -> dict[str, Mapping[str, str]]:
-    """The containers at the root, and what is in them: types by name."""
-    found: dict[str, Mapping[str, str]] = {
-        "chardevs": {each.label: f"chardev-{each.backend}" for each in machine.chardevs}
-    }
-    objects = {each.id: each.type.name for each in machine.objects}
-    if machine.ram_size:
-        objects = {machine.board.ram_name: "memory-backend-ram", **objects}  # the board's own
-    if machine.objects.were_used or machine.ram_size:
-        found["objects"] = objects
-    return found
-
-
-def _object(machine: Machine, path: str) -> QomObject:
-    """The object at a path; a part of a path will do where only one fits."""
-    name = path.removeprefix("/").removeprefix("objects/")
-    found = machine.objects.find(name)
-    if found is None:
-        if path == "/machine" or path.startswith("/machine/"):
-            raise QemuError(f"{path}: not simulated yet")
-        raise DeviceNotFound(path)
-    return found

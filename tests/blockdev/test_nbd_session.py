@@ -11,6 +11,7 @@ from blockdev.errors import QemuError
 from blockdev.nbd_export import NbdExport
 from blockdev.nbd_session import NbdSession
 from blockdev.null import NullNode
+from blockdev.status import DATA, BlockStatus
 
 SIZE = 1 << 20
 HELLO = struct.pack(">I", 3)
@@ -28,6 +29,9 @@ class Disk(NullNode):
         if self.failure is not None:
             raise self.failure
         return b"d" * size
+
+    def own_status(self, offset, size, *, wants_zeros, in_slices) -> BlockStatus:
+        return BlockStatus(DATA, size)
 
     def write(self, offset, buffers) -> None:
         self.calls.append(("write", offset, b"".join(buffers)))

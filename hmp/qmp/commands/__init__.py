@@ -24,6 +24,7 @@ from hmp.qmp.commands import (
     trace,
     virtio,
     xen,
+    yank,
 )
 
 TYPE_CHECKING = False
@@ -52,4 +53,5 @@ HANDLERS: dict[str, Handler] = {
     **trace.HANDLERS,
     **virtio.HANDLERS,
     **xen.HANDLERS,
+    **yank.HANDLERS,
 }

@@ -51,18 +51,19 @@ def set_numa_node(session: QmpSession, **options: Any) -> None:
 def query_cpu_definitions(session: QmpSession) -> list[dict[str, Any]]:
     from machine.cpu.models import cpu_models
 
-    found = []
-    for model in cpu_models():
+    found, models, board = [], cpu_models(), session.machine.board.name
+    for model in models:
+        version = models.version_of(model, board)
         row = {
             "name": model.name,
             "typename": model.type,
-            "unavailable-features": model.unavailable,
+            "unavailable-features": (version or model).unavailable,
             "static": model.is_static,
             "migration-safe": model.is_migration_safe,
             "deprecated": False,
         }
-        if model.alias_of:
-            row["alias-of"] = model.alias_of
+        if version is not None:
+            row["alias-of"] = version.name
         found.append(row)
     return found
 
@@ -77,7 +78,9 @@ def query_cpu_model_expansion(
     asked = model.get("props")
     changes = asked if isinstance(asked, dict) else {}  # whatever else it is counts for nothing
     ordered = {name: changes[name] for name in in_order(changes)}
-    found = models.expand(models.find(model["name"]), ordered)
+    known = models.find(model["name"])
+    version = models.version_of(known, session.machine.board.name)
+    found = models.expand(known, ordered, version)
     if type == "static":
         return {"model": {"name": "base", "props": models.static_properties(found)}}
     return {"model": {"name": model["name"], "props": found}}

@@ -76,7 +76,7 @@ def rtc_reset_reinjection(session: QmpSession) -> None:
 
 
 def query_current_machine(session: QmpSession) -> dict[str, bool]:
-    return {"wakeup-suspend-support": bool(session.machine.cpus)}
+    return {"wakeup-suspend-support": power.can_sleep(session.machine)}
 
 
 HANDLERS: dict[str, Handler] = {

@@ -1,4 +1,4 @@
-"""What only people read, as text; statistics, of which there are none; connections that hang."""
+"""What only people read, as text; and statistics, of which there are none."""
 
 from __future__ import annotations
 
@@ -19,18 +19,6 @@ def query_stats(session: QmpSession, *, target: str, **others: Any) -> list[Any]
 
 def query_stats_schemas(session: QmpSession, **others: Any) -> list[Any]:
     return []
-
-
-def query_yank(session: QmpSession) -> list[dict[str, str]]:
-    from machine.yank import instances
-
-    return [each.value for each in instances(session.machine)]
-
-
-def yank(session: QmpSession, *, instances: list[dict[str, str]]) -> None:
-    from machine.yank import yank
-
-    yank(session.machine, instances)
 
 
 def _told(topic: str) -> Handler:
@@ -55,7 +43,5 @@ _TOPICS = ("irq", "jit", "numa", "opcount", "profile", "ramblock", "rdma", "roms
 HANDLERS: dict[str, Handler] = {
     "query-stats": query_stats,
     "query-stats-schemas": query_stats_schemas,
-    "query-yank": query_yank,
-    "yank": yank,
     **{f"x-query-{topic}": _told(topic) for topic in _TOPICS},
 }

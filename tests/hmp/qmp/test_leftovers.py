@@ -226,6 +226,24 @@ def test_models_of_processors_are_qemus(both: Both):
         assert got == wanted, one
 
 
+OF_BOARDS = [
+    request("query-sgx"),
+    request("query-current-machine"),
+    request("system_wakeup"),
+    request("query-hotpluggable-cpus"),
+    request("query-cpu-definitions"),
+    request("query-cpu-model-expansion", type="static", model={"name": "Nehalem"}),
+    hmp("info sgx"),
+]
+
+
+@pytest.mark.parametrize("board", ["isapc", "microvm", "q35", "pc-q35-4.0"])
+def test_what_boards_differ_in_is_told_alike(both: Both, board: str):
+    options = "-m 16 -accel tcg -S -smp 1".split()
+    theirs, ours = (normal(each.ask(OF_BOARDS)) for each in both("-M", board, *options))
+    assert ours == theirs
+
+
 def test_the_machine_types_that_both_have_are_alike(both: Both):
     found = []
     for each in both():
