@@ -140,6 +140,16 @@ def peer_of(connection: Socket) -> tuple[str, int, str]:
     return host, port, "ipv6" if connection.family == socket.AF_INET6 else "ipv4"
 
 
+def address_of(text: str) -> str | None:
+    """An IPv4 address in four numbers; None for anything that is none."""
+    import socket
+
+    try:
+        return socket.inet_ntoa(socket.inet_aton(text))
+    except OSError:
+        return None
+
+
 def open_forward(place: tuple[str, int], *, is_datagram: bool) -> Socket:
     """A socket that stands for a port of a guest, not blocking.
 

@@ -6,7 +6,7 @@ They are open and hold whoever calls; as no guest here answers, nobody is put th
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from blockdev.net_sockets import open_forward
+from blockdev.net_sockets import address_of, open_forward
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,16 +118,6 @@ def check_guest_forward(rule: str) -> None:
         raise QemuError(f"Invalid guest forwarding rule '{rule}'")
     if not device.startswith("cmd:"):
         raise QemuError(f"Could not open guest forwarding device 'guestfwd.tcp.{port}'")
-
-
-def address_of(text: str) -> str | None:
-    """An IPv4 address in four numbers; None for anything that is none."""
-    import socket
-
-    try:
-        return socket.inet_ntoa(socket.inet_aton(text))
-    except OSError:
-        return None
 
 
 def _number(text: str) -> int | None:

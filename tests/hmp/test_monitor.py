@@ -216,7 +216,7 @@ def test_the_current_cpu_is_each_monitors_own():
 
 
 def test_what_is_not_simulated_says_so(ask_pc):
-    assert ask_pc("gdbserver") == "gdbserver: not simulated yet\n"
+    assert ask_pc("i /b 0x510") == "i: not simulated yet\n"
 
 
 def test_history_is_numbered(ask):
