@@ -139,7 +139,8 @@ class FirmwareOptions:
                 self._add_file(machine, options, names, text)
 
     def _start_firmware(self, machine: Machine) -> None:
-        bios = self._words.get("firmware")
+        has_flash = machine.has_flash and machine.flash.chips
+        bios = None if has_flash else self._words.get("firmware")
         if bios is not None and bios not in _OWN_BIOSES and not _is_bios(bios):
             raise BareError(f"qemu: could not load PC BIOS '{bios}'")
         if "kernel" in self._words:

@@ -305,9 +305,12 @@ class MachineOptions:
         options = {**self._switches, **options}
         accelerators = options.pop("accel", None)
         if options:
-            from machine.board_options import configured
+            from machine.board_options import FLASH_OPTIONS, configured
 
             board = configured(board, options)
+            for place, name in enumerate(FLASH_OPTIONS):
+                if options.get(name):
+                    machine.flash.take_disk(place, options[name])
             memory = options.get("memory", {})
             if "size" in memory and self._ram_size is None:
                 machine.ram_size = _read_memory(memory["size"])

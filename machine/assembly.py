@@ -31,7 +31,7 @@ def build(machine: Machine) -> None:
     board = machine.board
     if machine.ram_size:
         _map_ram(machine)
-    if board.firmware:
+    if board.firmware and not _build_flash(machine):
         bios = RamBlock("pc.bios", board.firmware)
         bios.write(0, firmware_image(board.firmware))
         machine.memory.map((4 * _GIB) - board.firmware, bios, readonly=True)
@@ -45,6 +45,15 @@ def build(machine: Machine) -> None:
         ]
     if "ISA" in board.buses:
         _build_isa(machine)
+
+
+def _build_flash(machine: Machine) -> bool:
+    """Flash chips in the firmware's place, if the user asked for any; whether there are some."""
+    is_wanted = machine.has_flash or machine.drives.has_interface("pflash")
+    if not machine.board.has_flash or not is_wanted or not machine.flash.build():
+        return False
+    machine.board_states += machine.flash.states
+    return True
 
 
 def _build_isa(machine: Machine) -> None:
@@ -123,7 +132,7 @@ def plug_board_drives(machine: Machine) -> None:
             backend.attach(paths.next_disk(drive.bus), removable=is_cd, has_tray=is_cd)
         elif drive.interface == "floppy" and "floppy-bus.0" in buses and unit < _FLOPPIES:
             backend.attach(paths.next_floppy(), removable=True)
-        elif drive.interface not in ("none", "virtio") and drive.text:
+        elif drive.text and not drive.is_claimed and drive.interface not in ("none", "virtio"):
             place = f"if={drive.interface},bus={drive.bus},unit={unit}"
             raise QemuError(f"{drive.text}: machine type does not support {place}")
 

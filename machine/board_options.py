@@ -27,6 +27,8 @@ _STRUCTS = {
 }
 # What a PC takes besides, and tells nobody of.
 _UNTOLD = {"hmat": BOOL, "nvdimm": BOOL, "nvdimm-persistence": "string"}
+# What a board takes that can have flash chips.
+FLASH_OPTIONS = ("pflash0", "pflash1")
 # A property a line, by the boards that have it: name, type, and what QEMU says of it.
 _PROPERTIES = {
     "": """
@@ -149,6 +151,8 @@ def configured(board: Board, options: Mapping[str, Any]) -> Board:
         row = known.get(name)
         if row is None and board.properties and name in _UNTOLD:
             row = Property(f"{name}|{_UNTOLD[name]}|")
+        if row is None and board.has_flash and name in FLASH_OPTIONS:
+            row = Property(f"{name}|string|")
         if row is None:
             raise QemuError(f"Property '{board.name}-machine.{name}' not found")
         if row.type in _STRUCTS:
@@ -159,6 +163,8 @@ def configured(board: Board, options: Mapping[str, Any]) -> Board:
         _check(row, value)
         if name in _PARTS and value in ("on", "off"):
             (parts.add if value == "on" else parts.discard)(name)
+    if "max-fw-size" in options:
+        board = board.but(max_firmware=read_size(options["max-fw-size"]))
     return _with_parts(board, frozenset(parts)) if parts != board.parts else board
 
 

@@ -31,6 +31,8 @@ class Board:
         has_numa_memory: whether nodes can be told their memory as a number.
         firmware: bytes of its BIOS; 0 for none.
         firmware_name: of the BIOS.
+        has_flash: whether flash chips can be in its BIOS's place.
+        max_firmware: bytes that they may have together.
         tables: what firmware is given to describe the board to a system: name, most bytes, and
             how many it has.
         io_apic_version: what its I/O APICs say of themselves.
@@ -66,6 +68,8 @@ class Board:
     has_numa_memory = False
     firmware = 0
     firmware_name = ""
+    has_flash = False
+    max_firmware = 8 << 20
     tables: tuple[tuple[str, int, int], ...] = ()
     io_apic_version = 0x20
     pci_functions: tuple[tuple[int, int, str, str], ...] = ()
@@ -137,6 +141,7 @@ PC = Board(
     max_cpus=255,
     firmware=256 << 10,
     firmware_name="bios-256k.bin",
+    has_flash=True,
     tables=TABLES,
     pci_functions=(
         (0, 0, "i440FX", ""),

@@ -119,6 +119,15 @@ class Drives:
                 return drive
         return None
 
+    def has_interface(self, interface: str) -> bool:
+        """Whether a drive asks for a place of this kind."""
+        return any(drive.interface == interface for drive in self.drives)
+
+    def is_placed(self, backend: Backend) -> bool:
+        """Whether it is of a drive that asks for a place on the board."""
+        placed = (drive for drive in self.drives if drive.interface != "none")
+        return any(drive.backend is backend for drive in placed)
+
     def add(self, options: dict[str, str], *, text: str = "", snapshot: bool = False) -> Drive:
         """Make a drive.
 

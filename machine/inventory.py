@@ -179,8 +179,9 @@ def _roms(machine: Machine) -> Sequence[str]:
             fixed = ('fw=vgaroms/vgabios.bin size=0x009a00 name="vgabios.bin"',)
         size, memory = board.firmware, "rom" if is_fixed else "ram"
         place = f"addr={(1 << 32) - size:016x} size=0x{size:06x} mem={memory}"
+        has_flash = machine.has_flash and machine.flash.chips
         tables = [
-            f'{place} name="{board.firmware_name}"',
+            *(() if has_flash else (f'{place} name="{board.firmware_name}"',)),
             *(f'/rom@{name} size=0x{most:06x} name="{name}"' for name, most, _ in board.tables),
         ]
     else:

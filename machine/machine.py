@@ -225,6 +225,8 @@ class Machine(Rooms):
             if not was_running:
                 self.trace("vm_state_notify", f"running 1 reason {state.shown}")
                 self.events.emit("RESUME")
+                if self._flash is not None:
+                    self._flash.write_back()
         else:
             self.clock.stop()
             if was_running:
@@ -282,6 +284,8 @@ class Machine(Rooms):
             self.isa.reset()
         if self.microvm is not None:
             self.microvm.reset()
+        if self._flash is not None:
+            self._flash.reset()
         if self.guest is not None:
             self.guest.reset()
         for backend in self.drives.backends:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
     from blockdev.jobs import Jobs
     from machine.descriptors import DescriptorSets
+    from machine.devices.flash import FlashChips
     from machine.devices.ports import Ports
     from machine.devices.qdev import Plugs
     from machine.dirty_rate import DirtyRate
@@ -36,6 +37,7 @@ class Rooms:
         self._network: Network | None = None
         self._objects: Objects | None = None
         self._plugs: Plugs | None = None
+        self._flash: FlashChips | None = None
         self._lineage: Lineage | None = None
         self._saved_state: SavedState | None = None
         self._blockers: Blockers | None = None
@@ -107,6 +109,20 @@ class Rooms:
     def has_plugs(self) -> bool:
         """Whether somebody asked for `plugs` already."""
         return self._plugs is not None
+
+    @property
+    def flash(self) -> FlashChips:
+        """The flash chips in the firmware's place."""
+        if self._flash is None:
+            from machine.devices.flash import FlashChips
+
+            self._flash = FlashChips(self._machine)
+        return self._flash
+
+    @property
+    def has_flash(self) -> bool:
+        """Whether somebody asked for `flash` already."""
+        return self._flash is not None
 
     @property
     def rtc_clock(self) -> RtcClock:

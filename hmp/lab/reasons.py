@@ -41,6 +41,19 @@ def _incapable(machine: Machine, name: str) -> Iterator[str]:
     for disk in disks(machine):
         able = "keeps snapshots" if disk.node.has_snapshots else "does not keep snapshots"
         yield f"Found: {disk.shown} is {disk.node.driver}, which {able}."
+        chip = machine.flash.chip_of(disk.node) if machine.has_flash else None
+        if chip is not None and not disk.node.has_snapshots:
+            yield (
+                f"{disk.shown} is the flash chip {chip.block.name}: its drive counts as a disk, "
+                "though only firmware writes there."
+            )
+            if disk.shown == name:
+                yield (
+                    "Try: qemu-img convert -O qcow2 FILE VARS.qcow2, and with that "
+                    "if=pflash,format=qcow2,file=VARS.qcow2; or readonly=on, as for a chip with "
+                    "code, but then the firmware can keep no settings."
+                )
+                return
     yield (
         f"Try: make {name} a qcow2 image (qemu-img convert -O qcow2), or open it with "
         "readonly=on; a disk that can't be written takes no part."

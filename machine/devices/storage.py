@@ -112,7 +112,7 @@ def find_disk(machine: Machine, name: str, owner: str) -> Backend:
         owner: the type of the device whose property it is.
 
     Raises:
-        QemuError: there is none of this name.
+        QemuError: there is none of this name, or the board has taken it.
     """
     backend = machine.drives.backend(name)
     if backend is None:
@@ -121,6 +121,11 @@ def find_disk(machine: Machine, name: str, owner: str) -> Backend:
             raise QemuError(f"Property '{owner}.drive' can't find value '{name}'")
         # A node given by name gets a backend without one of its own.
         backend = Backend("", node)
+    elif backend.device is not None and machine.drives.is_placed(backend):
+        raise QemuError(
+            f"Drive '{name}' is already in use because it has been automatically connected to "
+            "another device (did you need 'if=none' in the drive options?)"
+        )
     return backend
 
 

@@ -50,6 +50,10 @@ class Composition:
         self._parts = {*machine.board.parts, machine.board.properties}
         if any(bus.kind == "floppy-bus" for bus in machine.buses if bus.owner is None):
             self._parts.add("floppies")
+        if machine.has_flash:
+            self._parts |= {f"flash{chip.place}" for chip in machine.flash.chips}
+        if "flash0" not in self._parts:
+            self._parts.add("own-firmware")
         self._unattached_count = 0
         self._late: list[tuple[list[str], DevicePart | None]] = []
         self._bus_counts: dict[str, int] = {}
@@ -291,7 +295,7 @@ class Composition:
 
         - ``at REGION+ADDRESS`` where it is mapped, ``prio NUMBER``
         - ``alias REGION+OFFSET``
-        - ``ram``, ``rom``; ``box`` where only the regions in it answer
+        - ``ram``, ``rom``, ``romd``; ``box`` where only the regions in it answer
         - ``used BYTES``: of RAM that may grow, what it has
         - ``off``: it is disabled
         - ``loose``: a device's that belongs to the board
@@ -335,7 +339,9 @@ class Composition:
             if target is not None:
                 region.alias, region.alias_offset = target, offset + index * size
                 region.kind = target.kind
-            region.kind = next((each for each in ("ram", "rom") if each in flags), region.kind)
+            region.kind = next(
+                (each for each in ("ram", "rom", "romd") if each in flags), region.kind
+            )
             if "at" in flags and not ("once" in flags and label in self.regions):
                 container, address = self._place(flags[flags.index("at") + 1], device)
                 container.map(region, address + index * size)
@@ -397,6 +403,7 @@ def _numbers(machine: Machine) -> dict[str, str]:
         "ram_below_4g": str(below),
         "ram_above_4g": str(above),
         "io-apic": str(_IO_APIC),
+        **dict(machine.flash.numbers() if machine.has_flash else ()),
     }
 
 

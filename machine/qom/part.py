@@ -189,7 +189,7 @@ class RegionPart(Part):
     Attributes:
         label: its name, which others may have too.
         size: bytes; 0 for a region that only has a name here.
-        kind: how accesses are answered: ``i/o``, ``ram``, ``rom``.
+        kind: how accesses are answered: ``i/o``, ``ram``, ``rom``, ``romd``.
         owner: the device or object it belongs to; None for the board.
         container: the region it lies in; None for none.
         address: in it.

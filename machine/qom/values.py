@@ -144,10 +144,17 @@ def _ram_path(machine: Machine) -> str:
     return f"/objects/{machine.board.ram_name}" if machine.ram_size else ""
 
 
+def _flash_disk(machine: Machine, place: int) -> str:
+    chips = machine.flash.chips if machine.has_flash else []
+    return chips[place].disk_name if place < len(chips) else ""
+
+
 _OF_MACHINE: dict[str, Callable[[Machine], Any]] = {
     "firmware": _firmware,
     "graphics": lambda _machine: True,
     "memory": _memory,
     "memory-backend": _ram_path,
+    "pflash0": lambda machine: _flash_disk(machine, 0),
+    "pflash1": lambda machine: _flash_disk(machine, 1),
     "smp": _processors,
 }
