@@ -13,7 +13,7 @@ from blockdev.raw import FileNode, RawNode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from blockdev.backend import Backend
 
@@ -139,12 +139,13 @@ class Graph:
         is_literal: bool = False,
         open_backing: Callable[[], BlockNode | None] | None = None,
         depth: int = 0,
+        options: Mapping[str, object] | None = None,
     ) -> BlockNode:
         """Open a disk file with a format node over it.
 
         Args:
             driver: the format; None looks at the file, and warns when it can only be raw.
-            open_backing: as for `open_format`.
+            open_backing, options: as for `open_format`.
             is_literal: the name is a file's, without a protocol before it.
             depth: how many overlays stand above this image.
         """
@@ -191,6 +192,7 @@ class Graph:
                 open_backing=open_backing,
                 locking=locking,
                 depth=depth,
+                options=options,
             )
         except QemuError:
             self.remove_unused(file)
@@ -209,16 +211,31 @@ class Graph:
         open_backing: Callable[[], BlockNode | None] | None = None,
         locking: bool = True,
         depth: int = 0,
+        options: Mapping[str, object] | None = None,
     ) -> BlockNode:
         """Put a format node over a node that is open.
 
         Args:
             open_backing: gives the node to stand under it, or that there is to be none; without
                 it that is the one that the image names.
+            options: others of the driver, by name; ``raw`` alone has any here, and only some
+                parts of a file need them.
         """
         node: BlockNode
         name = node_name or self.new_name()
-        if driver == "raw":
+        if driver == "raw" and options and ("offset" in options or "size" in options):
+            from blockdev.raw_slice import RawSlice
+
+            node = RawSlice(
+                name,
+                file,
+                options=options,
+                read_only=read_only,
+                cache=cache,
+                is_inactive=self.opens_inactive,
+            )
+            node.claim(attached=False)
+        elif driver == "raw":
             node = RawNode(
                 name,
                 file,

@@ -117,6 +117,7 @@ class _Tree:
                 if "backing" in options
                 else None,
                 depth=depth,
+                options=options,
             )
         except QemuError:
             graph.remove_unused(file)

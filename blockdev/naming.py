@@ -56,6 +56,7 @@ def is_identifier(text: str) -> bool:
 
 # QEMU shows the keys of a tree in an order of its own; these come before all others.
 _FIRST_KEYS = (
+    "offset",
     "inject-error.0.once",
     "throttle-group",
     "read-zeroes",
@@ -65,6 +66,7 @@ _FIRST_KEYS = (
     "image",
     "backing",
     "driver",
+    "size",
     "inject-error.0.event",
 )
 
@@ -83,6 +85,8 @@ def tree_name(node: BlockNode) -> str:
         return f"blkdebug:{node.shown_options.get('config', '')}:{below.filename}"
     is_plain = below.is_protocol or below.driver == "blkdebug"
     is_plain = is_plain and not node.is_filter and not has_other_backing(node)
+    if node.driver == "raw" and node.shown_options:
+        is_plain = False  # only a part of the file
     if is_plain and not below.filename.startswith("json:"):
         return below.filename
     return "json:" + _tree(node)

@@ -109,8 +109,8 @@ def from_json(option: Option) -> dict[str, str]:
                 flatten(f"{prefix}.{key}" if prefix else key, inner)
         elif isinstance(value, bool):
             flat[prefix] = "on" if value else "off"
-        elif isinstance(value, str):
-            flat[prefix] = value
+        elif isinstance(value, (str, int)):
+            flat[prefix] = str(value)
         elif value is None and prefix.endswith("backing"):
             flat[prefix] = NO_NODE
         else:

@@ -30,6 +30,7 @@ _OF_NODE = frozenset(
     "auto-read-only cache cache.direct cache.no-flush discard driver file.driver file.filename "
     "file.locking force-share node-name".split()
 )
+_OF_RAW = frozenset(("offset", "size"))
 # Settings of qcow2 that don't change what is stored.
 QCOW2_SETTINGS = frozenset(
     "cache-clean-interval cache-size discard-no-unref l2-cache-entry-size l2-cache-size "
@@ -173,7 +174,7 @@ def check_empty_drive(options: dict[str, str]) -> None:
 
 def unknown_to(driver: str, options: dict[str, str]) -> str | None:
     """The first option of ``-drive`` that a medium of this format doesn't know."""
-    settings = QCOW2_SETTINGS if driver == "qcow2" else frozenset()
+    settings = {"qcow2": QCOW2_SETTINGS, "raw": _OF_RAW}.get(driver, frozenset())
     for name in options:
         if name in _OF_DRIVE or name in _OF_NODE or name in settings:
             continue

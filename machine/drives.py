@@ -271,6 +271,7 @@ class Drives:
             node_name=options.get("node-name"),
             locking=options.get("file.locking", "on") != "off" and not is_shared,
             is_literal=is_literal,
+            options=options if driver in ("raw", None) else None,
         )
         node.detect_zeroes = options.get("detect-zeroes", "off")
         unknown = unknown_to(node.driver, options)

@@ -12,6 +12,7 @@ from machine.drive_options import (
     check_node,
     flag,
 )
+from machine.schema import read_integer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -227,6 +228,7 @@ class NodeTree:
             cache=cache,
             node_name=node_name,
             open_backing=open_backing if has_backing else None,
+            options=_slice_options(options, prefix) if driver == "raw" else None,
         )
 
     def _child(
@@ -266,3 +268,19 @@ class NodeTree:
             raise QemuError(refusal)
         if file.read_only and not read_only:
             raise QemuError("Block node is read-only")
+
+
+def _slice_options(options: dict[str, str], prefix: str) -> dict[str, object]:
+    """Which part of a file a raw node is.
+
+    Raises:
+        QemuError: a number isn't one.
+    """
+    found: dict[str, object] = {}
+    for name in ("offset", "size"):
+        if name in options:
+            number = read_integer(options[name])
+            if number is None:
+                raise QemuError(f"Parameter '{prefix}{name}' expects integer")
+            found[name] = number
+    return found

@@ -107,7 +107,12 @@ def _number(name: str, text: str) -> int:
     return -value % _LIMIT if text.lstrip().startswith("-") else value
 
 
-def _size(name: str, text: str) -> int:
+def read_size(name: str, text: str) -> int:
+    """A size of an option, in bytes.
+
+    Raises:
+        QemuError: it isn't one; QEMU's words.
+    """
     body = text.lstrip().removeprefix("+")
     unit = _UNITS.get(body[-1:].lower())
     is_hexadecimal = body[:2].lower() == "0x"
@@ -154,6 +159,6 @@ _READERS: dict[str, Callable[[str, str], str | int | bool]] = {
     "text": _text,
     "truth": _truth,
     "version": _version,
-    "size": _size,
+    "size": read_size,
     "number": _number,
 }

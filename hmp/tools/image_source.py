@@ -202,6 +202,7 @@ class _Opener:
         if not with_backing:
             self._open_backing = lambda: None
         self._with_backing = with_backing
+        self._is_json = False
 
     def by_name(self, name: str, format: str | None) -> BlockNode:
         return self._graph.open_image(
@@ -222,6 +223,7 @@ class _Opener:
             raise QemuError(f"Could not parse the JSON options: {error}") from error
         if format is not None:
             options.setdefault("driver", format)
+        self._is_json = True
         return self._node(options, is_format=True, read_only=self._read_only)
 
     def by_options(self, text: str) -> BlockNode:
@@ -278,11 +280,20 @@ class _Opener:
                 cache=self._cache,
                 open_backing=self._backing(options, driver),
                 locking=locking,
+                options=self._slice(options) if driver == "raw" else None,
             )
         except QemuError:
             if child.node_name in self._graph.nodes:
                 self._graph.remove(child)
             raise
+
+    def _slice(self, options: dict[str, str]) -> dict[str, object]:
+        """Which part of a file a raw image is; numbers, where JSON had numbers."""
+        found = {name: options[name] for name in ("offset", "size") if name in options}
+        return {
+            name: int(text) if self._is_json and text.isdecimal() else text
+            for name, text in found.items()
+        }
 
     def _null(self, driver: str, options: dict[str, str], *, read_only: bool) -> BlockNode:
         from blockdev.null import open_null
