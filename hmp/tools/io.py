@@ -22,6 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from blockdev.node import BlockNode
+
 __all__ = ["COMMANDS", "IoTarget", "run"]
 
 _DEFAULT_LENGTH = 512  # bytes that `alloc` looks at
@@ -70,6 +72,8 @@ def info(session: IoSession, words: Sequence[str]) -> bool:
     session.write(f"format name: {node.driver}\n")
     if node.file is None:
         session.write(f"format name: {node.driver}\n")  # once as format, once as protocol
+    if not _tells_of_itself(node):
+        return False
     cluster_size = vmstate_offset = 0
     details = ""
     if node.driver == "qcow2":
@@ -88,6 +92,13 @@ def info(session: IoSession, words: Sequence[str]) -> bool:
         f"vm state offset: {amount_text(vmstate_offset)}\n{details}"
     )
     return True
+
+
+def _tells_of_itself(node: BlockNode) -> bool:
+    """Whether QEMU's driver answers what an image is like; those of the network don't."""
+    while node.file is not None and (node.driver == "raw" or node.is_filter):
+        node = node.file
+    return node.file is not None or node.driver == "file"
 
 
 def alloc(session: IoSession, words: Sequence[str]) -> bool:
@@ -131,12 +142,18 @@ def map_(session: IoSession, words: Sequence[str]) -> bool:
     return True
 
 
+_CACHE_SWITCHES = ("cache.direct", "cache.no-flush")
+
+
 def reopen(session: IoSession, words: Sequence[str]) -> bool:
     options = Options(words, "c:o:rw", session.complain)
-    access = cache = option = ""
+    access = cache = ""
+    given: dict[str, str] = {}
     for letter, value in options:
         if letter == "o":
-            option = value.partition("=")[0]
+            from hmp.option_list import parse_options
+
+            given.update(parse_options(value, "", lambda text: session.report(f"warning: {text}")))
         elif letter == "c":
             if value not in _CACHE_MODES:
                 raise QemuError(f"Invalid cache option: {value}")
@@ -147,8 +164,21 @@ def reopen(session: IoSession, words: Sequence[str]) -> bool:
             access = letter
     if options.operands:
         raise SyntaxMismatch
+    for name in ("read-only", "lazy-refcounts", *_CACHE_SWITCHES):
+        if given.get(name, "on") not in ("on", "off"):
+            raise QemuError(f"Parameter '{name}' expects 'on' or 'off'")
+    if access and "read-only" in given:
+        raise QemuError("Cannot set both -r/-w and 'read-only'")
+    if cache and any(name in given for name in _CACHE_SWITCHES):
+        raise QemuError("Cannot set both -c and the cache options")
     read_only = access == "r" if access else None
-    session.target.reopen(read_only=read_only, cache=cache, option=option)
+    if "read-only" in given:
+        read_only = given["read-only"] == "on"
+        node = session.target.medium()
+        if read_only and not node.read_only:
+            text = f"Read-only block node '{node.node_name}' cannot support read-write users"
+            raise QemuError(text)
+    session.target.reopen(read_only=read_only, cache=cache, options=tuple(given))
     return True
 
 

@@ -156,10 +156,11 @@ class ImageTarget(IoTarget):
         elif preallocation != "off":
             node.preallocate(old_size, size - old_size, preallocation)
 
-    def reopen(self, *, read_only: bool | None, cache: str, option: str) -> None:
+    def reopen(self, *, read_only: bool | None, cache: str, options: Sequence[str]) -> None:
         node = self.medium()
-        if option and not _is_tunable(node, option):
-            raise QemuError(f"Cannot change the option '{option}'")
+        for option in options:
+            if not _is_tunable(node, option):
+                raise QemuError(f"Cannot change the option '{option}'")
         if read_only is not None and read_only != node.read_only:
             node.reopen(read_only=read_only)
         mode = cache_mode(cache) if cache else None

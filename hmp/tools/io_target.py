@@ -111,15 +111,15 @@ class IoTarget:
         if self.node is not None:
             self.node.flush()
 
-    def reopen(self, *, read_only: bool | None, cache: str, option: str) -> None:
-        """Change how the medium is used; None and "" leave as it is.
+    def reopen(self, *, read_only: bool | None, cache: str, options: Sequence[str]) -> None:
+        """Change how the medium is used; None and "" leave it as it is.
 
         Args:
             cache: the name of a cache mode.
-            option: of the driver.
+            options: names of the driver's.
         """
         node = self.medium()
-        if option:
+        for option in options:
             raise QemuError(f"Cannot change the option '{option}'")
         if cache or read_only is (not node.read_only):
             raise QemuError("The options of an open image can't be changed here")
