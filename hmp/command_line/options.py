@@ -12,8 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# What `host_options` and `firmware_options` know the meaning of: nobody has to wait for them who
-# asks for none of it.
+# What `host_options`, `firmware_options` and `side_options` know the meaning of: nobody has to wait
+# for them who asks for none of it.
 HOST_OPTIONS = frozenset(
     "action watchdog-action no-reboot no-shutdown sandbox icount add-fd msg overcommit iscsi seed "
     "compat rotate singlestep xen-domid xen-attach xen-domid-restrict".split()
@@ -21,6 +21,7 @@ HOST_OPTIONS = frozenset(
 FIRMWARE_OPTIONS = frozenset(
     "boot fw_cfg option-rom smbios acpitable kernel append initrd dtb bios".split()
 )
+SIDE_OPTIONS = frozenset("audiodev fsdev tpmdev vnc mem-path dfilter".split())
 # Options of QEMU 7.2 that take a value, by what becomes of them here.
 _USED_WITH_VALUE = frozenset(
     "M machine m name uuid drive blockdev device hda hdb hdc hdd fda fdb cdrom loadvm monitor "
@@ -33,8 +34,7 @@ _USED_WITH_VALUE = frozenset(
 )
 _IGNORED_WITH_VALUE = frozenset("k L".split())
 _MISSING_WITH_VALUE = frozenset(
-    "mem-path audiodev audio fsdev virtfs usbdevice spice vnc tpmdev "
-    "debugcon dfilter chroot runas plugin dump-vmstate".split()
+    "audio virtfs usbdevice spice debugcon chroot runas plugin dump-vmstate".split()
 )
 _USED_ALONE = frozenset(
     "S snapshot nodefaults nographic daemonize only-migratable h help version ui-help yes lab "
@@ -48,13 +48,14 @@ _IGNORED_ALONE = frozenset(
 _MISSING_ALONE = frozenset("preconfig audio-help".split())
 # What follows it is its value, if it looks like one.
 _WITH_OPTIONAL_VALUE = frozenset(("check",))
-_WITH_VALUE = _USED_WITH_VALUE | _IGNORED_WITH_VALUE | _MISSING_WITH_VALUE
+_WITH_VALUE = _USED_WITH_VALUE | SIDE_OPTIONS | _IGNORED_WITH_VALUE | _MISSING_WITH_VALUE
 _ALONE = _USED_ALONE | _IGNORED_ALONE | _MISSING_ALONE
 
 
 def option_names() -> tuple[frozenset[str], frozenset[str]]:
     """The options that are understood: those that stand alone, and those that take a value."""
-    return _USED_ALONE | _IGNORED_ALONE, _USED_WITH_VALUE | _IGNORED_WITH_VALUE
+    with_value = _USED_WITH_VALUE | SIDE_OPTIONS | _IGNORED_WITH_VALUE
+    return _USED_ALONE | _IGNORED_ALONE, with_value
 
 
 class Option:
@@ -112,6 +113,10 @@ def parse(arguments: Sequence[str]) -> list[Option]:
             raise OptionError(f"{word}: invalid option")
         if name in _MISSING_ALONE or name in _MISSING_WITH_VALUE:
             raise OptionError(f"{text}: not simulated yet")
-        if name in _USED_ALONE or name in _USED_WITH_VALUE or name in _WITH_OPTIONAL_VALUE:
+        if (
+            name in _USED_ALONE
+            or name in _USED_WITH_VALUE | SIDE_OPTIONS
+            or name in _WITH_OPTIONAL_VALUE
+        ):
             options.append(Option(name, value, text))
     return options

@@ -14,7 +14,7 @@ from hmp.command_line.disk_options import DiskOptions
 from hmp.command_line.log_options import LogOptions
 from hmp.command_line.machine_options import MachineOptions
 from hmp.command_line.option_values import Blame, HelpAnswer, about
-from hmp.command_line.options import FIRMWARE_OPTIONS, HOST_OPTIONS, Option
+from hmp.command_line.options import FIRMWARE_OPTIONS, HOST_OPTIONS, SIDE_OPTIONS, Option
 from hmp.command_line.plug_options import PlugOptions
 from machine.assembly import add_default_drives, build
 from machine.machine import Machine
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from hmp.command_line.firmware_options import FirmwareOptions
     from hmp.command_line.host_options import HostOptions
+    from hmp.command_line.side_options import SideOptions
     from hmp.frontend.faulty_line import LineFaults
 
 
@@ -76,6 +77,7 @@ class Startup:
         self._plugs = PlugOptions(program, complain, tell or complain)
         self._host: HostOptions | None = None
         self._firmware: FirmwareOptions | None = None
+        self._side: SideOptions | None = None
         self._log = LogOptions(program, complain)
         self._debugger = DebuggerOptions(tell or complain)
         take = {
@@ -86,6 +88,7 @@ class Startup:
             **self._plugs.takers,
             **dict.fromkeys(HOST_OPTIONS, self._take_host_option),
             **dict.fromkeys(FIRMWARE_OPTIONS, self._take_firmware_option),
+            **dict.fromkeys(SIDE_OPTIONS, self._take_side_option),
             **self._log.takers,
             **self._debugger.takers,
         }
@@ -140,6 +143,13 @@ class Startup:
 
             self._firmware = FirmwareOptions(self.program, self._complain)
         return self._firmware
+
+    def _take_side_option(self, option: Option) -> None:
+        if self._side is None:
+            from hmp.command_line.side_options import SideOptions
+
+            self._side = SideOptions(self.program, self._complain)
+        self._side.takers[option.name](option)
 
     def _take_fault(self, option: Option) -> None:
         from hmp.frontend.faulty_line import FAULTS, LineFaults
@@ -209,6 +219,8 @@ class Startup:
         """
         self.consoles.open_ports(machine, serve)
         self._machine.check_processors(machine)
+        if self._side is not None:
+            self._side.apply(machine)
         build(machine)
         if self._firmware is not None:
             self._firmware.apply(machine)
