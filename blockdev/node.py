@@ -50,6 +50,9 @@ class VMStateWriter:
         """Append the buffers to the state."""
         raise NotImplementedError
 
+    def write_rest(self) -> None:
+        """All of the state is there: write what was held back of it, if anything was."""
+
     def abandon(self) -> None:
         """Give back what the state took; it doesn't become part of a snapshot."""
         raise NotImplementedError

@@ -49,11 +49,14 @@ class StateArea(VMStateWriter):
         self._mapping.write(self._written, pieces)
         self._written += total - total % self._metadata.cluster_size
 
-    def finish(self) -> Mapping:
-        """Write what is left of the state; the mapping of all of it."""
+    def write_rest(self) -> None:
         if self._rest:
             self._mapping.write(self._written, [self._rest])
             self._rest = b""
+
+    def finish(self) -> Mapping:
+        """Write what is left of the state; the mapping of all of it."""
+        self.write_rest()
         return self._mapping
 
     def adopt(self) -> None:

@@ -151,7 +151,7 @@ def reopen(session: IoSession, words: Sequence[str]) -> bool:
     given: dict[str, str] = {}
     for letter, value in options:
         if letter == "o":
-            from hmp.option_list import parse_options
+            from hmp.command_line.option_list import parse_options
 
             given.update(parse_options(value, "", lambda text: session.report(f"warning: {text}")))
         elif letter == "c":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from blockdev.errors import QemuError
 from machine.devices.globalstate import GLOBALSTATE, GlobalState
 from machine.devices.storage import TRAY
@@ -101,11 +104,26 @@ def write_state(
             switches=saved.switches,
             report=machine.report,
         )
+        _write_rest(area)
     except QemuError:
         migration.fail("")
         raise
     migration.complete()
     return file.transferred
+
+
+def _write_rest(area: VMStateWriter) -> None:
+    """A small state is all written only now.
+
+    Raises:
+        QemuError: it can't be; said as of any part of the state.
+    """
+    try:
+        area.write_rest()
+    except QemuError as error:
+        # QEMU says so whatever it was: its file of the state keeps no other error.
+        text = f"Error while writing VM state: {os.strerror(errno.EIO)}"
+        raise QemuError(text, errno.EIO) from error
 
 
 def device_stream(machine: Machine) -> bytes:
