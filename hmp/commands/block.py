@@ -112,11 +112,15 @@ def block_set_io_throttle(
     iops_wr: int,
 ) -> None:
     from blockdev.throttle import BUCKETS
-    from machine import block_change
+    from machine.block_change import set_throttle
+    from machine.media import find_drive
 
     values = (bps, bps_rd, bps_wr, iops, iops_rd, iops_wr)
     limits = dict(zip(BUCKETS, values, strict=True))
-    block_change.set_throttle(monitor.machine, device, limits)
+    backend = monitor.machine.drives.backend(device)
+    if backend is None:
+        backend = find_drive(monitor.machine, None, device)
+    set_throttle(backend, device, limits)
 
 
 def eject(monitor: Monitor, *, force: bool, device: str) -> None:
