@@ -95,12 +95,12 @@ def read_date(text: str) -> int | None:
 
 def from_json(option: Option) -> dict[str, str]:
     """A JSON object as flat options: ``{"file": {"driver": ...}}`` gives ``file.driver``."""
-    import json
+    from hmp.qmp.json_parser import parse_text
 
     try:
-        value = json.loads(option.value)
-    except ValueError as error:
-        raise about(option, QemuError("JSON parse error, invalid JSON")) from error
+        value = parse_text(option.value)
+    except QemuError as error:
+        raise about(option, error) from error
     flat: dict[str, str] = {}
 
     def flatten(prefix: str, value: object) -> None:

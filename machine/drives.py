@@ -149,7 +149,7 @@ class Drives:
         )
         if "readonly" in options:
             options = {**options, "read-only": options["readonly"]}
-        read_only = flag(options, "read-only", media == "cdrom")
+        read_only = flag(options, "read-only", False) or media == "cdrom"
         throttle = self._throttle(options, name)
         node = self._open(options, read_only=read_only, cache=mode, snapshot=snapshot)
         if self._graph.find(name) is not None:

@@ -29,10 +29,11 @@ def object_add(monitor: Monitor, *, object: str) -> None:
     objects = monitor.machine.objects
     first, comma, rest = object.partition(",")
     kind = first.removeprefix("qom-type=")
-    if first in _HELP_WORDS:
+    wants_help = comma and set(rest.split(",")) & set(_HELP_WORDS)
+    if first in _HELP_WORDS or (wants_help and kind not in TYPES):
         monitor.print_line("List of user creatable objects:")
         _print_lines(monitor, objects.describe_types())
-    elif comma and kind in TYPES and set(rest.split(",")) & set(_HELP_WORDS):
+    elif wants_help:
         lines = objects.describe_type(kind)
         none = f"There are no options for {kind}."
         monitor.print_line(f"{kind} options:" if lines else none)
