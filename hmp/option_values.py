@@ -5,7 +5,6 @@ from __future__ import annotations
 from blockdev.errors import QemuError
 from hmp.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.options import Option
-from machine.drive_options import NO_NODE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,8 +110,6 @@ def from_json(option: Option) -> dict[str, str]:
             flat[prefix] = "on" if value else "off"
         elif isinstance(value, str):
             flat[prefix] = value
-        elif value is None and prefix.endswith("backing"):
-            flat[prefix] = NO_NODE
         else:
             text = f"Invalid parameter type for '{prefix}', expected: string"
             raise about(option, QemuError(text))

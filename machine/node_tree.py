@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from blockdev.node import BlockNode, CacheMode
+from blockdev.null import size_of
 from blockdev.permissions import format_conflict
 from machine.drive_options import (
     NO_NODE,
@@ -106,6 +107,9 @@ class NodeTree:
             raise QemuError("Must specify either driver or file")
         if driver in _FORMATS and not has_file:
             raise QemuError('A block device must be specified for "file"')
+        for name in ("size", "file.size"):
+            if name in options:
+                options[name] = str(size_of(name, options[name]))
         options["driver"] = driver = driver or self._probe(options)
         unknown = _unknown(driver, options)
         node = self._node({name: options[name] for name in options if name not in unknown})
@@ -153,7 +157,7 @@ class NodeTree:
         node_name = options.get("node-name")
         if not prefix and node_name is None:
             raise QemuError("'node-name' must be specified for the root node")
-        if node_name is not None:
+        if node_name is not None and _CHILDREN.get(driver) == ():
             self._check_name(node_name)
         read_only = flag(options, "read-only", False)
         cache = CacheMode(
@@ -208,6 +212,8 @@ class NodeTree:
         if child is None:
             raise QemuError(f"Parameter '{prefix}{role}' is missing")
         try:
+            if node_name is not None:
+                self._check_name(node_name)
             return self._over(driver, child, options, prefix, node_name, read_only, cache)
         except QemuError:
             graph.remove_unused(child)
