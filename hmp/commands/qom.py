@@ -22,7 +22,8 @@ def complete_object(machine: Machine, words: Sequence[str]) -> Completion:
 
 
 def object_add(monitor: Monitor, *, object: str) -> None:
-    from machine.keyval import parse_json, parse_keyval
+    from hmp.qmp.json_parser import parse_object
+    from machine.keyval import parse_keyval
     from machine.qom.objects import source_of
     from machine.qom.types import TYPES
 
@@ -39,7 +40,7 @@ def object_add(monitor: Monitor, *, object: str) -> None:
         monitor.print_line(f"{kind} options:" if lines else none)
         _print_lines(monitor, lines)
     elif object.startswith("{"):
-        objects.add(parse_json(object), source_of(object))
+        objects.add(parse_object(object), source_of(object))
     else:
         objects.add(parse_keyval(object, "qom-type"), source_of(object))
 
