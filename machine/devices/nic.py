@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from machine.devices.qdev import DeviceModel
-from machine.net import format_mac, parse_mac
+from machine.net.network import format_mac, parse_mac
 from machine.vmstate.description import VMStateDescription
 from machine.vmstate.fields import Bool, Buffer
 
