@@ -42,7 +42,7 @@ def _backend(machine: Machine, name: str, *, by_device: bool) -> Backend | None:
 
 
 def _target(machine: Machine, name: str, backend: Backend | None) -> IoTarget:
-    from blockdev.permissions import conflict
+    from blockdev.permissions import conflict, job_conflict
     from hmp.tools.io_target import IoTarget
 
     if backend is not None:
@@ -53,7 +53,12 @@ def _target(machine: Machine, name: str, backend: Backend | None) -> IoTarget:
             else:
                 backend.begin_read(offset, size)
 
-        return IoTarget(backend.node, write_through=not backend.write_cache, begin=begin)
+        def refused(wanted: Sequence[str]) -> str | None:
+            return job_conflict(backend) if "resize" in wanted else None
+
+        return IoTarget(
+            backend.node, write_through=not backend.write_cache, refusal=refused, begin=begin
+        )
     node = machine.graph.find(name)
     if node is None:
         raise QemuError(f"Cannot find device='' nor node-name='{name}'")
