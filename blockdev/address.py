@@ -98,6 +98,8 @@ def parse_inet(text: str) -> InetAddress:
         port = rest[1:]
     else:
         host, colon, port = place.partition(":")
+        if colon and not host and not port:
+            raise QemuError(f"error parsing port in address '{text}'", errno.EINVAL)
         if not colon or not port or len(host) > HOST_LIMIT:
             raise QemuError(f"error parsing address '{text}'", errno.EINVAL)
     address = InetAddress(host=host, port=port[:PORT_LIMIT])
@@ -115,13 +117,13 @@ def parse_inet(text: str) -> InetAddress:
 
 
 def parse_address(text: str) -> UnixAddress | InetAddress:
-    """``unix:PATH`` or `parse_inet`'s form.
+    """``unix:PATH`` or `parse_inet`'s form, which may stand after ``tcp:``.
 
     Raises:
         QemuError: it is neither.
     """
     if not text.startswith("unix:"):
-        return parse_inet(text)
+        return parse_inet(text.removeprefix("tcp:"))
     if text == "unix:":
         raise QemuError("invalid Unix socket address", errno.EINVAL)
     return UnixAddress(path=text.removeprefix("unix:"))

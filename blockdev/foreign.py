@@ -156,6 +156,7 @@ _READERS: dict[str, Callable[[BlockNode, bytes], tuple[int, int]]] = {
     "cloop": _cloop,
 }
 FORMATS = frozenset(_READERS)
+_SHOWN = {"parallels": "Parallels"}  # in words, where that isn't the driver's name
 # A machine with one of these can't be migrated, nor saved.
 _BLOCKING = FORMATS - {"qed", "luks", "bochs", "cloop"}
 
@@ -202,7 +203,7 @@ class ForeignNode(BlockNode):
         if self.driver not in _BLOCKING:
             return ""
         return (
-            f"The {self.driver} format used by node '{self.node_name}' "
+            f"The {_SHOWN.get(self.driver, self.driver)} format used by node '{self.node_name}' "
             "does not support live migration"
         )
 

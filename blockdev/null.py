@@ -95,7 +95,7 @@ def open_null(
         if name in options:
             text = options[name]
             if is_loose:
-                text = str(_bytes(name, text))
+                text = str(size_of(name, text))
             if not (text.isascii() and text.removeprefix("-").isdigit()):
                 raise QemuError(f"Parameter '{prefix}{name}' expects integer", errno.EINVAL)
             shown[name] = int(text)
@@ -118,7 +118,7 @@ def open_null(
     return node
 
 
-def _bytes(name: str, text: str) -> int:
+def size_of(name: str, text: str) -> int:
     """A size with a suffix perhaps."""
     units = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
     shift = units.get(text[-1:].lower(), 0)

@@ -33,6 +33,22 @@ def conflict(
     return None
 
 
+def job_conflict(backend: Backend) -> str | None:
+    """Why a drive may not get another size while a job has its medium; None if none has."""
+    node = backend.node
+    if node is None or not node.op_blockers:
+        return None
+    use = f"(uses node '{node.node_name}' as"
+    kind = node.op_blockers[-1].reason.rpartition(": ")[2]
+    user = f"{kind} job '{backend.name}' {use} 'main node'"
+    if kind == "stream":
+        user = f"an unnamed block device {use} 'root'"
+    return (
+        f"Permission conflict on node '{node.node_name}': permissions '{RESIZE}' are both required "
+        f"by block device '{backend.shown_name}' {use} 'root' child) and unshared by {user} child)."
+    )
+
+
 def format_conflict(graph: Graph, file: BlockNode, newcomer: str, *, read_only: bool) -> str | None:
     """Why a format may not be put over a node that another format uses; None if it may.
 

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from blockdev.backend import Backend
     from blockdev.node import BlockNode
     from machine.machine import Machine
 
@@ -35,20 +36,18 @@ def resize(machine: Machine, device: str, size: int, *, node_name: str = "") -> 
     node.truncate(size)
 
 
-def set_throttle(machine: Machine, device: str, limits: dict[str, int]) -> None:
+def set_throttle(backend: Backend, name: str, limits: dict[str, int]) -> None:
     """Limit what may go through a drive; all limits zero: not at all.
 
     Args:
+        name: what the drive was called; so is a group that is made for it.
         limits: see `blockdev.throttle.Throttle`.
 
     Raises:
-        QemuError: no such drive, it is empty, or the limits can't be.
+        QemuError: the drive is empty, or the limits can't be.
     """
     from blockdev.throttle import Throttle, check_limits
 
-    backend = machine.drives.backend(device)
-    if backend is None:
-        raise DeviceNotFound(device)
     if backend.node is None:
         raise QemuError("Device has no medium")
     check_limits(limits)
@@ -57,7 +56,7 @@ def set_throttle(machine: Machine, device: str, limits: dict[str, int]) -> None:
     elif backend.throttle is not None:
         backend.throttle.set_limits(limits)
     else:
-        backend.throttle = Throttle(device, limits)
+        backend.throttle = Throttle(name, limits)
 
 
 def commit(machine: Machine, device: str) -> Iterator[object]:

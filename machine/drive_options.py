@@ -137,6 +137,8 @@ def throttle_limits(options: dict[str, str]) -> tuple[dict[str, int], str]:
 
 def is_of_throttling(name: str) -> bool:
     """Whether an option of a drive is a limit, or names the group of its limits."""
+    if name == "group":
+        return True
     is_full = name.startswith(_THROTTLING)
     limit = name.removeprefix(_THROTTLING)
     return name in _LIMITS or (is_full and (limit in _LIMITS.values() or limit == "group"))

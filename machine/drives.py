@@ -158,7 +158,7 @@ class Drives:
         )
         if "readonly" in options:
             options = {**options, "read-only": options["readonly"]}
-        read_only = flag(options, "read-only", media == "cdrom")
+        read_only = flag(options, "read-only", False) or media == "cdrom"
         throttle = self._throttle(options, name)
         node = self._open(options, read_only=read_only, cache=mode, snapshot=snapshot)
         if self._graph.find(name) is not None:
@@ -349,7 +349,13 @@ class Drives:
         """Makes nodes of their options."""
         from machine.node_tree import NodeTree
 
-        return NodeTree(self._graph, self._check_node_name, self.find_group)
+        return NodeTree(self._graph, self._check_node_name, self.find_group, self._find_medium)
+
+    def _find_medium(self, name: str) -> BlockNode | None:
+        backend = self.backend(name)
+        if backend is not None and backend.node is None:
+            raise QemuError(f"Device '{name}' has no medium")
+        return backend.node if backend is not None else None
 
     def add_child(self, values: Mapping[str, Any]) -> BlockNode:
         """Make a node that goes with whoever uses it, of its options by QMP's names.

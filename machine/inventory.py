@@ -118,11 +118,14 @@ def _hotpluggable_cpus(machine: Machine) -> Sequence[str]:
     if not machine.board.has_cpu_slots:
         return []
     lines: list[str] = []
-    for path, place in reversed(list(machine.cpu_places())):
+    for cpu, (path, place) in reversed(list(enumerate(machine.cpu_places()))):
         lines += (f'  type: "{machine.board.cpu_model}-x86_64-cpu"', '  vcpus_count: "1"')
         if path:
             lines.append(f'  qom_path: "{path}"')
         lines.append("  CPUInstance Properties:")
+        node = machine.numa.node_of(cpu) if machine.numa is not None else None
+        if node is not None:
+            lines.append(f'    node-id: "{node}"')
         lines += (f'    {name}: "{number}"' for name, number in place.items())
     return ["Hotpluggable CPUs:", *lines]
 

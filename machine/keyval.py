@@ -36,25 +36,6 @@ def parse_keyval(text: str, implied_key: str) -> dict[str, Any]:
     return {key: _with_lists(value, key) for key, value in found.items()}
 
 
-def parse_json(text: str) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        QemuError: it is none.
-    """
-    import json
-
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        cut_short = isinstance(error, json.JSONDecodeError) and not text[error.pos :].strip()
-        text = "premature EOI" if cut_short else "invalid keyword"
-        raise QemuError(f"JSON parse error, {text}") from error
-    if not isinstance(value, dict):
-        raise QemuError("Invalid parameter type, expected: object")
-    return value
-
-
 def _key(text: str, start: int, implied_key: str) -> tuple[str, int]:
     """A key that begins at `start`, checked; and where its value begins."""
     end = start

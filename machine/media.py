@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from machine.machine import Machine
 
+# Where paths of devices begin that don't begin with a slash.
+_PERIPHERAL = "/machine/peripheral/"
 READ_ONLY_MODES = ("retain", "read-only", "read-write")
 
 
@@ -145,7 +147,7 @@ def find_drive(machine: Machine, name: str | None, id: str | None = None) -> Bac
     assert id is not None
     device = machine.plugs.find(id)
     for backend in machine.drives.backends:
-        paths = (id,) if device is None else (id, device.path)
+        paths = (id, _PERIPHERAL + id, device.path if device is not None else id)
         if backend.device is not None and backend.device in paths:
             return backend
     if device is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from blockdev.node import BlockNode, CacheMode
+from blockdev.null import size_of
 from blockdev.permissions import format_conflict
 from machine.drive_options import (
     NO_NODE,
@@ -47,6 +48,7 @@ _CHILDREN: dict[str, tuple[str, ...]] = {
     "blkdebug": ("image",),
     "nbd": (),
 }
+_FORMATS = ("raw", "qcow2")
 _RULES = ("inject-error.", "set-state.")
 
 
@@ -56,6 +58,8 @@ class NodeTree:
     Args:
         check_name: refuses a node name that can't be.
         find_group: the throttle group of a name.
+        find_medium: the medium of a drive's id, None for no such drive; raises QemuError for an
+            empty one.
     """
 
     def __init__(
@@ -63,10 +67,12 @@ class NodeTree:
         graph: Graph,
         check_name: Callable[[str], object],
         find_group: Callable[[str], Throttle | None],
+        find_medium: Callable[[str], BlockNode | None],
     ) -> None:
         self._graph = graph
         self._check_name = check_name
         self._find_group = find_group
+        self._find_medium = find_medium
 
     def add(self, options: dict[str, str]) -> BlockNode:
         """Make a node that is there for its own sake.
@@ -86,16 +92,45 @@ class NodeTree:
         return node
 
     def add_loosely(self, options: dict[str, str]) -> BlockNode:
-        """As `add`, but what isn't said goes without saying."""
+        """As `add`, but drivers go without saying, and words that none knows are seen last."""
         options = dict(options)
-        options.setdefault("driver", "raw" if "file.filename" in options else "file")
-        if options["driver"] not in _OPTIONS:
-            raise QemuError(f"Unknown driver '{options['driver']}'")
-        if options["driver"] != "file" and "file.filename" in options:
-            options.setdefault("file.driver", "file")
-        node = self._node(options)
+        for name in list(options):
+            if name.endswith(".filename"):
+                options.setdefault(name.removesuffix("filename") + "driver", "file")
+        for name, value in options.items():
+            if (name == "driver" or name.endswith(".driver")) and value not in _OPTIONS:
+                raise QemuError(f"Unknown driver '{value}'")
+        driver = options.get("driver")
+        has_file = any(name.partition(".")[0] == "file" for name in options)
+        if driver == "file" and "filename" not in options:
+            raise QemuError("The 'file' block driver requires a file name")
+        if driver is None and not has_file:
+            raise QemuError("Must specify either driver or file")
+        if driver in _FORMATS and not has_file:
+            raise QemuError('A block device must be specified for "file"')
+        for name in ("size", "file.size"):
+            if name in options:
+                options[name] = str(size_of(name, options[name]))
+        options["driver"] = driver = driver or self._probe(options)
+        unknown = _unknown(driver, options)
+        node = self._node({name: options[name] for name in options if name not in unknown})
+        if unknown:
+            self._graph.remove_unused(node)
+            says = f"Block format '{driver}' does not" if driver in _FORMATS else ""
+            says = says or f"Block protocol '{driver}' doesn't"
+            raise QemuError(f"{says} support the option '{unknown[0]}'")
         node.monitor_owned = True
         return node
+
+    def _probe(self, options: dict[str, str]) -> str:
+        """The format of the file that the options describe."""
+        read_only = flag(options, "read-only", False)
+        file = self.child("file", options, read_only=read_only, cache=CacheMode())
+        assert file is not None, "there are options for it"
+        try:
+            return self._graph.probe(file, read_only=read_only)
+        finally:
+            self._graph.remove_unused(file)
 
     def child(
         self, role: str, options: dict[str, str], *, read_only: bool, cache: CacheMode
@@ -115,14 +150,15 @@ class NodeTree:
     def _node(self, options: dict[str, str], *, prefix: str = "") -> BlockNode:
         """A node of its options; those of a child stand behind `prefix` in the user's words."""
         driver = options["driver"]
-        self._check_known(driver, options, prefix)
+        for name in _unknown(driver, options):
+            raise QemuError(f"Parameter '{prefix}{name}' is unexpected")
         check_node(options, prefix)
         if driver == "file" and "filename" not in options:
             raise QemuError(f"Parameter '{prefix}filename' is missing")
         node_name = options.get("node-name")
         if not prefix and node_name is None:
             raise QemuError("'node-name' must be specified for the root node")
-        if node_name is not None:
+        if node_name is not None and _CHILDREN.get(driver) == ():
             self._check_name(node_name)
         read_only = flag(options, "read-only", False)
         cache = CacheMode(
@@ -132,18 +168,6 @@ class NodeTree:
         node = self._open(driver, options, prefix, node_name, read_only=read_only, cache=cache)
         node.detect_zeroes = options.get("detect-zeroes", "off")
         return node
-
-    def _check_known(self, driver: str, options: dict[str, str], prefix: str) -> None:
-        children = _CHILDREN.get(driver, ("file",))
-        for name in options:
-            role = name.partition(".")[0]
-            if name in _OF_ALL or name in _OPTIONS[driver] or role in children:
-                continue
-            if driver == "blkdebug" and name.startswith(_RULES):
-                continue
-            if driver == "nbd" and role == "server":
-                continue
-            raise QemuError(f"Parameter '{prefix}{name}' is unexpected")
 
     def _open(
         self,
@@ -189,6 +213,8 @@ class NodeTree:
         if child is None:
             raise QemuError(f"Parameter '{prefix}{role}' is missing")
         try:
+            if node_name is not None:
+                self._check_name(node_name)
             return self._over(driver, child, options, prefix, node_name, read_only, cache)
         except QemuError:
             graph.remove_unused(child)
@@ -243,9 +269,9 @@ class NodeTree:
         if options.get(role) == NO_NODE:
             return None
         if role in options:
-            child = self._graph.find(options[role])
+            reference = options[role]
+            child = self._find_medium(reference) or self._graph.find(reference)
             if child is None:
-                reference = options[role]
                 raise QemuError(f"Cannot find device='{reference}' nor node-name='{reference}'")
             return child
         prefix = role + "."
@@ -284,3 +310,17 @@ def _slice_options(options: dict[str, str], prefix: str) -> dict[str, object]:
                 raise QemuError(f"Parameter '{prefix}{name}' expects integer")
             found[name] = number
     return found
+
+
+def _unknown(driver: str, options: dict[str, str]) -> list[str]:
+    """Those of a node's options that its driver doesn't know."""
+    roles = _CHILDREN.get(driver, ("file",)) + (("server",) if driver == "nbd" else ())
+    rules = _RULES if driver == "blkdebug" else ()
+    return [
+        name
+        for name in options
+        if name not in _OF_ALL
+        and name not in _OPTIONS[driver]
+        and name.partition(".")[0] not in roles
+        and not name.startswith(rules)
+    ]

@@ -257,6 +257,10 @@ class Numa:
         for cpu in left:
             self._node_of[cpu] = 0
 
+    def node_of(self, cpu: int) -> int | None:
+        """The node of the processor that has or can have this place; None for none yet."""
+        return self._node_of[cpu]
+
     def describe(self) -> Iterator[str]:
         """The lines of ``info numa``."""
         yield f"{len(self._nodes)} nodes"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hmp.command_line.option_values import Blame, from_json, read_list
+from hmp.command_line.option_values import Blame, read_list
 from hmp.command_line.options import Option
 from machine.drive_options import NO_NODE
 
@@ -70,7 +70,7 @@ class DiskOptions:
 
     def _take_node(self, option: Option) -> None:
         if option.value.startswith("{"):
-            options = from_json(option)
+            options = _node_of_json(option)
         else:
             options = self._read(option, "driver")
         if options.get("backing") == "":
@@ -93,3 +93,14 @@ class DiskOptions:
         for options, text in self._drives:
             with Blame(text):
                 machine.drives.add(options, text=text, snapshot=self._is_temporary)
+
+
+def _node_of_json(option: Option) -> dict[str, str]:
+    """The flat options of a node that is given as the arguments of `blockdev-add`."""
+    from hmp.qmp.json_parser import parse_text
+    from hmp.qmp.schema import schema
+    from machine.drive_options import flattened
+
+    with Blame(option.text):
+        arguments = schema().entry("blockdev-add").arguments
+        return flattened(arguments.read_members(parse_text(option.value)))

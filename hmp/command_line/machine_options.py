@@ -326,6 +326,20 @@ class MachineOptions:
         if self._memory_limits is not None:
             _check_memory_limits(*self._memory_limits, machine.ram_size)
 
+    def check_globals(self) -> None:
+        """Warn of properties whose class is none of a device."""
+        if not self._globals:
+            return
+        from machine.qom.known_types import known_types
+
+        types = known_types()
+        for driver, name in self._globals:
+            known = types.find(driver)
+            if known is None or not types.is_a(known, "device"):
+                self._complain(
+                    f"{self._program}: warning: global {driver}.{name} has invalid class name"
+                )
+
     def check_processors(self, machine: Machine) -> None:
         """What is found out only when they are made.
 

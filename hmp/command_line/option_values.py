@@ -5,7 +5,6 @@ from __future__ import annotations
 from blockdev.errors import QemuError
 from hmp.command_line.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.command_line.options import Option
-from machine.drive_options import NO_NODE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,12 +94,12 @@ def read_date(text: str) -> int | None:
 
 def from_json(option: Option) -> dict[str, str]:
     """A JSON object as flat options: ``{"file": {"driver": ...}}`` gives ``file.driver``."""
-    import json
+    from hmp.qmp.json_parser import parse_text
 
     try:
-        value = json.loads(option.value)
-    except ValueError as error:
-        raise about(option, QemuError("JSON parse error, invalid JSON")) from error
+        value = parse_text(option.value)
+    except QemuError as error:
+        raise about(option, error) from error
     flat: dict[str, str] = {}
 
     def flatten(prefix: str, value: object) -> None:
@@ -111,8 +110,6 @@ def from_json(option: Option) -> dict[str, str]:
             flat[prefix] = "on" if value else "off"
         elif isinstance(value, (str, int)):
             flat[prefix] = str(value)
-        elif value is None and prefix.endswith("backing"):
-            flat[prefix] = NO_NODE
         else:
             text = f"Invalid parameter type for '{prefix}', expected: string"
             raise about(option, QemuError(text))

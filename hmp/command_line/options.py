@@ -97,7 +97,7 @@ def parse(arguments: Sequence[str]) -> list[Option]:
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
-        if not word.startswith("-") or word == "-":
+        if not word.startswith("-"):
             options.append(Option("", word, word))
             continue
         name = word[2:] if word.startswith("--") else word[1:]

@@ -140,7 +140,7 @@ class PlugOptions:
             raise HelpAnswer("\n".join(lines))
 
     def _take_object(self, option: Option) -> None:
-        from machine.keyval import parse_json
+        from hmp.qmp.json_parser import parse_object
         from machine.qom.objects import Objects
         from machine.qom.types import TYPES
         from machine.schema import JSON, OPTIONS
@@ -155,7 +155,7 @@ class PlugOptions:
             raise HelpAnswer("\n".join([head, *lines]))
         with Blame(option.text):
             if option.value.startswith("{"):
-                made = Objects.read(parse_json(option.value), JSON)
+                made = Objects.read(parse_object(option.value), JSON)
             else:
                 made = Objects.read(self._options_unblamed(option, "qom-type"), OPTIONS)
             if any(other[1] == made[1] for other in self._objects):
@@ -176,7 +176,8 @@ class PlugOptions:
         self._vga = option.value
 
     def _take_netdev(self, option: Option) -> None:
-        from machine.keyval import parse_json, parse_keyval
+        from hmp.qmp.json_parser import parse_object
+        from machine.keyval import parse_keyval
         from machine.net.options import HELP, check_netdev
         from machine.schema import JSON, KEYVAL
 
@@ -187,7 +188,7 @@ class PlugOptions:
         options: dict[str, Any] = {}
         with Blame(option.text):
             if is_json:
-                options = parse_json(option.value)
+                options = parse_object(option.value)
             elif option.value.partition(",")[0] in _NESTED_NETDEVS:
                 options = parse_keyval(option.value, "type")
         if options.get("type") not in _NESTED_NETDEVS:

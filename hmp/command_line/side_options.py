@@ -117,11 +117,12 @@ class SideOptions:
 
 
 def _take_audio(option: Option) -> None:
-    from machine.keyval import parse_json, parse_keyval
+    from hmp.qmp.json_parser import parse_object
+    from machine.keyval import parse_keyval
 
     with Blame(option.text):
         is_json = option.value.startswith("{")
-        values = parse_json(option.value) if is_json else parse_keyval(option.value, "driver")
+        values = parse_object(option.value) if is_json else parse_keyval(option.value, "driver")
         driver = values.get("driver", "")
         more = [Member("path", Text())] if driver == "wav" else []
         directions = [Member(way, Struct(*_AUDIO_DIRECTION)) for way in ("in", "out")]

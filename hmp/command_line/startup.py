@@ -225,6 +225,7 @@ class Startup:
         if self._firmware is not None:
             self._firmware.apply(machine)
         self._plugs.plug(machine, has_defaults=self.has_defaults)
+        self._machine.check_globals()
         machine.reset_devices()
         self._debugger.start(machine)
         if self.faults:

@@ -42,7 +42,7 @@ def _backend(machine: Machine, name: str, *, by_device: bool) -> Backend | None:
 
 
 def _target(machine: Machine, name: str, backend: Backend | None) -> IoTarget:
-    from blockdev.permissions import conflict
+    from blockdev.permissions import conflict, job_conflict
     from hmp.tools.io_target import IoTarget
 
     if backend is not None:
@@ -53,7 +53,12 @@ def _target(machine: Machine, name: str, backend: Backend | None) -> IoTarget:
             else:
                 backend.begin_read(offset, size)
 
-        return IoTarget(backend.node, write_through=not backend.write_cache, begin=begin)
+        def refused(wanted: Sequence[str]) -> str | None:
+            return job_conflict(backend) if "resize" in wanted else None
+
+        return IoTarget(
+            backend.node, write_through=not backend.write_cache, refusal=refused, begin=begin
+        )
     node = machine.graph.find(name)
     if node is None:
         raise QemuError(f"Cannot find device='' nor node-name='{name}'")
@@ -112,11 +117,15 @@ def block_set_io_throttle(
     iops_wr: int,
 ) -> None:
     from blockdev.throttle import BUCKETS
-    from machine import block_change
+    from machine.block_change import set_throttle
+    from machine.media import find_drive
 
     values = (bps, bps_rd, bps_wr, iops, iops_rd, iops_wr)
     limits = dict(zip(BUCKETS, values, strict=True))
-    block_change.set_throttle(monitor.machine, device, limits)
+    backend = monitor.machine.drives.backend(device)
+    if backend is None:
+        backend = find_drive(monitor.machine, None, device)
+    set_throttle(backend, device, limits)
 
 
 def eject(monitor: Monitor, *, force: bool, device: str) -> None:

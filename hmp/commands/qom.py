@@ -22,23 +22,25 @@ def complete_object(machine: Machine, words: Sequence[str]) -> Completion:
 
 
 def object_add(monitor: Monitor, *, object: str) -> None:
-    from machine.keyval import parse_json, parse_keyval
+    from hmp.qmp.json_parser import parse_object
+    from machine.keyval import parse_keyval
     from machine.qom.objects import source_of
     from machine.qom.types import TYPES
 
     objects = monitor.machine.objects
     first, comma, rest = object.partition(",")
     kind = first.removeprefix("qom-type=")
-    if first in _HELP_WORDS:
+    wants_help = comma and set(rest.split(",")) & set(_HELP_WORDS)
+    if first in _HELP_WORDS or (wants_help and kind not in TYPES):
         monitor.print_line("List of user creatable objects:")
         _print_lines(monitor, objects.describe_types())
-    elif comma and kind in TYPES and set(rest.split(",")) & set(_HELP_WORDS):
+    elif wants_help:
         lines = objects.describe_type(kind)
         none = f"There are no options for {kind}."
         monitor.print_line(f"{kind} options:" if lines else none)
         _print_lines(monitor, lines)
     elif object.startswith("{"):
-        objects.add(parse_json(object), source_of(object))
+        objects.add(parse_object(object), source_of(object))
     else:
         objects.add(parse_keyval(object, "qom-type"), source_of(object))
 

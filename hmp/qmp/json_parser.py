@@ -104,6 +104,18 @@ def parse_text(text: str) -> Any:
     return values[0]
 
 
+def parse_object(text: str) -> dict[str, Any]:
+    """The one value of a text, an object.
+
+    Raises:
+        QemuError: it is none.
+    """
+    value = parse_text(text)
+    if not isinstance(value, dict):
+        raise QemuError("Invalid parameter type, expected: object")
+    return value
+
+
 def parse(tokens: Sequence[Token]) -> Any:
     """The value of tokens whose brackets balance.
 

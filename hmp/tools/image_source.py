@@ -215,10 +215,10 @@ class _Opener:
         )
 
     def by_json(self, text: str, format: str | None) -> BlockNode:
-        from machine.keyval import parse_json
+        from hmp.qmp.json_parser import parse_object
 
         try:
-            options = _flat(parse_json(text))
+            options = _flat(parse_object(text))
         except QemuError as error:
             raise QemuError(f"Could not parse the JSON options: {error}") from error
         if format is not None:

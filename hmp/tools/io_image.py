@@ -147,15 +147,6 @@ class ImageTarget(IoTarget):
         if self._options.unmaps:
             node.discard(offset, size)
 
-    def truncate(self, size: int, preallocation: str = "off") -> None:
-        node = self.medium()
-        old_size = node.size
-        node.truncate(size)
-        if size < old_size:
-            node.give_back_end()
-        elif preallocation != "off":
-            node.preallocate(old_size, size - old_size, preallocation)
-
     def reopen(self, *, read_only: bool | None, cache: str, options: Sequence[str]) -> None:
         node = self.medium()
         for option in options:
@@ -177,11 +168,6 @@ class ImageTarget(IoTarget):
         _cover(node, start + offset + sum(map(len, buffers)))
         mapping, _ = _vmstate(node)
         mapping.write(start + offset, buffers)
-
-    def write_compressed(self, offset: int, buffers: Sequence[Buffer]) -> None:
-        node = self._check(offset, sum(map(len, buffers)))
-        data = b"".join([bytes(buffer) for buffer in buffers])
-        node.write_compressed(offset, data)
 
 
 def _bare(name: str, error: QemuError) -> str:

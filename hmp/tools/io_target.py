@@ -132,7 +132,12 @@ class IoTarget:
         """
         if self.node is None:
             raise QemuError("No medium inserted", errno.ENOMEDIUM)
-        raise QemuError("Image format driver does not support resize", errno.ENOTSUP)
+        old_size = self.node.size
+        self.node.truncate(size)
+        if size < old_size:
+            self.node.give_back_end()
+        elif preallocation != "off":
+            self.node.preallocate(old_size, size - old_size, preallocation)
 
     def run(self, offset: int, size: int) -> tuple[bool, int]:
         """Whether the image itself has the byte at `offset`, and for how many bytes that holds."""
@@ -149,9 +154,10 @@ class IoTarget:
         raise _not_supported()
 
     def write_compressed(self, offset: int, buffers: Sequence[Buffer]) -> None:
-        """Write clusters in compressed form, which no node can."""
-        self._check(offset, sum(map(len, buffers)))
-        raise _not_supported()
+        """Write whole clusters in compressed form."""
+        node = self._check(offset, sum(map(len, buffers)))
+        data = b"".join([bytes(buffer) for buffer in buffers])
+        node.write_compressed(offset, data)
 
 
 def repeated(pattern: bytes, size: int) -> Iterator[bytes]:

@@ -128,7 +128,7 @@ def block_set_io_throttle(
     if "iops_size" in values:
         limits["iops-size"] = values["iops_size"]
     backend = find_drive(session.machine, device, id)
-    set_throttle(session.machine, backend.name, limits)
+    set_throttle(backend, group or device or id or "", limits)
 
 
 def blockdev_add(session: QmpSession, **options: Any) -> None:

@@ -363,8 +363,6 @@ def test_the_monitor_shows_reports_and_not_what_goes_to_stderr(node: BlockNode) 
     [
         ("read -b 0 512", "read failed: Operation not supported\n"),
         ("write -b 0 512", "write failed: Operation not supported\n"),
-        ("write -c 0 64k", "write failed: Operation not supported\n"),
-        ("truncate 2M", "qemu-io: Image format driver does not support resize\n"),
         ("reopen -r", "qemu-io: The options of an open image can't be changed here\n"),
         ("reopen -c none", "qemu-io: The options of an open image can't be changed here\n"),
         ("wait_break a", "Could not wait for a: Operation not supported\n"),
