@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 # Topics of which a board without processors and buses has nothing.
-_NOTHING_ON_BARE_BOARDS = frozenset("balloon hotpluggable-cpus mice pci usernet".split())
+_NOTHING_ON_BARE_BOARDS = frozenset("hotpluggable-cpus pci usernet".split())
 MEMORY_TYPES = ("memory-backend-file", "memory-backend-memfd", "memory-backend-ram")
 _MEMORY_FLAGS = ("merge", "dump", "prealloc", "share", "reserve")
 # Topics of which no machine has anything, as nothing of the kind can be made yet.
@@ -111,7 +111,13 @@ def _pci(machine: Machine) -> Sequence[str]:
 
 
 def _mice(machine: Machine) -> Sequence[str]:
-    return ("* Mouse #2: QEMU PS/2 Mouse",) if "i8042" in machine.board.parts else ()
+    return list(machine.mice.describe())
+
+
+def _balloon(machine: Machine) -> Sequence[str]:
+    from machine.devices.table_models import has_balloon
+
+    return [f"balloon: actual={machine.ram_size >> 20}"] if has_balloon(machine) else ()
 
 
 def _hotpluggable_cpus(machine: Machine) -> Sequence[str]:
@@ -202,6 +208,7 @@ def _ram_blocks(machine: Machine) -> Sequence[str]:
 
 
 _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
+    "balloon": _balloon,
     "hotpluggable-cpus": _hotpluggable_cpus,
     "iothreads": _io_threads,
     "irq": _interrupt_counts,

@@ -149,11 +149,13 @@ def simulated_models() -> dict[str, DeviceModel]:
         processor,
         serial,
         storage,
+        table_models,
         unmigratable,
         vga_models,
     )
 
     return {
+        **table_models.MODELS,
         **storage.MODELS,
         **nic.MODELS,
         **serial.MODELS,

@@ -47,6 +47,16 @@ class DeviceModel:
         self.properties = frozenset(properties.split()) | _COMMON | _OF_BUS.get(bus, frozenset())
         self.realize = realize
 
+    def check(self, options: Mapping[str, str]) -> None:
+        """See whether devices have these options.
+
+        Raises:
+            QemuError: there is no such property, or it can't have this value.
+        """
+        for name in options:
+            if name not in self.properties:
+                raise QemuError(f"Property '{self.name}.{name}' not found")
+
 
 _COMMON = frozenset("driver id bus".split())
 _OF_BUS = {
@@ -160,9 +170,7 @@ class Plugs:
         if id and self.find(id) is not None:
             raise QemuError(f"Duplicate device ID '{id}'")
         path = f"/machine/unattached/{model.name}" if is_of_board else self._next_path(id)
-        for name in options:
-            if name not in model.properties:
-                raise QemuError(f"Property '{model.name}.{name}' not found")
+        model.check(options)
         device = Device(model, options, path, bus)
         device.is_of_board = is_of_board
         device.is_hotplugged = is_hotplug

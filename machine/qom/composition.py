@@ -154,7 +154,7 @@ class Composition:
             self._add_region(words, device)
         elif kind == "child":
             assert device is not None, "a board's parts are devices"
-            self._make_child(device, words)
+            self._make_child(device, words, row.rows)
         elif kind == "once":
             if not any(part.type == words[1] for part in self.root.all()):
                 self._make_device(words[1:], row.rows)
@@ -203,7 +203,7 @@ class Composition:
         (parent or self.unattached).add(device)
         self._furnish(device, plan.bus, plan.values, [])
 
-    def _make_child(self, device: DevicePart, words: list[str]) -> None:
+    def _make_child(self, device: DevicePart, words: list[str], more: list[Row]) -> None:
         name, type, *rest = words
         child = DevicePart(name, type)
         if "at" in rest:
@@ -211,7 +211,7 @@ class Composition:
         device.add(child)
         # What the outer device is told and doesn't know itself is meant for its part.
         values, device.left = device.left, {}
-        self._furnish(child, rest[1] if rest else "", values, [], device)
+        self._furnish(child, rest[1] if rest else "", values, more, device)
 
     def _furnish(
         self,

@@ -1,0 +1,113 @@
+"""Models of the table: all that is known of them stands there, or with QEMU's types."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from blockdev.errors import QemuError
+from machine.devices.model_table import rows
+from machine.devices.qdev import DeviceModel
+from machine.devices.storage import add_bus
+from machine.mice import KEYBOARD, MOUSE, TABLET
+from machine.schema import KEYVAL, Bool, Enum, Integer, Size, read_integer
+from machine.vmstate.description import VMStateDescription
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from machine.devices.model_table import ModelRow
+    from machine.devices.qdev import Device, Realize
+    from machine.machine import Machine
+    from machine.schema import Type
+
+_OF_ALL = frozenset("driver id bus".split())
+_KINDS: dict[str, Type] = {
+    "bool": Bool(),
+    "int8": Integer(8),
+    "int32": Integer(32),
+    "int64": Integer(),
+    "uint8": Integer(8, is_signed=False),
+    "uint16": Integer(16, is_signed=False),
+    "uint32": Integer(32, is_signed=False),
+    "uint64": Integer(is_signed=False),
+    "size": Size(),
+    "OnOffAuto": Enum("auto on off"),
+}
+INPUT_KINDS = (KEYBOARD, MOUSE, TABLET)
+_READ_OTHERWISE = frozenset(("addr", "mac", "netdev"))
+
+
+class TableModel(DeviceModel):
+    """A model that is a row of the table.
+
+    Args:
+        row: of the table.
+        realize: what there is to do for it besides.
+    """
+
+    __slots__ = ("_realize_more", "_row")
+
+    def __init__(self, row: ModelRow, realize: Realize | None = None) -> None:
+        super().__init__(row.name, row.bus, "", self.plug_in)
+        self._row = row
+        self._realize_more = realize
+
+    def check(self, options: Mapping[str, str]) -> None:
+        from machine.qom.known_types import known_types
+
+        types = known_types()
+        known = types.find(self.name)
+        assert known is not None, "the table has QEMU's models alone"
+        properties = {each.name: each for each in types.device_properties(known)}
+        for name, value in options.items():
+            if name in _OF_ALL:
+                continue
+            if name not in properties:
+                raise QemuError(f"Property '{self.name}.{name}' not found")
+            kind = properties[name].kind
+            if kind in _KINDS and name not in _READ_OTHERWISE:
+                _KINDS[kind].read(value, name, KEYVAL)
+            elif value and (kind == "str" and name in ("chardev", "audiodev")):
+                owner = "serial" if self.name == "pci-serial" else self.name
+                raise QemuError(f"Property '{owner}.{name}' can't find value '{value}'")
+
+    def plug_in(self, machine: Machine, device: Device) -> None:
+        """Give the machine its buses, and see whether it can be saved.
+
+        Raises:
+            QemuError: there can't be such a device.
+        """
+        traits = self._row.traits
+        if "unmigratable" in traits:
+            machine.blockers.check_device(self.name)
+            section = VMStateDescription(name=traits["unmigratable"], unmigratable=True)
+            device.states.append((section, device))
+        size = read_integer(device.options.get("romsize", "0")) or 0
+        if size & (size - 1):
+            raise QemuError(f"ROM size {size} is not a power of two")
+        if "single" in traits and any(each.model is self for each in machine.plugs.devices):
+            raise QemuError(traits["single"].replace("~", " "))
+        for kind in INPUT_KINDS:
+            if kind in traits:
+                handler = machine.mice.add(traits[kind].replace("~", " "), kind)
+                device.undo.append(partial(machine.mice.remove, handler))
+        if "sas_address" in traits and device.pci_place is not None:
+            slot, function = device.pci_place
+            address = int(traits["sas_address"], 16) | slot << 8 | function
+            device.shown["sas_address"] = str(address)
+        for kind in self._row.brings:
+            add_bus(machine, device, kind, kind.lower())
+        if self._realize_more is not None:
+            self._realize_more(machine, device)
+
+
+def has_balloon(machine: Machine) -> bool:
+    """Whether the guest's memory can be taken away from it."""
+    devices = machine.plugs.devices if machine.has_plugs else ()
+    return any(each.model.name.startswith("virtio-balloon-") for each in devices)
+
+
+MODELS: dict[str, DeviceModel] = {
+    row.name: TableModel(row) for row in rows() if "nic" not in row.traits
+}

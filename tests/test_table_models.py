@@ -1,0 +1,94 @@
+"""The models of the table, each alone in a machine, beside the real QEMU."""
+
+from pathlib import Path
+
+import pytest
+
+from machine.devices.model_table import rows
+from tests.test_trees import ask
+from tests.twin import check_session
+
+MODELS = [row.name for row in rows()]
+CRASHING = ("pci-serial-2x", "pci-serial-4x")  # the real program, when it is to migrate them
+COMMANDS = (
+    "device_add {model},id=j",
+    "info qtree",
+    "info qom-tree /machine/peripheral",
+    "info mtree",
+    "info pci",
+    "info ramblock",
+    "info network",
+    "info mice",
+    "info usb",
+    "info virtio",
+    "info balloon",
+    "device_del j",
+    "device_del i",
+    "system_reset",
+    "info pci",
+    "info mice",
+    "device_add {model},id=k",
+    "migrate exec:cat>/dev/null",
+)
+
+
+@pytest.fixture(autouse=True)
+def _without_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QEMU_AUDIO_DRV", "none")  # else what a host lacks is said
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_device_comes_and_goes_as_qemus(model: str, hmp: str, qemu: str, tmp_path: Path) -> None:
+    options = f"-M pc,usb=on -device {model},id=i"
+    lines = tuple(line.format(model=model) for line in COMMANDS)
+    if model in CRASHING:
+        lines = lines[:-1]
+    ours = ask(hmp, options, lines, tmp_path)
+    assert ours == ask(qemu, options, lines, tmp_path)
+
+
+def test_what_cannot_be_is_refused_in_qemus_words(hmp: str, qemu: str) -> None:
+    text = """
+        device_add edu,dma_mask=zz
+        device_add edu,bogus=1
+        device_add edu,multifunction=zz
+        device_add edu,addr=zz
+        device_add edu,acpi-index=99999999999
+        device_add edu,romsize=3
+        device_add edu,bus=isa.0
+        device_add edu,id=1x
+        device_add i82550,netdev=zz
+        device_add i82550,mac=zz
+        device_add virtio-serial-pci,max_ports=-1
+        device_add virtio-serial-pci,max_ports=2,id=vs
+        info virtio-status /machine/peripheral/vs/virtio-backend
+        device_add megasas,msi=zz
+        device_add AC97,audiodev=zz
+        device_add ib700
+        device_add sdhci-pci,capareg=zz
+        device_add pci-testdev,membar=zz
+        device_add pci-serial,chardev=zz
+        device_add vmcoreinfo
+        device_add virtio-mouse-pci,multifunction=on,addr=1e.0
+        device_add virtio-mouse-pci,addr=1e.1
+        device_add am53c974,id=sc
+        device_add scsi-cd,bus=sc.0
+        info qtree
+        balloon 64
+        device_add virtio-balloon-pci,id=b
+        device_add virtio-balloon-pci
+        info virtio-status /machine/peripheral/b/virtio-backend
+        balloon 64
+        balloon 0
+        device_add virtio-tablet-pci,id=t
+        device_add virtio-keyboard-pci,id=k
+        info virtio-queue-status /machine/peripheral/k/virtio-backend 2
+        mouse_set 3
+        mouse_set 4
+        mouse_set 9
+        info mice
+        device_del t
+        system_reset
+        info mice
+    """
+    check_session("-M pc -S", text, hmp, qemu)
