@@ -1,5 +1,6 @@
 """The models of the table, each alone in a machine, beside the real QEMU."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from tests.test_trees import ask
 from tests.twin import check_session
 
 MODELS = [row.name for row in rows()]
-CRASHING = ("pci-serial-2x", "pci-serial-4x")  # the real program, when it is to migrate them
+# The real program may end when these are to be migrated, or were taken out.
+CRASHING = re.compile("pci-serial-[24]x|dc390|i82.*|tulip")
 COMMANDS = (
     "device_add {model},id=j",
     "info qtree",
@@ -41,8 +43,8 @@ def _without_sound(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_device_comes_and_goes_as_qemus(model: str, hmp: str, qemu: str, tmp_path: Path) -> None:
     options = f"-M pc,usb=on -device {model},id=i"
     lines = tuple(line.format(model=model) for line in COMMANDS)
-    if model in CRASHING:
-        lines = lines[:-1]
+    if CRASHING.fullmatch(model):
+        lines = lines[: lines.index("device_del j")]
     ours = ask(hmp, options, lines, tmp_path)
     assert ours == ask(qemu, options, lines, tmp_path)
 

@@ -207,10 +207,14 @@ class Plugs:
             raise QemuError(
                 f"acpi: device unplug request for not supported device type: {device.model.name}"
             )
+        from machine.devices.models import NO_HOTPLUG
+
+        if device.bus is not None and not device.bus.is_hotpluggable:
+            raise QemuError(f"Bus '{device.bus.name}' does not support hotplugging")
+        if device.model.name in NO_HOTPLUG:
+            raise QemuError(f"Device '{device.model.name}' does not support hotplugging")
         if device.bus is None:
             raise QemuError(f"Device '{device.model.name}' can not be hotplugged on this machine")
-        if not device.bus.is_hotpluggable:
-            raise QemuError(f"Bus '{device.bus.name}' does not support hotplugging")
         if device.is_going:
             raise QemuError(f"Device {id_or_path} is already in the process of unplug")
         device.is_going = True
