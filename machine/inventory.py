@@ -17,7 +17,7 @@ _NOTHING_ON_BARE_BOARDS = frozenset("hotpluggable-cpus pci usernet".split())
 MEMORY_TYPES = ("memory-backend-file", "memory-backend-memfd", "memory-backend-ram")
 _MEMORY_FLAGS = ("merge", "dump", "prealloc", "share", "reserve")
 # Topics of which no machine has anything, as nothing of the kind can be made yet.
-_NOTHING_ANYWHERE = frozenset(("memory-devices", "tpm", "usb", "vm-generation-id"))
+_NOTHING_ANYWHERE = frozenset(("memory-devices", "tpm", "vm-generation-id"))
 
 
 def describe(machine: Machine, topic: str) -> Sequence[str] | None:
@@ -112,6 +112,12 @@ def _pci(machine: Machine) -> Sequence[str]:
 
 def _mice(machine: Machine) -> Sequence[str]:
     return list(machine.mice.describe())
+
+
+def _usb(machine: Machine) -> Sequence[str]:
+    from machine.devices.usb import describe as describe_usb
+
+    return list(describe_usb(machine))
 
 
 def _balloon(machine: Machine) -> Sequence[str]:
@@ -222,4 +228,5 @@ _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
     "ramblock": _ram_blocks,
     "roms": _roms,
     "usernet": _usernet,
+    "usb": _usb,
 }

@@ -94,3 +94,70 @@ def test_what_cannot_be_is_refused_in_qemus_words(hmp: str, qemu: str) -> None:
         info mice
     """
     check_session("-M pc -S", text, hmp, qemu)
+
+
+def test_usb_devices_find_their_ports(hmp: str, qemu: str) -> None:
+    text = """
+        info usb
+        device_add usb-tablet,id=t1
+        device_add usb-mouse,id=t2
+        info usb
+        info qtree
+        device_add usb-kbd
+        device_add usb-hub,id=h
+        device_add usb-hub
+        device_add usb-kbd,port=9
+        device_add usb-kbd,port=zz
+        device_add usb-kbd,port=1
+        device_add usb-kbd,port=2.8
+        device_add usb-wacom-tablet,port=2.7,serial=zz
+        device_add usb-kbd,port=2.3.1,id=inner
+        device_add usb-ehci,id=e
+        device_add usb-kbd,bus=e.0,id=k1
+        device_add usb-hub,bus=e.0,id=k2
+        device_add usb-wacom-tablet,bus=e.0
+        device_add usb-mouse,bus=e.0,usb_version=1
+        device_add usb-mouse,bus=e.0,usb_version=7
+        device_add qemu-xhci,id=x
+        device_add usb-kbd,bus=x.0
+        device_add usb-hub,bus=x.0
+        device_add usb-mouse,bus=x.0,port=4
+        device_add usb-mouse,bus=x.0,port=5
+        device_add usb-kbd
+        device_add usb-kbd
+        device_add usb-ccid,id=c
+        device_add usb-bot,id=b
+        device_add scsi-cd,bus=b.0
+        info usb
+        info mice
+        info qom-tree /machine/peripheral
+        info qom-tree /machine/unattached/device[28]
+        migrate tcp:127.0.0.1:1
+        device_del h
+        info usb
+        device_del t1
+        device_del t2
+        device_del k1
+        info usb
+        info mice
+        device_del x
+        device_del e
+        system_reset
+        info usb
+        info mice
+        info qtree
+    """
+    check_session("-M pc,usb=on -S", text, hmp, qemu)
+
+
+@pytest.mark.parametrize("machine", ["q35,usb=on", "pc"])
+def test_usb_devices_need_a_bus(machine: str, hmp: str, qemu: str) -> None:
+    text = """
+        device_add usb-tablet,id=t
+        device_add usb-hub,id=h
+        device_add usb-wacom-tablet,id=w
+        info usb
+        info qtree
+        migrate tcp:127.0.0.1:1
+    """
+    check_session(f"-M {machine} -S", text, hmp, qemu)

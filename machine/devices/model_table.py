@@ -47,6 +47,9 @@ def rows() -> Sequence[ModelRow]:
     - ``unmigratable=SECTION``: it can't be saved.
     - ``single=TEXT``: there is one of them; what is said to a second, ``~`` for blanks.
     - ``keyboard=NAME``, ``mouse=NAME``, ``tablet=NAME``: what it is for its users.
+    - ``product=NAME``, ``speeds=SPEED+...``: of a USB device; ``waits``: one that is plugged
+      in later is not attached until somebody says so.
+    - ``ports=COUNT:SPEED+...``: of a controller of USB.
     - ``sas_address=NUMBER``: where it has no address, it has this one and its place on the bus.
 
     Source: what QEMU 7.2 answers on ``query-pci`` and ``info pci``, and to migrations.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from blockdev.backend import Backend
     from machine.devices.bus import Bus
+    from machine.devices.usb import UsbDevice
     from machine.machine import Machine
     from machine.vmstate.description import VMStateDescription
     from machine.vmstate.registry import Registry
@@ -82,6 +83,7 @@ class Device:
         is_of_board: it is none of the user's devices.
         shown: properties whose values it chose itself.
         backend: the disk that it has; None for none.
+        usb: its port, on a USB; None on another bus.
     """
 
     __slots__ = (
@@ -98,6 +100,7 @@ class Device:
         "shown",
         "states",
         "undo",
+        "usb",
     )
 
     def __init__(
@@ -116,10 +119,13 @@ class Device:
         self.is_of_board = False
         self.shown: dict[str, str] = {}
         self.backend: Backend | None = None
+        self.usb: UsbDevice | None = None
 
     @property
     def bus_path(self) -> str:
         """What tells it from its like in a stream; "" for nothing."""
+        if self.usb is not None:
+            return self.usb.bus_path
         if self.pci_place is None:
             return ""
         slot, function = self.pci_place
@@ -137,6 +143,7 @@ class Plugs:
 
     Attributes:
         devices: in the order in which they were plugged in.
+        usb_bus_count: how many USBs there were, where devices brought any.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -144,6 +151,7 @@ class Plugs:
         self.devices: list[Device] = []
         self._boot_indexes: dict[str, Device] = {}
         self._anonymous = 0
+        self.usb_bus_count = 0
 
     def find(self, id_or_path: str) -> Device | None:
         """The device of an id, or of a path that begins with a slash."""
@@ -174,13 +182,14 @@ class Plugs:
         device = Device(model, options, path, bus)
         device.is_of_board = is_of_board
         device.is_hotplugged = is_hotplug
+        place = len(self.devices)  # what it plugs in itself comes after it
         try:
             self._take_places(device, is_hotplug=is_hotplug)
             model.realize(self._machine, device)
         except QemuError:
             _undo(device)
             raise
-        self.devices.append(device)
+        self.devices.insert(place, device)
         if self._machine.has_saved_state:
             device.register(self._machine.saved_state.registry)
         return device
@@ -220,6 +229,9 @@ class Plugs:
         device.is_going = True
         if device.bus.slots is not None:
             return
+        if device.usb is not None:
+            self._remove(device)
+            return
         self.devices.remove(device)
         loop = self._machine.loop
         loop.call_at(time.monotonic_ns() + _UNPLUG_NS, lambda: self._finish(device))
@@ -235,7 +247,8 @@ class Plugs:
         if device not in self.devices:
             return  # it went with what it was plugged into
         for other in tuple(self.devices):
-            if other.bus is not None and other.bus.owner is device:
+            is_behind = other.usb is not None and device.usb and other.usb.is_behind(device.usb)
+            if is_behind or (other.bus is not None and other.bus.owner is device):
                 self._remove(other)
         self.devices.remove(device)
         self._finish(device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from blockdev.errors import QemuError
+from machine.devices import usb
 from machine.devices.model_table import rows
 from machine.devices.qdev import DeviceModel
 from machine.devices.storage import add_bus
@@ -88,6 +89,9 @@ class TableModel(DeviceModel):
             raise QemuError(f"ROM size {size} is not a power of two")
         if "single" in traits and any(each.model is self for each in machine.plugs.devices):
             raise QemuError(traits["single"].replace("~", " "))
+        port, speeds = None, self._speeds(device)
+        if "product" in traits:
+            port = usb.claim(machine, device, traits["product"].replace("~", " "))
         for kind in INPUT_KINDS:
             if kind in traits:
                 handler = machine.mice.add(traits[kind].replace("~", " "), kind)
@@ -96,10 +100,28 @@ class TableModel(DeviceModel):
             slot, function = device.pci_place
             address = int(traits["sas_address"], 16) | slot << 8 | function
             device.shown["sas_address"] = str(address)
+        if port is not None:
+            usb.attach(port, speeds)
+            port.is_attached = not ("waits" in traits and device.is_hotplugged)
         for kind in self._row.brings:
             add_bus(machine, device, kind, kind.lower())
+            if kind == usb.KIND:
+                usb.add_ports(machine, machine.buses[-1], *self._ports(device))
         if self._realize_more is not None:
             self._realize_more(machine, device)
+
+    def _speeds(self, device: Device) -> tuple[str, ...]:
+        speeds = self._row.traits.get("speeds", "").split("+")
+        version = read_integer(device.options.get("usb_version", "2"))
+        if version not in (1, 2):
+            raise QemuError(f"Invalid usb version {version} for usb hid device")
+        return tuple(speeds[:1] if version == 1 else speeds)
+
+    def _ports(self, device: Device) -> tuple[int, tuple[str, ...]]:
+        """How many ports a controller of USB has, and of which speeds."""
+        count, _, speeds = self._row.traits["ports"].partition(":")
+        given = [read_integer(device.options.get(name, count)) or 0 for name in ("p2", "p3")]
+        return max(given), tuple(speeds.split("+"))
 
 
 def has_balloon(machine: Machine) -> bool:
