@@ -7,11 +7,12 @@ import pytest
 
 from machine.devices.model_table import rows
 from tests.test_trees import ask
-from tests.twin import check_session
+from tests.twin import check_session, run
 
 MODELS = [row.name for row in rows()]
 # The real program may end when these are to be migrated, or were taken out.
 CRASHING = re.compile("pci-serial-[24]x|dc390|i82.*|tulip")
+BUSES = {"HDA": "-device intel-hda", "virtio-serial-bus": "-device virtio-serial-pci"}
 COMMANDS = (
     "device_add {model},id=j",
     "info qtree",
@@ -41,7 +42,10 @@ def _without_sound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_device_comes_and_goes_as_qemus(model: str, hmp: str, qemu: str, tmp_path: Path) -> None:
-    options = f"-M pc,usb=on -device {model},id=i"
+    row = next(row for row in rows() if row.name == model)
+    chardev = ",chardev=c" if "needs" in row.traits else ""
+    options = f"-M pc,usb=on -chardev null,id=c {BUSES.get(row.bus, '')} "
+    options += f"-device {model},id=i{chardev}"
     lines = tuple(line.format(model=model) for line in COMMANDS)
     if CRASHING.fullmatch(model):
         lines = lines[: lines.index("device_del j")]
@@ -161,3 +165,54 @@ def test_usb_devices_need_a_bus(machine: str, hmp: str, qemu: str) -> None:
         migrate tcp:127.0.0.1:1
     """
     check_session(f"-M {machine} -S", text, hmp, qemu)
+
+
+def test_ports_and_codecs_are_numbered(hmp: str, qemu: str, tmp_path: Path) -> None:
+    text = """
+        device_add virtio-serial-pci,id=vs,max_ports=12
+        device_add virtserialport
+        device_add virtconsole
+        device_add virtconsole,nr=9,name=foo
+        device_add virtserialport,nr=9
+        device_add virtserialport,nr=0
+        device_add virtserialport,nr=99
+        device_add virtserialport,nr=1
+        device_add virtserialport,name=org.x,chardev=c0,id=p
+        device_add virtserialport,name=org.x
+        device_add virtserialport,chardev=c0
+        device_add virtserialport,chardev=zz
+        device_add virtserialport,chardev=c1
+        device_add virtconsole,chardev=c2
+        chardev-remove c0
+        info qtree
+        info qom-tree /machine/peripheral
+        device_del p
+        device_add virtserialport,nr=7
+        info pci
+        info qtree
+        device_add hda-duplex
+    """
+    options = (
+        "-chardev null,id=c0 -chardev file,id=c1,path=a -chardev file,id=c2,path=b "
+        "-device intel-hda -device hda-duplex -device hda-micro,cad=5 -device hda-output"
+    )
+    lines = tuple(line.strip() for line in text.strip().splitlines())
+    assert ask(hmp, f"-M pc {options}", lines, tmp_path) == ask(
+        qemu, f"-M pc {options}", lines, tmp_path
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "-device isa-debugcon",
+        "-device isa-debugcon,chardev=c",
+        "-device hda-duplex",
+        "-device virtserialport",
+        "-device usb-tablet",
+        "-device intel-hda -device hda-duplex,cad=15",
+        "-device ib700,bus=pci.0",
+    ],
+)
+def test_a_start_is_refused_in_qemus_words(options: str, hmp: str, qemu: str) -> None:
+    assert run(hmp, f"-M pc {options}", []) == run(qemu, f"-M pc {options}", [])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # What QEMU needs until a device that was unplugged at once is gone.
 _UNPLUG_NS = 10_000_000
+_LEFT_AT_ONCE = frozenset(("usb-bus", "virtio-serial-bus"))
 
 
 class DeviceModel:
@@ -76,6 +77,7 @@ class Device:
         options: as the user gave them.
         bus: where it is plugged in; None where the board takes it.
         pci_place: slot and function, on a PCI bus.
+        told_by_bus: what its bus says of it on `info qtree`; None for nothing.
         undo: what takes it away again, in the order in which it was put there.
         states: what is saved of it: the description, and who has the attributes.
         is_hotplugged: the machine was there before it.
@@ -99,6 +101,7 @@ class Device:
         "pci_place",
         "shown",
         "states",
+        "told_by_bus",
         "undo",
         "usb",
     )
@@ -120,6 +123,7 @@ class Device:
         self.shown: dict[str, str] = {}
         self.backend: Backend | None = None
         self.usb: UsbDevice | None = None
+        self.told_by_bus: Callable[[], str] | None = None
 
     @property
     def bus_path(self) -> str:
@@ -229,7 +233,7 @@ class Plugs:
         device.is_going = True
         if device.bus.slots is not None:
             return
-        if device.usb is not None:
+        if device.bus.kind in _LEFT_AT_ONCE:
             self._remove(device)
             return
         self.devices.remove(device)

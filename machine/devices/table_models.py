@@ -7,6 +7,7 @@ from functools import partial
 from blockdev.errors import QemuError
 from machine.devices import usb
 from machine.devices.model_table import rows
+from machine.devices.numbered_ports import NUMBERINGS
 from machine.devices.qdev import DeviceModel
 from machine.devices.storage import add_bus
 from machine.mice import KEYBOARD, MOUSE, TABLET
@@ -69,9 +70,8 @@ class TableModel(DeviceModel):
             kind = properties[name].kind
             if kind in _KINDS and name not in _READ_OTHERWISE:
                 _KINDS[kind].read(value, name, KEYVAL)
-            elif value and (kind == "str" and name in ("chardev", "audiodev")):
-                owner = "serial" if self.name == "pci-serial" else self.name
-                raise QemuError(f"Property '{owner}.{name}' can't find value '{value}'")
+            elif value and name == "audiodev":  # there are none
+                raise QemuError(f"Property '{self.name}.{name}' can't find value '{value}'")
 
     def plug_in(self, machine: Machine, device: Device) -> None:
         """Give the machine its buses, and see whether it can be saved.
@@ -84,6 +84,9 @@ class TableModel(DeviceModel):
             machine.blockers.check_device(self.name)
             section = VMStateDescription(name=traits["unmigratable"], unmigratable=True)
             device.states.append((section, device))
+        self._claim_chardev(machine, device)
+        if self.bus in NUMBERINGS:
+            NUMBERINGS[self.bus](machine, device)
         size = read_integer(device.options.get("romsize", "0")) or 0
         if size & (size - 1):
             raise QemuError(f"ROM size {size} is not a power of two")
@@ -109,6 +112,22 @@ class TableModel(DeviceModel):
                 usb.add_ports(machine, machine.buses[-1], *self._ports(device))
         if self._realize_more is not None:
             self._realize_more(machine, device)
+
+    def _claim_chardev(self, machine: Machine, device: Device) -> None:
+        label = device.options.get("chardev", "")
+        if not label:
+            if "needs" in self._row.traits:
+                raise QemuError(self._row.traits["needs"].replace("~", " "))
+            return
+        name = f"{'serial' if self.name == 'pci-serial' else self.name}.chardev"
+        chardev = machine.find_chardev(label)
+        if chardev is None:
+            raise QemuError(f"Property '{name}' can't find value '{label}'")
+        try:
+            claimed = chardev.claim()
+        except QemuError as error:
+            raise QemuError(f"Property '{name}' can't take value '{label}': {error}") from error
+        device.undo.append(claimed.detach)
 
     def _speeds(self, device: Device) -> tuple[str, ...]:
         speeds = self._row.traits.get("speeds", "").split("+")

@@ -110,8 +110,8 @@ class UsbDevice:
         """What tells it from its like in a stream."""
         return f"{self.ports.place}/{self.port.path}".lstrip("/")
 
-    @property
-    def qtree_line(self) -> str:
+    def describe(self) -> str:
+        """Its line on `info qtree`."""
         return (
             f"addr {self.ports.number}.0, port {self.port.path}, speed {self.speed}, "
             f"name {self.product}{', attached' if self.is_attached else ''}"
@@ -185,6 +185,7 @@ def attach(usb: UsbDevice, speeds: tuple[str, ...]) -> None:
         )
     usb.speed = _SPEEDS[common[-1]]
     device.usb = usb
+    device.told_by_bus = usb.describe
     usb.ports.used.append(usb)
     if device.model.name == HUB:
         _add_hub_ports(device, usb)
