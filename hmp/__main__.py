@@ -7,13 +7,13 @@ import sys
 
 from blockdev.errors import QemuError
 from hmp import __version__
-from hmp.console_options import CONTROL, MonitorOption
+from hmp.command_line.console_options import CONTROL, MonitorOption
+from hmp.command_line.option_values import BareError, Blame, HelpAnswer
+from hmp.command_line.options import Option, parse
+from hmp.command_line.startup import Startup
 from hmp.frontend.choice import PLAIN, RICH, SCRIPT, choose_front_end
 from hmp.frontend.descriptors import fill_gaps
 from hmp.frontend.script_options import recorded_arguments
-from hmp.option_values import BareError, Blame, HelpAnswer
-from hmp.options import Option, parse
-from hmp.startup import Startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     names = {option.name for option in options}
     if names & {"h", "help"}:
-        from hmp.usage import USAGE
+        from hmp.command_line.usage import USAGE
 
         _tell(USAGE)
         return 0
@@ -77,8 +77,8 @@ def run(arguments: Sequence[str]) -> int:
         _tell(f"QEMU emulator version 7.2.0 (hmp {__version__})")
         return 0
     if "ui-help" in names:
+        from hmp.command_line.usage import UI_USAGE
         from hmp.settings import describe_settings
-        from hmp.usage import UI_USAGE
 
         _tell(UI_USAGE.format(settings=describe_settings()))
         return 0
@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
         options = [*options, *parse(recorded_arguments(options))]
         names = {option.name for option in options}
     if names & {"readconfig", "set"}:
-        from hmp.config_file import expand
+        from hmp.command_line.config_file import expand
 
         options = expand(options)
     front_end = choose_front_end(options)
@@ -149,7 +149,7 @@ def _run_machine(
     from hmp.frontend.script_options import open_transcript, run_script
     from hmp.frontend.signals import SignalWatch
     from hmp.monitor import Monitor
-    from machine.chardev_stream import StdioDevice
+    from machine.chardev.stream import StdioDevice
 
     settings = _read_settings(options) if front_end == RICH else None
     machine = startup.make_machine()

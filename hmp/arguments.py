@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import stat
 
+from hmp.command_line.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.errors import UsageError, WordError
 from hmp.expression import evaluate
-from hmp.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.scanner import BLANKS, Scanner
 from hmp.size import read_size
 from machine.identifiers import block_device_names, option_ids

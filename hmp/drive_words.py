@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from hmp.option_list import BadIdentifier, is_identifier, parse_options
+from hmp.command_line.option_list import BadIdentifier, is_identifier, parse_options
 from machine.drives import INTERFACES
 
 TYPE_CHECKING = False

@@ -91,7 +91,7 @@ def _network(machine: Machine) -> Sequence[str]:
 
 
 def _usernet(machine: Machine) -> Sequence[str]:
-    from machine.net_user import UserNetdev
+    from machine.net.user import UserNetdev
 
     lines = []
     for client in machine.network.netdevs:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from blockdev.node import BlockNode
-    from machine.chardev import Chardev
+    from machine.chardev.device import Chardev
     from machine.cpu.slices import GuestSlices
     from machine.cpu.x86 import X86Cpu
     from machine.devices.isa import IsaDevices

@@ -7,7 +7,7 @@ import time
 from blockdev.address import UnixAddress
 from blockdev.nbd_session import NbdSession
 from blockdev.sockets import adopt, family_of, listen_everywhere, send_at_once
-from machine.output_queue import OutputQueue
+from machine.chardev.output_queue import OutputQueue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

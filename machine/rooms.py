@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from machine.migration.incoming import Incoming
     from machine.migration.migrate import Migration
     from machine.migration.savevm import SavedState
-    from machine.net import Network
+    from machine.net.network import Network
     from machine.qom.objects import Objects
     from machine.rtc import RtcClock
     from machine.vmstate.blockers import Blockers
@@ -80,7 +80,7 @@ class Rooms:
     def network(self) -> Network:
         """Network cards and back ends."""
         if self._network is None:
-            from machine.net import Network
+            from machine.net.network import Network
 
             self._network = Network()
             self._network.is_running = self._machine.is_running

@@ -39,7 +39,7 @@ class Instance:
 def instances(machine: Machine) -> Iterator[Instance]:
     """All there are."""
     from blockdev.nbd import NbdNode
-    from machine.chardev_socket import SocketDevice
+    from machine.chardev.socket import SocketDevice
 
     for device in machine.chardevs:
         if device.backend in _SOCKETS:

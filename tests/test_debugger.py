@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machine.chardev import RingBuffer
+from machine.chardev.device import RingBuffer
 from machine.gdb.packet import PacketReader, escape, pack
 from machine.gdb.stub import GdbStub
 from tests.gdb import Debugger

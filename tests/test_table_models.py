@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from machine.devices.model_table import rows
-from tests.test_trees import ask
+from tests.test_trees import ask, disk
 from tests.twin import check_session, run
 
+__all__ = ("disk",)  # a fixture
 MODELS = [row.name for row in rows()]
 # The real program may end when these are to be migrated, or were taken out.
 CRASHING = re.compile("pci-serial-[24]x|dc390|i82.*|tulip")
@@ -44,6 +45,8 @@ def _without_sound(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_device_comes_and_goes_as_qemus(model: str, hmp: str, qemu: str, tmp_path: Path) -> None:
     row = next(row for row in rows() if row.name == model)
     chardev = ",chardev=c" if "needs" in row.traits else ""
+    if "disk" in row.traits:
+        pytest.skip("it takes a drive of its own")
     options = f"-M pc,usb=on -chardev null,id=c {BUSES.get(row.bus, '')} "
     options += f"-device {model},id=i{chardev}"
     lines = tuple(line.format(model=model) for line in COMMANDS)
@@ -165,6 +168,31 @@ def test_usb_devices_need_a_bus(machine: str, hmp: str, qemu: str) -> None:
         migrate tcp:127.0.0.1:1
     """
     check_session(f"-M {machine} -S", text, hmp, qemu)
+
+
+def test_a_usb_disk_has_its_drive(hmp: str, qemu: str, tmp_path: Path, disk: Path) -> None:
+    text = """
+        device_add usb-storage
+        device_add usb-storage,drive=zz
+        device_add usb-storage,drive=d1
+        device_add usb-storage,drive=d0,id=us,removable=on,bootindex=3,serial=xyz
+        info usb
+        info block
+        info qtree
+        info qom-tree /machine/peripheral
+        device_add usb-storage,drive=n0
+        device_add usb-storage,drive=d0
+        info pci
+        device_del us
+        info usb
+    """
+    options = f"-M pc,usb=on -drive if=none,id=d0,file={disk} -drive if=none,id=d1"
+    options += " -blockdev driver=null-co,node-name=n0"
+    lines = tuple(line.strip() for line in text.strip().splitlines())
+    ours = ask(hmp, options, lines, tmp_path)
+    assert re.sub(r"#block\d+", "", str(ours)) == re.sub(
+        r"#block\d+", "", str(ask(qemu, options, lines, tmp_path))
+    )
 
 
 def test_ports_and_codecs_are_numbered(hmp: str, qemu: str, tmp_path: Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
-from machine.chardev_options import (
+from machine.chardev.options import (
     HELP,
     ChardevOptions,
     ChardevSyntaxError,
     describe_options,
     parse_chardev,
 )
-from machine.chardev_plug import (
+from machine.chardev.plug import (
     add_chardev,
     change_chardev,
     find_chardev,

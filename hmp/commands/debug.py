@@ -74,7 +74,7 @@ def _may_trace(monitor: Monitor, pattern: str, vcpu: int | None) -> bool:
 
 
 def gdbserver(monitor: Monitor, *, device: str | None) -> None:
-    from hmp.debugger import start_debugger
+    from hmp.command_line.debugger import start_debugger
     from machine.gdb.server import NONE, USUAL
 
     name = USUAL if device is None else device

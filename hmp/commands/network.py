@@ -27,7 +27,7 @@ def complete_link(machine: Machine, words: Sequence[str]) -> Completion:
 
 
 def netdev_add(monitor: Monitor, *, netdev: dict[str, str]) -> None:
-    from machine.net_options import HELP, add_netdev
+    from machine.net.options import HELP, add_netdev
 
     if netdev.get("type") in ("help", "?"):
         monitor.print_line("Available netdev backend types:")
@@ -38,7 +38,7 @@ def netdev_add(monitor: Monitor, *, netdev: dict[str, str]) -> None:
 
 
 def netdev_del(monitor: Monitor, *, id: str) -> None:
-    from machine.net_options import delete_netdev
+    from machine.net.options import delete_netdev
 
     delete_netdev(monitor.machine, id)
 
@@ -48,7 +48,7 @@ def set_link(monitor: Monitor, *, name: str, up: bool) -> None:
 
 
 def hostfwd_add(monitor: Monitor, *, arg1: str, arg2: str | None) -> None:
-    from machine.net_user import find_user
+    from machine.net.user import find_user
 
     name, rule = (None, arg1) if arg2 is None else (arg1, arg2)
     found = find_user(monitor.machine.network, name)
@@ -61,7 +61,7 @@ def hostfwd_add(monitor: Monitor, *, arg1: str, arg2: str | None) -> None:
 
 
 def hostfwd_remove(monitor: Monitor, *, arg1: str, arg2: str | None) -> None:
-    from machine.net_user import find_user, remove_forward
+    from machine.net.user import find_user, remove_forward
 
     name, place = (None, arg1) if arg2 is None else (arg1, arg2)
     found = find_user(monitor.machine.network, name)

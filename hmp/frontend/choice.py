@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hmp.options import Option
+    from hmp.command_line.options import Option
 
 PLAIN, RICH = "plain", "rich"
 SCRIPT = "script"  # lines are given, and nobody is at a prompt

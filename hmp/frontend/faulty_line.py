@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from machine.chardev import Chardev
+    from machine.chardev.device import Chardev
     from machine.loop import MainLoop
 
 _PROMPT = b"(qemu) "

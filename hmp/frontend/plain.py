@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Protocol, TypeVar
 
-    from machine.chardev import Chardev
+    from machine.chardev.device import Chardev
     from machine.loop import MainLoop
 
     class Machine(Protocol):

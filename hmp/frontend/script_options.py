@@ -6,8 +6,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hmp.command_line.options import Option
     from hmp.frontend.script import MakeMonitor
-    from hmp.options import Option
     from hmp.transcript import Transcript
     from machine.machine import Machine
 

@@ -6,7 +6,7 @@ from hmp.qmp.session import QmpSession
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from machine.chardev import Chardev
+    from machine.chardev.device import Chardev
     from machine.machine import Machine
 
 

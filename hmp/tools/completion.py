@@ -20,7 +20,7 @@ _FILES = frozenset(
 
 def program_parser() -> argparse.ArgumentParser:
     """What `hmp` takes."""
-    from hmp.options import option_names
+    from hmp.command_line.options import option_names
 
     parser = _parser("hmp", "the QEMU human monitor over a simulated machine")
     flags, valued = option_names()

@@ -225,7 +225,7 @@ class _Opener:
         return self._node(options, is_format=True, read_only=self._read_only)
 
     def by_options(self, text: str) -> BlockNode:
-        from hmp.option_list import parse_options
+        from hmp.command_line.option_list import parse_options
 
         return self.by_values(dict(parse_options(text, "file", lambda _: None)))
 

@@ -105,7 +105,7 @@ def _open(session: IoSession, words: Sequence[str]) -> bool:
     if target.is_open:
         raise QemuError("file open already, try 'help close'")
     if lists:
-        from hmp.option_list import parse_options
+        from hmp.command_line.option_list import parse_options
 
         if len(reader.operands) > 1:
             raise SyntaxMismatch

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from machine.cpu.notes import Notes
     from machine.devices.isa import IsaDevices
     from machine.memory import Memory
-    from machine.net import Nic
+    from machine.net.network import Nic
 
 TICKS = 20  # a second
 _COUNT = -(-i8254.FREQUENCY // TICKS)  # rounded up: a second is over when it is counted

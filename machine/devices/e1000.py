@@ -24,7 +24,7 @@ from machine.vmstate.fields import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from machine.net import Nic
+    from machine.net.network import Nic
     from machine.vmstate.field import Field
 
 REGISTER_COUNT = 0x8000

@@ -46,6 +46,7 @@ def rows() -> Sequence[ModelRow]:
     - ``bus=KIND``: it brings such a bus.
     - ``unmigratable=SECTION``: it can't be saved.
     - ``single=TEXT``: there is one of them; what is said to a second, ``~`` for blanks.
+    - ``disk``: it has a disk on its bus.
     - ``needs=TEXT``: a character device; what is said where there is none.
     - ``keyboard=NAME``, ``mouse=NAME``, ``tablet=NAME``: what it is for its users.
     - ``product=NAME``, ``speeds=SPEED+...``: of a USB device; ``waits``: one that is plugged

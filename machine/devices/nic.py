@@ -6,7 +6,7 @@ from blockdev.errors import QemuError
 from machine.devices.model_table import rows
 from machine.devices.qdev import DeviceModel
 from machine.devices.table_models import TableModel
-from machine.net import format_mac, parse_mac
+from machine.net.network import format_mac, parse_mac
 from machine.vmstate.description import VMStateDescription
 from machine.vmstate.fields import Bool, Buffer
 

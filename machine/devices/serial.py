@@ -13,7 +13,7 @@ from machine.vmstate.fields import Struct, UInt8, UInt16
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from machine.chardev import Chardev
+    from machine.chardev.device import Chardev
     from machine.devices.qdev import Device
     from machine.machine import Machine
 

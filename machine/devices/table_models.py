@@ -9,7 +9,7 @@ from machine.devices import usb
 from machine.devices.model_table import rows
 from machine.devices.numbered_ports import NUMBERINGS
 from machine.devices.qdev import DeviceModel
-from machine.devices.storage import add_bus
+from machine.devices.storage import add_bus, find_disk, plug_inner_disk
 from machine.mice import KEYBOARD, MOUSE, TABLET
 from machine.schema import KEYVAL, Bool, Enum, Integer, Size, read_integer
 from machine.vmstate.description import VMStateDescription
@@ -92,6 +92,8 @@ class TableModel(DeviceModel):
             raise QemuError(f"ROM size {size} is not a power of two")
         if "single" in traits and any(each.model is self for each in machine.plugs.devices):
             raise QemuError(traits["single"].replace("~", " "))
+        if device.options.get("drive"):  # before a port is taken
+            find_disk(machine, device.options["drive"], self.name)
         port, speeds = None, self._speeds(device)
         if "product" in traits:
             port = usb.claim(machine, device, traits["product"].replace("~", " "))
@@ -110,6 +112,8 @@ class TableModel(DeviceModel):
             add_bus(machine, device, kind, kind.lower())
             if kind == usb.KIND:
                 usb.add_ports(machine, machine.buses[-1], *self._ports(device))
+        if "disk" in traits:
+            plug_inner_disk(machine, device)
         if self._realize_more is not None:
             self._realize_more(machine, device)
 

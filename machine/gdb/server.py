@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from machine.chardev import NullDevice
-from machine.chardev_options import LegacyWordError, parse_legacy
-from machine.chardev_plug import add_chardev
+from machine.chardev.device import NullDevice
+from machine.chardev.options import LegacyWordError, parse_legacy
+from machine.chardev.plug import add_chardev
 from machine.gdb.stub import GdbStub
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from machine.chardev import Chardev
+    from machine.chardev.device import Chardev
     from machine.gdb.stub import RunLine
     from machine.machine import Machine
 

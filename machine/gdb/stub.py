@@ -31,7 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from machine.chardev import Chardev
+    from machine.chardev.device import Chardev
     from machine.cpu.x86 import X86Cpu
     from machine.events import Event
     from machine.machine import Machine

@@ -16,6 +16,7 @@ one of these, its words between blanks (``~`` in a name stands for a blank):
   ``@`` just after it.
 - ``child NAME TYPE [on BUS] [at SLOT.FUNCTION]``: a device that is a part of this one; lines
   that are indented below it are its own besides those of its type.
+- ``inner NAME TYPE``: a disk on the bus that this device brings, which takes what is said of it.
 - ``device TYPE [NAME] [on BUS] [at SLOT.FUNCTION] [PROPERTY=VALUE ...]``: a device of its own;
   without a name it is one of the machine's unattached; with ``once`` before it there is one.
 - ``region NAME [SIZE] [FLAG ...]``: a memory region, see `machine.qom.composition`; numbers are

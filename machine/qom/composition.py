@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from machine.qom.plugged import Plan
 
 SYSTEM_BUS = "main-system-bus"
+_OF_DISK = ("drive", "removable", "rerror", "serial", "share-rw", "werror")
 _IO_APIC = 0xFEC00000  # where the first one is
 
 
@@ -155,6 +156,9 @@ class Composition:
         elif kind == "child":
             assert device is not None, "a board's parts are devices"
             self._make_child(device, words, row.rows)
+        elif kind == "inner":
+            assert device is not None, "a board's parts are devices"
+            self._make_inner(device, *words)
         elif kind == "once":
             if not any(part.type == words[1] for part in self.root.all()):
                 self._make_device(words[1:], row.rows)
@@ -212,6 +216,18 @@ class Composition:
         # What the outer device is told and doesn't know itself is meant for its part.
         values, device.left = device.left, {}
         self._furnish(child, rest[1] if rest else "", values, more, device)
+
+    def _make_inner(self, device: DevicePart, name: str, type: str) -> None:
+        """A disk on a device's own bus, which is made of what the device is told."""
+        bus = device.buses[0]
+        disk = DevicePart(name, type)
+        bus.add(disk)
+        values = {each: device.properties[each].strip('"') for each in _OF_DISK}
+        device.properties["drive"] = '""'
+        values |= device.left
+        values["device_id"] = values["serial"] or values["device_id"]
+        device.left = {}
+        self._furnish(disk, bus.name, values, [], device)
 
     def _furnish(
         self,

@@ -1,4 +1,4 @@
-"""Filters of network back ends, as objects; what they do is in `machine.net_filter`."""
+"""Filters of network back ends, as objects; what they do is in `machine.net.filter`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from machine.machine import Machine
-    from machine.net import NetClient
+    from machine.net.network import NetClient
 
 
 def _check_position(_: QomObject, value: str) -> None:
@@ -58,7 +58,7 @@ _VNET = (flag("vnet_hdr_support", False),)
 
 def _complete_filter(machine: Machine, made: QomObject) -> Any:
     """Put the filter into its back end's list; only ``filter-dump`` does more than being there."""
-    from machine.net_filter import DumpFilter, NetFilter
+    from machine.net.filter import DumpFilter, NetFilter
 
     values = made.values
     netdev = _netdev(machine, made)

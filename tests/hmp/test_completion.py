@@ -6,7 +6,7 @@ import pytest
 
 from blockdev.qcow2.create import create_image
 from hmp.monitor import Monitor
-from machine.chardev import NullDevice, RingBuffer
+from machine.chardev.device import NullDevice, RingBuffer
 from tests.hmp.trial import Session
 
 

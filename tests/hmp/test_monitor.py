@@ -215,10 +215,6 @@ def test_the_current_cpu_is_each_monitors_own():
     machine.close()
 
 
-def test_what_is_not_simulated_says_so(ask_pc):
-    assert ask_pc("i /b 0x510") == "i: not simulated yet\n"
-
-
 def test_history_is_numbered(ask):
     ask.monitor.history = ["a", "info history"]
     assert ask("info history") == "0: 'a'\n1: 'info history'\n"

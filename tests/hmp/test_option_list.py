@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hmp.option_list import is_identifier, parse_options
+from hmp.command_line.option_list import is_identifier, parse_options
 
 
 def parse(text: str, implied_key: str = "") -> tuple[list[tuple[str, str]], list[str]]:

@@ -30,7 +30,7 @@ class Ear:
     """A back end that keeps what it hears."""
 
     def __init__(self, machine: Machine, name: str, mac: bytes) -> None:
-        from machine.net import NetClient
+        from machine.net.network import NetClient
 
         self.heard: list[tuple[int, bytes]] = []
         client = NetClient(machine.network, f"ear-{name}", "ear")

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from blockdev.errors import QemuError
-from machine.chardev import Chardev, open_chardev
-from machine.chardev_options import parse_chardev, parse_legacy
-from machine.chardev_socket import SocketDevice
-from machine.chardev_stream import PtyDevice, StdioDevice
+from machine.chardev.device import Chardev, open_chardev
+from machine.chardev.options import parse_chardev, parse_legacy
+from machine.chardev.socket import SocketDevice
+from machine.chardev.stream import PtyDevice, StdioDevice
+from machine.chardev.telnet import TelnetInput
 from machine.loop import MainLoop
-from machine.telnet import TelnetInput
 
 PATIENCE_S = 5
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockdev.errors import QemuError
-from machine.chardev import Chardev
-from machine.chardev_mux import QUEUE_LIMIT, EscapeKeys, Multiplexer
+from machine.chardev.device import Chardev
+from machine.chardev.mux import QUEUE_LIMIT, EscapeKeys, Multiplexer
 from machine.loop import MainLoop
 
 

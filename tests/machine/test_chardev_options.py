@@ -5,8 +5,8 @@ import subprocess
 import pytest
 
 from blockdev.errors import QemuError
-from machine.chardev import Chardev, open_chardev
-from machine.chardev_options import ChardevOptions, parse_chardev, parse_legacy
+from machine.chardev.device import Chardev, open_chardev
+from machine.chardev.options import ChardevOptions, parse_chardev, parse_legacy
 from machine.loop import MainLoop
 
 

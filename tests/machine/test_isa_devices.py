@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machine.chardev import Chardev, RingBuffer
+from machine.chardev.device import Chardev, RingBuffer
 from machine.clock import VirtualClock
 from machine.devices import mc146818rtc as rtc
 from machine.devices import serial

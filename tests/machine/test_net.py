@@ -14,10 +14,10 @@ from machine.assembly import build
 from machine.boards import BOARDS
 from machine.machine import Machine
 from machine.migration.announce import rarp_frame
-from machine.net import NetClient, Network, format_mac, parse_mac
-from machine.net_hub import add_port
-from machine.net_options import add_netdev, delete_netdev
-from machine.net_socket import FRAME_LIMIT
+from machine.net.hub import add_port
+from machine.net.network import NetClient, Network, format_mac, parse_mac
+from machine.net.options import add_netdev, delete_netdev
+from machine.net.socket import FRAME_LIMIT
 from tests.pcap import read_pcap
 from tests.session import Session
 

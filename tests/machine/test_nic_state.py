@@ -8,7 +8,7 @@ import pytest
 
 from machine.devices.e1000 import E1000, E1000_STATE, OFFSETS
 from machine.migration.qemufile import QEMUFileReader, QEMUFileWriter, StreamError
-from machine.net import Network, Nic
+from machine.net.network import Network, Nic
 from machine.vmstate.vmdesc import to_json
 from tests.machine.machines import Bytes, Collecting
 from tests.machine.reference import incoming, outgoing

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from machine.chardev.output_queue import OutputQueue, private_description
 from machine.loop import MainLoop
-from machine.output_queue import OutputQueue, private_description
 
 SIZE = 1_000_000
 

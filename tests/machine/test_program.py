@@ -12,7 +12,7 @@ from blockdev.errors import QemuError
 from blockdev.node import VMStateWriter
 from machine.assembly import build
 from machine.boards import find_board
-from machine.chardev import RingBuffer
+from machine.chardev.device import RingBuffer
 from machine.clock import VirtualClock
 from machine.cpu.notes import Notes
 from machine.cpu.scripted import BLOCK_SIZE
@@ -21,7 +21,7 @@ from machine.devices.i8254 import I8254_STATE
 from machine.display.text_screen import lines, picture
 from machine.machine import Machine
 from machine.migration.savevm import write_state
-from machine.net import NetClient
+from machine.net.network import NetClient
 from machine.runstate import RunState
 from machine.snapshot import load, plan_load, plan_save, save
 from tests.machine.test_isa_devices import load as load_section

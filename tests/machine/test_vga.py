@@ -35,9 +35,9 @@ class Booted:
         self.qemu = qemu
         self.folder = folder
         session = Session([qemu, *PC], folder)
-        for _ in range(300):
-            if "0x0753" in session(f"xp /1hx {TEXT:#x}"):  # SeaBIOS's first letter
-                break
+        deadline = time.monotonic() + 30
+        while "0x076e" not in session(f"xp /1hx {TEXT + 30:#x}"):  # `SeaBIOS (version`, its end
+            assert time.monotonic() < deadline
             time.sleep(0.02)
         session("stop")
         session('migrate "exec:cat > booted"')
@@ -66,9 +66,9 @@ class Booted:
         (self.folder / "changed").write_bytes(stream)
         arguments = [*PC, "-S", "-incoming", "exec:cat changed"]
         session = Session([self.qemu, *arguments], self.folder)
-        for _ in range(300):
-            if "inmigrate" not in session("info status"):
-                break
+        deadline = time.monotonic() + 30
+        while "inmigrate" in session("info status"):
+            assert time.monotonic() < deadline
             time.sleep(0.02)
         assert session("screendump shown.ppm") == ""
         assert session.quit() == 0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from hmp.qmp.dispatch import Handler
     from hmp.qmp.session import QmpSession
-    from machine.chardev_options import ChardevOptions
+    from machine.chardev.options import ChardevOptions
 
 # Members of QMP, and what ``-chardev`` calls them.
 _SPICE_TYPES = frozenset(("vdagent", "smartcard", "usbredir"))
@@ -34,13 +34,13 @@ def query_chardev(session: QmpSession) -> list[dict[str, Any]]:
 
 
 def query_chardev_backends(session: QmpSession) -> list[dict[str, str]]:
-    from machine.chardev_options import HELP
+    from machine.chardev.options import HELP
 
     return [{"name": name} for name in reversed(HELP)]
 
 
 def chardev_add(session: QmpSession, *, id: str, backend: dict[str, Any]) -> dict[str, str]:
-    from machine.chardev_plug import add_chardev
+    from machine.chardev.plug import add_chardev
 
     machine = session.machine
     if machine.find_chardev(id) is not None:
@@ -54,7 +54,7 @@ def chardev_add(session: QmpSession, *, id: str, backend: dict[str, Any]) -> dic
 
 
 def chardev_change(session: QmpSession, *, id: str, backend: dict[str, Any]) -> dict[str, str]:
-    from machine.chardev_plug import change_chardev, remove_chardev
+    from machine.chardev.plug import change_chardev, remove_chardev
 
     machine = session.machine
     device = machine.find_chardev(id)
@@ -89,7 +89,7 @@ def _options(session: QmpSession, label: str, backend: dict[str, Any]) -> Charde
     Raises:
         QemuError: it can't be had.
     """
-    from machine.chardev_options import ChardevOptions
+    from machine.chardev.options import ChardevOptions
 
     kind, data = backend["type"], backend["data"]
     _check_kind(kind, data)
@@ -147,26 +147,26 @@ def _address(session: QmpSession, address: dict[str, Any]) -> dict[str, str]:
 
 
 def chardev_remove(session: QmpSession, *, id: str) -> None:
-    from machine.chardev_plug import remove_chardev
+    from machine.chardev.plug import remove_chardev
 
     remove_chardev(session.machine, id)
 
 
 def chardev_send_break(session: QmpSession, *, id: str) -> None:
-    from machine.chardev_plug import find_chardev
+    from machine.chardev.plug import find_chardev
 
     find_chardev(session.machine, id).receive_break()
 
 
 def ringbuf_write(session: QmpSession, *, device: str, data: str, format: str = "utf8") -> None:
-    from machine.chardev_plug import find_ring_buffer
+    from machine.chardev.plug import find_ring_buffer
 
     found = find_ring_buffer(session.machine, device)
     found.write(_from_base64(data) if format == "base64" else data.encode("utf-8"))
 
 
 def ringbuf_read(session: QmpSession, *, device: str, size: int, format: str = "utf8") -> str:
-    from machine.chardev_plug import find_ring_buffer
+    from machine.chardev.plug import find_ring_buffer
 
     found = find_ring_buffer(session.machine, device)
     if size <= 0:

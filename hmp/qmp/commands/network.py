@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from machine.net import Nic, format_mac
+from machine.net.network import Nic, format_mac
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _VLANS = 4096
 
 def netdev_add(session: QmpSession, **options: Any) -> None:
     from hmp.qmp.schema import schema
-    from machine.net_options import add_netdev
+    from machine.net.options import add_netdev
     from machine.qom.objects import is_identifier
 
     if session.machine.network.find_netdev(options["id"]) is not None:
@@ -27,7 +27,7 @@ def netdev_add(session: QmpSession, **options: Any) -> None:
     if not is_identifier(name):
         raise QemuError("Parameter 'id' expects an identifier")
     if kind in ("dgram", "stream"):
-        from machine.net_stream import make
+        from machine.net.stream import make
 
         make(machine, options, session.take_descriptor)
     else:
@@ -49,7 +49,7 @@ def _texts(options: dict[str, Any]) -> dict[str, str]:
 
 
 def netdev_del(session: QmpSession, *, id: str) -> None:
-    from machine.net_options import delete_netdev
+    from machine.net.options import delete_netdev
 
     delete_netdev(session.machine, id)
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from blockdev.errors import QemuError
+from hmp.command_line.options import parse
 from hmp.frontend.choice import PLAIN, RICH, choose_front_end
-from hmp.options import parse
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ sys.path.insert(0, ROOT)
 from hmp.frontend.descriptors import fill_gaps  # noqa: E402 - the path has to be there first
 from hmp.frontend.plain import PlainFrontend  # noqa: E402
 from hmp.frontend.signals import SignalWatch  # noqa: E402
-from machine.chardev import open_chardev  # noqa: E402
-from machine.chardev_options import parse_legacy  # noqa: E402
+from machine.chardev.device import open_chardev  # noqa: E402
+from machine.chardev.options import parse_legacy  # noqa: E402
 from machine.loop import MainLoop, Wakeup  # noqa: E402
 
 SILENT = {"", "cont", "stop", "savevm", "loadvm", "screendump", "eject", "sendkey", "change", "x"}

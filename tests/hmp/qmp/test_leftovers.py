@@ -352,6 +352,9 @@ def test_streams_tell_who_comes_and_goes(both: Both):
         path = folder / "stream"
         lines = program.ask([net("stream", "s", server=True, addr=unix("stream"))])
         lines += program.ask([net("stream", "f", addr=unix("no/such/place"))])
+        wait_until(
+            lambda program=program: "connection error" in str(program.ask([hmp("info network")]))
+        )
         wait_until(lambda path=path: connects(path))
         lines += until(program, "NETDEV_STREAM_DISCONNECTED")
         caller = socket.socket(socket.AF_UNIX)

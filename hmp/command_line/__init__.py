@@ -1,0 +1,1 @@
+"""QEMU's command line: what there is of options, and what each means."""

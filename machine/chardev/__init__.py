@@ -1,0 +1,1 @@
+"""Character devices: where bytes come from and go to."""

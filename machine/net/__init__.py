@@ -1,0 +1,1 @@
+"""Network cards' other ends: back ends, hubs, filters."""
