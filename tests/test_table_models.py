@@ -76,7 +76,10 @@ def test_what_cannot_be_is_refused_in_qemus_words(hmp: str, qemu: str) -> None:
         device_add ib700
         device_add sdhci-pci,capareg=zz
         device_add pci-testdev,membar=zz
+        device_add pci-testdev,membar=4M,id=td
+        info qom-tree /machine/peripheral/td
         device_add pci-serial,chardev=zz
+        info pci
         device_add vmcoreinfo
         device_add virtio-mouse-pci,multifunction=on,addr=1e.0
         device_add virtio-mouse-pci,addr=1e.1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from machine.devices.model_table import rows
+from machine.schema import read_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ class PciModel:
             without.add(ROM_BAR)
         if options.get("vectors") == "0":
             without.add(_MESSAGES_BAR)
-        return [bar for bar in self.bars if bar[0] not in without]
+        bars = [bar for bar in self.bars if bar[0] not in without]
+        size = read_size(options.get("membar", "0"))  # a test device's own
+        return [*bars, ("2", "pref64", f"{size:x}")] if size else bars
 
     @property
     def class_text(self) -> str:
