@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from machine.machine import Machine
     from machine.schema import Type
 
+_MOST_USB_PORTS = 15
+_MOST_SERIAL_PORTS = 511
 _OF_ALL = frozenset("driver id bus".split())
 _KINDS: dict[str, Type] = {
     "bool": Bool(),
@@ -90,6 +92,8 @@ class TableModel(DeviceModel):
         size = read_integer(device.options.get("romsize", "0")) or 0
         if size & (size - 1):
             raise QemuError(f"ROM size {size} is not a power of two")
+        if (read_integer(device.options.get("max_ports", "1")) or 0) > _MOST_SERIAL_PORTS:
+            raise QemuError(f"maximum ports supported: {_MOST_SERIAL_PORTS}")
         if "single" in traits and any(each.model is self for each in machine.plugs.devices):
             raise QemuError(traits["single"].replace("~", " "))
         if device.options.get("drive"):  # before a port is taken
@@ -144,7 +148,7 @@ class TableModel(DeviceModel):
         """How many ports a controller of USB has, and of which speeds."""
         count, _, speeds = self._row.traits["ports"].partition(":")
         given = [read_integer(device.options.get(name, count)) or 0 for name in ("p2", "p3")]
-        return max(given), tuple(speeds.split("+"))
+        return min(max(given), _MOST_USB_PORTS), tuple(speeds.split("+"))
 
 
 def has_balloon(machine: Machine) -> bool:

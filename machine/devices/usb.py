@@ -196,7 +196,7 @@ def _add_hub_ports(device: Device, hub: UsbDevice) -> None:
         raise QemuError("usb hub chain too deep")
     count = int(device.options.get("ports", _HUB_PORTS), 0)
     if not 1 <= count <= _MOST_HUB_PORTS:
-        raise QemuError(f"num_ports ({count}) must be between 1 and {_MOST_HUB_PORTS}")
+        raise QemuError(f"num_ports ({count}) out of range (1..{_MOST_HUB_PORTS})")
     ports = hub.ports
     ports.free += [UsbPort(f"{hub.port.path}.{index + 1}", _OF_HUBS) for index in range(count)]
 
