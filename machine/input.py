@@ -32,7 +32,8 @@ def send(machine: Machine, events: Sequence[dict[str, Any]], device: str | None,
     if not machine.is_running:
         raise QemuError("VM not running")
     for event in events:
-        if event["type"] not in _TAKEN or machine.isa is None:
+        is_taken = event["type"] in _TAKEN or (event["type"] == "abs" and machine.mice.has_tablet)
+        if not is_taken or machine.isa is None:
             raise QemuError(f"Input handler not found for event type {event['type']}")
     for event in events:
         if event["type"] == "key":

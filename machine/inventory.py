@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from machine.machine import Machine
 
 # Topics of which a board without processors and buses has nothing.
-_NOTHING_ON_BARE_BOARDS = frozenset("balloon hotpluggable-cpus mice pci usernet".split())
+_NOTHING_ON_BARE_BOARDS = frozenset("hotpluggable-cpus pci usernet".split())
 MEMORY_TYPES = ("memory-backend-file", "memory-backend-memfd", "memory-backend-ram")
 _MEMORY_FLAGS = ("merge", "dump", "prealloc", "share", "reserve")
 # Topics of which no machine has anything, as nothing of the kind can be made yet.
-_NOTHING_ANYWHERE = frozenset(("memory-devices", "tpm", "usb", "vm-generation-id"))
+_NOTHING_ANYWHERE = frozenset(("memory-devices", "tpm", "vm-generation-id"))
 
 
 def describe(machine: Machine, topic: str) -> Sequence[str] | None:
@@ -111,7 +111,19 @@ def _pci(machine: Machine) -> Sequence[str]:
 
 
 def _mice(machine: Machine) -> Sequence[str]:
-    return ("* Mouse #2: QEMU PS/2 Mouse",) if "i8042" in machine.board.parts else ()
+    return list(machine.mice.describe())
+
+
+def _usb(machine: Machine) -> Sequence[str]:
+    from machine.devices.usb import describe as describe_usb
+
+    return list(describe_usb(machine))
+
+
+def _balloon(machine: Machine) -> Sequence[str]:
+    from machine.devices.table_models import has_balloon
+
+    return [f"balloon: actual={machine.ram_size >> 20}"] if has_balloon(machine) else ()
 
 
 def _hotpluggable_cpus(machine: Machine) -> Sequence[str]:
@@ -206,6 +218,7 @@ def _ram_blocks(machine: Machine) -> Sequence[str]:
 
 
 _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
+    "balloon": _balloon,
     "hotpluggable-cpus": _hotpluggable_cpus,
     "iothreads": _io_threads,
     "irq": _interrupt_counts,
@@ -219,4 +232,5 @@ _TOPICS: dict[str, Callable[[Machine], Sequence[str] | None]] = {
     "ramblock": _ram_blocks,
     "roms": _roms,
     "usernet": _usernet,
+    "usb": _usb,
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from machine.lineage import Lineage
     from machine.log import LogFile
     from machine.machine import Machine
+    from machine.mice import Mice
     from machine.migration.incoming import Incoming
     from machine.migration.migrate import Migration
     from machine.migration.savevm import SavedState
@@ -34,6 +35,7 @@ class Rooms:
 
     def __init__(self) -> None:
         self._rtc_clock: RtcClock | None = None
+        self._mice: Mice | None = None
         self._network: Network | None = None
         self._objects: Objects | None = None
         self._plugs: Plugs | None = None
@@ -66,6 +68,15 @@ class Rooms:
 
             self._log = LogFile(self._machine.complain_text)
         return self._log
+
+    @property
+    def mice(self) -> Mice:
+        """Mice and keyboards."""
+        if self._mice is None:
+            from machine.mice import Mice
+
+            self._mice = Mice(self._machine.board)
+        return self._mice
 
     @property
     def network(self) -> Network:

@@ -75,9 +75,9 @@ def pcie_aer_inject_error(
 
 
 def balloon(monitor: Monitor, *, value: int) -> None:
-    if monitor.machine.describe("balloon"):
-        unavailable(monitor)
-    else:
+    if value <= 0:
+        raise QemuError("Parameter 'target' expects a size")
+    if not monitor.machine.describe("balloon"):
         raise QemuError("No balloon device has been activated")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from hmp.command import Command, Completion
-from hmp.commands.description import has_none, print_description
+from hmp.commands.description import print_description
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,11 +44,10 @@ def mouse_button(monitor: Monitor, *, button_state: int) -> None:
 
 
 def mouse_set(monitor: Monitor, *, index: int) -> None:
-    keyboard, mouse = 1, 2
-    if has_none(monitor, "mice") or index not in (keyboard, mouse):
-        monitor.print_line(f"Mouse at index '{index}' not found")
-    elif index == keyboard:
-        monitor.print_line("Input device 'QEMU PS/2 Keyboard' is not a mouse")
+    try:
+        monitor.machine.mice.select(index)
+    except QemuError as error:
+        monitor.print_line(str(error))
 
 
 def screendump(

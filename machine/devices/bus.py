@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from machine.boards import Board
     from machine.devices.pci import PciSlots
     from machine.devices.qdev import Device
+    from machine.devices.usb import UsbPorts
 
 # What a board calls its first bus of a kind, up to the number.
 _NAMES = {"PCI": "pci", "PCIE": "pcie", "ISA": "isa", "IDE": "ide"}
@@ -37,6 +38,7 @@ class Bus:
         units: the places on an IDE bus that are taken.
         max_units: how many it has.
         is_full: it takes no more devices.
+        usb: the ports of a USB; None where nobody looked at them yet.
     """
 
     __slots__ = (
@@ -49,6 +51,7 @@ class Bus:
         "name",
         "owner",
         "units",
+        "usb",
     )
 
     def __init__(
@@ -69,6 +72,7 @@ class Bus:
         self.units: set[int] = set()
         self.max_units = max_units
         self.is_full = False
+        self.usb: UsbPorts | None = None
         usual = kind in _HOTPLUG_KINDS
         self.is_hotpluggable = usual if is_hotpluggable is None else is_hotpluggable
 

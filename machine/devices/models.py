@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from machine.devices.qdev import DeviceModel
 
 # Those that are plugged in before the machine is there, or not at all.
-_NO_HOTPLUG = frozenset(
+NO_HOTPLUG = frozenset(
     """
     VGA acpi-erst amd-iommu ati-vga cirrus-vga cxl-rp ich9-usb-ehci1 ich9-usb-ehci2
     ich9-usb-uhci1 ich9-usb-uhci2 ich9-usb-uhci3 ich9-usb-uhci4 ich9-usb-uhci5 ich9-usb-uhci6
@@ -127,7 +127,7 @@ def kind_of_bus(name: str, *, given: str, is_hotplug: bool) -> str:
     entry = catalogue().get(name)
     if entry is None:
         raise QemuError(f"'{given}' is not a valid device model name")
-    if not entry.is_for_users or (is_hotplug and name in _NO_HOTPLUG):
+    if not entry.is_for_users or (is_hotplug and name in NO_HOTPLUG):
         raise QemuError("Parameter 'driver' expects a pluggable device type")
     return entry.bus
 
@@ -149,11 +149,13 @@ def simulated_models() -> dict[str, DeviceModel]:
         processor,
         serial,
         storage,
+        table_models,
         unmigratable,
         vga_models,
     )
 
     return {
+        **table_models.MODELS,
         **storage.MODELS,
         **nic.MODELS,
         **serial.MODELS,

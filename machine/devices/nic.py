@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from machine.devices.model_table import rows
 from machine.devices.qdev import DeviceModel
+from machine.devices.table_models import TableModel
 from machine.net.network import format_mac, parse_mac
 from machine.vmstate.description import VMStateDescription
 from machine.vmstate.fields import Bool, Buffer
@@ -43,7 +45,7 @@ def realize(machine: Machine, device: Device) -> None:
     peer = None
     if "netdev" in options:
         name = options["netdev"]
-        owner = "virtio-net-device" if model == "virtio-net-pci" else model
+        owner = "virtio-net-device" if model.startswith("virtio-net-") else model
         peer = machine.network.find_netdev(name)
         if peer is None:
             raise QemuError(f"Property '{owner}.netdev' can't find value '{name}'")
@@ -56,12 +58,12 @@ def realize(machine: Machine, device: Device) -> None:
         from machine.devices.e1000 import E1000, E1000_STATE
 
         device.states.append((E1000_STATE, E1000(nic)))
-    elif model in ("virtio-net-pci", "virtio-net-device"):
+    elif model.startswith("virtio-net-"):
         device.states.append((_VIRTIO_NET, nic))
 
 
 _BUSES = {"ne2k_isa": "ISA", "virtio-net-device": "virtio-bus"}
-MODELS = {
+MODELS: dict[str, DeviceModel] = {
     name: DeviceModel(name, _BUSES.get(name, "PCI"), f"mac netdev bootindex {more}", realize)
     for name, more in (
         ("ne2k_isa", "iobase irq"),
@@ -75,5 +77,6 @@ MODELS = {
         ("vmxnet3", ""),
     )
 }
+MODELS |= {row.name: TableModel(row, realize) for row in rows() if "nic" in row.traits}
 # What ``model=`` of ``-nic`` also takes.
 SHORT_NAMES = {"virtio": "virtio-net-pci"}

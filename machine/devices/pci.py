@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from machine.devices.model_table import rows
+from machine.schema import read_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,9 +51,10 @@ class PciModel:
         bars: ``number:space:size``, the size in hexadecimal; bar 6 is the ROM.
         pin: the interrupt pin it uses, 1 for A; 0 for none.
         bridge: the lowest addresses of its windows, ports and memory, on a bridge; None on others.
+        code: the class as a number, where others are called the same.
     """
 
-    __slots__ = ("bars", "bridge", "ids", "kind", "pin", "subsystem")
+    __slots__ = ("_code", "bars", "bridge", "ids", "kind", "pin", "subsystem")
 
     def __init__(
         self,
@@ -62,8 +65,10 @@ class PciModel:
         *,
         pin: int = 1,
         bridge: tuple[int, int] | None = None,
+        code: int | None = None,
     ) -> None:
         self.kind = kind
+        self._code = code
         self.ids = ids
         self.subsystem = subsystem
         self.bars = [tuple(bar.split(":")) for bar in bars.split()]
@@ -73,6 +78,8 @@ class PciModel:
     @property
     def class_code(self) -> int:
         """The class, as a number."""
+        if self._code is not None:
+            return self._code
         if self.kind.startswith(_UNNAMED):
             return int(self.kind.removeprefix(_UNNAMED))
         return _CLASSES[self.kind]
@@ -84,7 +91,9 @@ class PciModel:
             without.add(ROM_BAR)
         if options.get("vectors") == "0":
             without.add(_MESSAGES_BAR)
-        return [bar for bar in self.bars if bar[0] not in without]
+        bars = [bar for bar in self.bars if bar[0] not in without]
+        size = read_size(options.get("membar", "0"))  # a test device's own
+        return [*bars, ("2", "pref64", f"{size:x}")] if size else bars
 
     @property
     def class_text(self) -> str:
@@ -106,7 +115,6 @@ MODELS = {
     "PIIX3": PciModel("ISA bridge", "8086:7000", pin=0),
     "piix3-ide": PciModel("IDE controller", "8086:7010", bars="4:io:10", pin=0),
     "PIIX4_PM": PciModel("Bridge", "8086:7113"),
-    "piix3-usb-uhci": PciModel(_USB, "8086:7020", bars="4:io:20", pin=4),
     "mch": PciModel("Host bridge", "8086:29c0", pin=0),
     "ICH9-LPC": PciModel("ISA bridge", "8086:2918", pin=0),
     "ich9-ahci": PciModel("SATA controller", "8086:2922", bars="4:io:20 5:mem:1000"),
@@ -114,7 +122,6 @@ MODELS = {
     "ich9-usb-uhci1": PciModel(_USB, "8086:2934", bars="4:io:20"),
     "ich9-usb-uhci2": PciModel(_USB, "8086:2935", bars="4:io:20", pin=2),
     "ich9-usb-uhci3": PciModel(_USB, "8086:2936", bars="4:io:20", pin=3),
-    "ich9-usb-ehci1": PciModel(_USB, "8086:293a", bars="0:mem:1000", pin=4),
     "gpex-root": PciModel("Host bridge", "1b36:0008", pin=0),
     "pcie-root-port": PciModel(
         _BRIDGE, "1b36:000c", "0000:0000", "0:mem:1000", bridge=_EXPRESS_WINDOWS
@@ -151,6 +158,18 @@ MODELS = {
     "ivshmem-plain": PciModel(
         "RAM controller", "1af4:1110", bars="0:mem:100 2:pref64:100000", pin=0
     ),
+    **{
+        row.name: PciModel(
+            row.pci["kind"],
+            row.pci["ids"],
+            row.pci["subsystem"],
+            row.pci["bars"],
+            pin=int(row.pci["pin"]),
+            code=int(row.pci["code"]),
+        )
+        for row in rows()
+        if row.pci
+    },
 }
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from blockdev.backend import Backend
     from machine.devices.bus import Bus
+    from machine.devices.usb import UsbDevice
     from machine.machine import Machine
     from machine.vmstate.description import VMStateDescription
     from machine.vmstate.registry import Registry
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # What QEMU needs until a device that was unplugged at once is gone.
 _UNPLUG_NS = 10_000_000
+_LEFT_AT_ONCE = frozenset(("usb-bus", "virtio-serial-bus"))
 
 
 class DeviceModel:
@@ -47,6 +49,16 @@ class DeviceModel:
         self.properties = frozenset(properties.split()) | _COMMON | _OF_BUS.get(bus, frozenset())
         self.realize = realize
 
+    def check(self, options: Mapping[str, str]) -> None:
+        """See whether devices have these options.
+
+        Raises:
+            QemuError: there is no such property, or it can't have this value.
+        """
+        for name in options:
+            if name not in self.properties:
+                raise QemuError(f"Property '{self.name}.{name}' not found")
+
 
 _COMMON = frozenset("driver id bus".split())
 _OF_BUS = {
@@ -65,6 +77,7 @@ class Device:
         options: as the user gave them.
         bus: where it is plugged in; None where the board takes it.
         pci_place: slot and function, on a PCI bus.
+        told_by_bus: what its bus says of it on `info qtree`; None for nothing.
         undo: what takes it away again, in the order in which it was put there.
         states: what is saved of it: the description, and who has the attributes.
         is_hotplugged: the machine was there before it.
@@ -72,6 +85,7 @@ class Device:
         is_of_board: it is none of the user's devices.
         shown: properties whose values it chose itself.
         backend: the disk that it has; None for none.
+        usb: its port, on a USB; None on another bus.
     """
 
     __slots__ = (
@@ -87,7 +101,9 @@ class Device:
         "pci_place",
         "shown",
         "states",
+        "told_by_bus",
         "undo",
+        "usb",
     )
 
     def __init__(
@@ -106,10 +122,14 @@ class Device:
         self.is_of_board = False
         self.shown: dict[str, str] = {}
         self.backend: Backend | None = None
+        self.usb: UsbDevice | None = None
+        self.told_by_bus: Callable[[], str] | None = None
 
     @property
     def bus_path(self) -> str:
         """What tells it from its like in a stream; "" for nothing."""
+        if self.usb is not None:
+            return self.usb.bus_path
         if self.pci_place is None:
             return ""
         slot, function = self.pci_place
@@ -127,6 +147,7 @@ class Plugs:
 
     Attributes:
         devices: in the order in which they were plugged in.
+        usb_bus_count: how many USBs there were, where devices brought any.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -134,6 +155,7 @@ class Plugs:
         self.devices: list[Device] = []
         self._boot_indexes: dict[str, Device] = {}
         self._anonymous = 0
+        self.usb_bus_count = 0
 
     def find(self, id_or_path: str) -> Device | None:
         """The device of an id, or of a path that begins with a slash."""
@@ -160,19 +182,18 @@ class Plugs:
         if id and self.find(id) is not None:
             raise QemuError(f"Duplicate device ID '{id}'")
         path = f"/machine/unattached/{model.name}" if is_of_board else self._next_path(id)
-        for name in options:
-            if name not in model.properties:
-                raise QemuError(f"Property '{model.name}.{name}' not found")
+        model.check(options)
         device = Device(model, options, path, bus)
         device.is_of_board = is_of_board
         device.is_hotplugged = is_hotplug
+        place = len(self.devices)  # what it plugs in itself comes after it
         try:
             self._take_places(device, is_hotplug=is_hotplug)
             model.realize(self._machine, device)
         except QemuError:
             _undo(device)
             raise
-        self.devices.append(device)
+        self.devices.insert(place, device)
         if self._machine.has_saved_state:
             device.register(self._machine.saved_state.registry)
         return device
@@ -199,14 +220,21 @@ class Plugs:
             raise QemuError(
                 f"acpi: device unplug request for not supported device type: {device.model.name}"
             )
+        from machine.devices.models import NO_HOTPLUG
+
+        if device.bus is not None and not device.bus.is_hotpluggable:
+            raise QemuError(f"Bus '{device.bus.name}' does not support hotplugging")
+        if device.model.name in NO_HOTPLUG:
+            raise QemuError(f"Device '{device.model.name}' does not support hotplugging")
         if device.bus is None:
             raise QemuError(f"Device '{device.model.name}' can not be hotplugged on this machine")
-        if not device.bus.is_hotpluggable:
-            raise QemuError(f"Bus '{device.bus.name}' does not support hotplugging")
         if device.is_going:
             raise QemuError(f"Device {id_or_path} is already in the process of unplug")
         device.is_going = True
         if device.bus.slots is not None:
+            return
+        if device.bus.kind in _LEFT_AT_ONCE:
+            self._remove(device)
             return
         self.devices.remove(device)
         loop = self._machine.loop
@@ -223,7 +251,8 @@ class Plugs:
         if device not in self.devices:
             return  # it went with what it was plugged into
         for other in tuple(self.devices):
-            if other.bus is not None and other.bus.owner is device:
+            is_behind = other.usb is not None and device.usb and other.usb.is_behind(device.usb)
+            if is_behind or (other.bus is not None and other.bus.owner is device):
                 self._remove(other)
         self.devices.remove(device)
         self._finish(device)

@@ -152,6 +152,28 @@ def add_bus(
         device.undo.append(partial(machine.buses.remove, bus))
 
 
+def plug_inner_disk(machine: Machine, device: Device) -> None:
+    """Attach a drive to the disk that a device has on its own bus.
+
+    Raises:
+        QemuError: there is no such drive, or it can't be used.
+    """
+    name = device.options.get("drive", "")
+    if not name:
+        raise QemuError("drive property not set")
+    backend = find_disk(machine, name, device.model.name)
+    if backend.node is None:
+        raise QemuError("Device needs media, but drive is empty")
+    is_removable = device.options.get("removable", "off") in ("on", "yes", "true", "y")
+    bus = machine.buses[-1]
+    shown = f"{device.path}/{bus.name}/legacy[0]"
+    backend.attach(shown, removable=is_removable, has_tray=is_removable)
+    if backend not in machine.drives.backends:
+        machine.drives.backends.append(backend)
+    device.undo.append(lambda: machine.drives.drop(backend))
+    device.backend = backend
+
+
 def _plug_controller(machine: Machine, device: Device) -> None:
     add_bus(machine, device, "SCSI", "scsi")
 

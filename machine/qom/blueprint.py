@@ -1,7 +1,8 @@
 """The texts that say what boards and devices are made of.
 
 A board's text has a line for each part in the order in which QEMU makes them; ``devices.txt`` has a
-block for each type of device, below a line ``[TYPE]``. In both ``#`` begins a remark, and a line is
+block for each type of device, below a line ``[TYPE]``, and ``table.txt`` for those of
+`machine.devices.model_table`. In all of them ``#`` begins a remark, and a line is
 one of these, its words between blanks (``~`` in a name stands for a blank):
 
 - ``in NAME COUNT``, ``out NAME COUNT``: interrupt lines; ``-`` is the list without a name.
@@ -13,7 +14,9 @@ one of these, its words between blanks (``~`` in a name stands for a blank):
 - ``use TYPE``: the lines of another block.
 - ``bus NAME KIND``: a bus; ``*`` is named after the device and numbered, ``*2`` with this number,
   ``@`` just after it.
-- ``child NAME TYPE [on BUS] [at SLOT.FUNCTION]``: a device that is a part of this one.
+- ``child NAME TYPE [on BUS] [at SLOT.FUNCTION]``: a device that is a part of this one; lines
+  that are indented below it are its own besides those of its type.
+- ``inner NAME TYPE``: a disk on the bus that this device brings, which takes what is said of it.
 - ``device TYPE [NAME] [on BUS] [at SLOT.FUNCTION] [PROPERTY=VALUE ...]``: a device of its own;
   without a name it is one of the machine's unattached; with ``once`` before it there is one.
 - ``region NAME [SIZE] [FLAG ...]``: a memory region, see `machine.qom.composition`; numbers are
@@ -74,11 +77,12 @@ def board_rows(name: str) -> list[Row] | None:
 def device_rows(type: str) -> list[Row]:
     """The lines of a type's block, of those that it uses too; none for a type without one."""
     if not _blocks:
-        for line in _lines("devices"):
-            if line.startswith("["):
-                block = _blocks[line.strip("[]")] = []
-            else:
-                block.append(_row(line))
+        for text in ("devices", "table"):
+            for line in _lines(text):
+                if line.startswith("["):
+                    block = _blocks[line.strip("[]")] = []
+                else:
+                    (block[-1].rows if line.startswith(" ") else block).append(_row(line))
     found: list[Row] = []
     for row in _blocks.get(type, ()):
         found += device_rows(row.words[1]) if row.words[0] == "use" else [row]

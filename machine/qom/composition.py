@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from machine.qom.plugged import Plan
 
 SYSTEM_BUS = "main-system-bus"
+_OF_DISK = ("drive", "removable", "rerror", "serial", "share-rw", "werror")
 _IO_APIC = 0xFEC00000  # where the first one is
 
 
@@ -158,7 +159,10 @@ class Composition:
             self._add_region(words, device)
         elif kind == "child":
             assert device is not None, "a board's parts are devices"
-            self._make_child(device, words)
+            self._make_child(device, words, row.rows)
+        elif kind == "inner":
+            assert device is not None, "a board's parts are devices"
+            self._make_inner(device, *words)
         elif kind == "once":
             if not any(part.type == words[1] for part in self.root.all()):
                 self._make_device(words[1:], row.rows)
@@ -207,7 +211,7 @@ class Composition:
         (parent or self.unattached).add(device)
         self._furnish(device, plan.bus, plan.values, [])
 
-    def _make_child(self, device: DevicePart, words: list[str]) -> None:
+    def _make_child(self, device: DevicePart, words: list[str], more: list[Row]) -> None:
         name, type, *rest = words
         child = DevicePart(name, type)
         if "at" in rest:
@@ -215,7 +219,19 @@ class Composition:
         device.add(child)
         # What the outer device is told and doesn't know itself is meant for its part.
         values, device.left = device.left, {}
-        self._furnish(child, rest[1] if rest else "", values, [], device)
+        self._furnish(child, rest[1] if rest else "", values, more, device)
+
+    def _make_inner(self, device: DevicePart, name: str, type: str) -> None:
+        """A disk on a device's own bus, which is made of what the device is told."""
+        bus = device.buses[0]
+        disk = DevicePart(name, type)
+        bus.add(disk)
+        values = {each: device.properties[each].strip('"') for each in _OF_DISK}
+        device.properties["drive"] = '""'
+        values |= device.left
+        values["device_id"] = values["serial"] or values["device_id"]
+        device.left = {}
+        self._furnish(disk, bus.name, values, [], device)
 
     def _furnish(
         self,

@@ -44,6 +44,8 @@ def _device(device: DevicePart, indent: str) -> Iterator[str]:
     if device.pci_place is not None:
         for line in _pci(device):
             yield indent + line
+    if device.plugged is not None and device.plugged.told_by_bus is not None:
+        yield indent + device.plugged.told_by_bus()
     for bus in reversed(device.buses):
         yield from _bus(bus, bus.name, indent)
 

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     Condition = Callable[["VirtioDevice"], bool]
 
 _MODEL_END = "-device"
-_IDS = {"virtio-net": 1, "virtio-blk": 2, "virtio-scsi": 8}
+_IDS = {
+    "virtio-net": 1,
+    "virtio-blk": 2,
+    "virtio-serial": 3,
+    "virtio-rng": 4,
+    "virtio-balloon": 5,
+    "virtio-scsi": 8,
+    "virtio-input": 18,
+}
+_INPUT = ("virtio-keyboard", "virtio-mouse", "virtio-tablet")
+_OLD_QUEUES = {"virtio-balloon": [128] * 3, "virtio-input": [64] * 2, "virtio-rng": [8]}
+_PORT_QUEUES = [128, 128]  # of a serial port: in and out
+_PORT_CONTROL_QUEUES = [32, 32]
 _CONTROL_QUEUE = 64  # entries of a network card's
 _RING_RESET = 1 << 40  # a feature that QEMU 7.2 has and has no name for
 
@@ -38,7 +50,7 @@ class VirtioDevice:
     def __init__(self, machine: Machine, part: DevicePart) -> None:
         self.machine = machine
         self.part = part
-        self.name = part.type.removesuffix(_MODEL_END)
+        self.name = _name(part.type)
         self.path = part.path
 
     def has(self, property: str) -> bool:
@@ -52,7 +64,7 @@ class VirtioDevice:
     def is_modern(self) -> bool:
         transport = self.part.parent
         return isinstance(transport, DevicePart) and (
-            transport.properties["disable-modern"] == "false"
+            transport.properties.get("disable-modern", "false") == "false"
         )
 
     @property
@@ -71,6 +83,11 @@ class VirtioDevice:
                 self.number("tx_queue_size"),
                 *([_CONTROL_QUEUE] if self.has("ctrl_vq") else []),
             ]
+        if self.name in _OLD_QUEUES:
+            return _OLD_QUEUES[self.name]
+        if self.name == "virtio-serial":
+            more = _PORT_QUEUES * self.number("max_ports")
+            return [*_PORT_QUEUES, *_PORT_CONTROL_QUEUES, *more][: 2 * self.number("max_ports") + 2]
         if self.name == "virtio-scsi":
             return [self.number("virtqueue_size")] * (2 + self.number("num_queues"))
         return [self.number("queue-size")] * self.number("num-queues")
@@ -80,10 +97,15 @@ class VirtioDevice:
         buses = self.part.buses
         features: dict[str, Any] = {
             "transports": self._features(_TRANSPORT),
-            "dev-features": self._features((*_BEFORE_DEVICES, *_FEATURES[self.name])),
+            "dev-features": self._features(_FEATURES[self.name]),
         }
-        if self.has("queue_reset"):
-            features["unknown-dev-features"] = _RING_RESET
+        unknown = _RING_RESET if self.has("queue_reset") else 0
+        if self.name in _WITHOUT_VHOST:
+            unknown |= _PROTOCOL
+        else:
+            features["dev-features"] = [_PROTOCOL_TEXT, *features["dev-features"]]
+        if unknown:
+            features["unknown-dev-features"] = unknown
         none: dict[str, Any] = {"transports": [], "dev-features": []}
         return {
             "name": self.name,
@@ -153,9 +175,15 @@ def virtio_devices(machine: Machine) -> list[VirtioDevice]:
     found = [
         VirtioDevice(machine, each)
         for each in compose(machine).in_order
-        if each.type.removesuffix(_MODEL_END) in _IDS
+        if _name(each.type) in _IDS
     ]
     return found[::-1]
+
+
+def _name(type: str) -> str:
+    """What a type of devices is called among virtio's."""
+    name = type.removesuffix(_MODEL_END)
+    return "virtio-input" if name in _INPUT else name
 
 
 def find_virtio(machine: Machine, path: str, kind: str = "VirtIODevice") -> VirtioDevice:
@@ -195,14 +223,27 @@ _TRANSPORT: tuple[tuple[str, str, str | Condition], ...] = (
         "notify_on_empty",
     ),
 )
-_BEFORE_DEVICES: tuple[tuple[str, str, str | Condition], ...] = (
-    (
-        "VHOST_USER_F_PROTOCOL_FEATURES",
-        "Vhost-user protocol features negotiation supported",
-        _always,
-    ),
+# A feature of the transports that those lists of devices that know it begin with.
+_PROTOCOL = 1 << 30
+_PROTOCOL_TEXT = (
+    "VHOST_USER_F_PROTOCOL_FEATURES: Vhost-user protocol features negotiation supported"
 )
+_WITHOUT_VHOST = frozenset(("virtio-balloon", "virtio-serial"))
 _FEATURES: dict[str, tuple[tuple[str, str, str | Condition], ...]] = {
+    "virtio-balloon": (
+        ("VIRTIO_BALLOON_F_PAGE_POISON", "Guest page poisoning enabled", "page-poison"),
+        ("VIRTIO_BALLOON_F_STATS_VQ", "Guest memory stats VQ available", _always),
+    ),
+    "virtio-input": (),
+    "virtio-rng": (),
+    "virtio-serial": (
+        ("VIRTIO_CONSOLE_F_EMERG_WRITE", "Emergency write supported", "emergency-write"),
+        (
+            "VIRTIO_CONSOLE_F_MULTIPORT",
+            "Multiple ports for device supported",
+            lambda device: device.number("max_ports") > 1,
+        ),
+    ),
     "virtio-blk": (
         (
             "VIRTIO_BLK_F_CONFIG_WCE",

@@ -126,12 +126,21 @@ def dumpdtb(session: QmpSession, *, filename: str) -> None:
     raise QemuError("This machine doesn't have a FDT")
 
 
-def query_balloon(session: QmpSession) -> None:
+def query_balloon(session: QmpSession) -> dict[str, int]:
+    from machine.devices.table_models import has_balloon
+
+    if has_balloon(session.machine):
+        return {"actual": session.machine.ram_size}
     raise DeviceNotActive("No balloon device has been activated")
 
 
 def balloon(session: QmpSession, *, value: int) -> None:
-    raise DeviceNotActive("No balloon device has been activated")
+    if value <= 0:
+        raise QemuError("Parameter 'target' expects a size")
+    from machine.devices.table_models import has_balloon
+
+    if not has_balloon(session.machine):
+        raise DeviceNotActive("No balloon device has been activated")
 
 
 def query_vm_generation_id(session: QmpSession) -> None:

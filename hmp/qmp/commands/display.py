@@ -39,9 +39,16 @@ def screendump(
 
 
 def query_mice(session: QmpSession) -> list[dict[str, Any]]:
-    if "i8042" not in session.machine.board.parts:
-        return []
-    return [{"name": "QEMU PS/2 Mouse", "index": 2, "current": True, "absolute": False}]
+    mice = session.machine.mice.mice()
+    return [
+        {
+            "name": each.name,
+            "index": each.index,
+            "current": each is mice[-1],
+            "absolute": each.kind == "tablet",
+        }
+        for each in mice
+    ]
 
 
 def query_vnc(session: QmpSession) -> dict[str, bool]:
