@@ -246,6 +246,49 @@ def _out_of_range(machine: Machine, name: str, what: str) -> Iterator[str]:
     yield f"{name} may only be {what}; info migrate_parameters shows what it is now."
 
 
+def _outside(machine: Machine, value: str, name: str) -> Iterator[str]:
+    yield f"{value} is more or less than {name} can be; info migrate_parameters shows what it is."
+
+
+def _word_of(machine: Machine, name: str, value: str) -> Iterator[str]:
+    yield f"'{value}' is none of the words that {name} takes; Tab shows them."
+
+
+def _only_in_qmp(machine: Machine, name: str) -> Iterator[str]:
+    yield f"What {name} takes is a list, for which the human monitor has no words; QMP has."
+
+
+def _in_use(machine: Machine, name: str) -> Iterator[str]:
+    yield f"Something else has '{name}': a device, a job, or an export. It must let go first."
+    yield "Try: info block shows what a drive is attached to, info block-jobs what works on it."
+
+
+def _no_drive(machine: Machine) -> Iterator[str]:
+    yield "Found: the device is there, and has no drive of its own; a part of it may have one."
+    yield "Try: the drive's own id, which info block shows."
+
+
+def _no_medium(machine: Machine) -> Iterator[str]:
+    yield "Found: the drive is there and is empty."
+    yield "Try: change DRIVE FILE puts a medium in."
+
+
+def _no_server(machine: Machine) -> Iterator[str]:
+    yield "What is to be shared needs a server first: nbd_server_start."
+
+
+def _bad_json(machine: Machine, *_: str) -> Iterator[str]:
+    yield "What was given begins like JSON, and is not one whole object of JSON."
+
+
+def _bad_kind(machine: Machine, name: str, kind: str) -> Iterator[str]:
+    yield f"In JSON {name} must be of the kind {kind}: a string in quotes, a number without."
+
+
+def _bad_address(machine: Machine, *_: str) -> Iterator[str]:
+    yield "An address is HOST:PORT, [HOST]:PORT where the host has colons, or unix:PATH."
+
+
 def _postcopy(machine: Machine) -> Iterator[str]:
     yield "This belongs to postcopy: a migration that goes on after the machine has moved."
     yield "Try: migrate_set_capability postcopy-ram on, before migrate."
@@ -313,6 +356,18 @@ REASONS = (
     Reason(r"invalid parameter value: (.*)", _bad_value),
     Reason(r"Invalid size (.*)", _bad_value),
     Reason(r"Parameter '(.*)' expects (.*)", _out_of_range),
+    Reason(r"Value '(.*)' is out of range for parameter '(.*)'", _outside),
+    Reason(r"Parameter '(.*)' does not accept value '(.*)'", _word_of),
+    Reason(r"The (.*) parameter can only be set through QMP", _only_in_qmp),
+    Reason(r"Device '(.*)' is in use", _in_use),
+    Reason(r"Device does not have a block device backend", _no_drive),
+    Reason(r"Device has no medium", _no_medium),
+    Reason(r"NBD server not running", _no_server),
+    Reason(r"JSON parse error, (.*)", _bad_json),
+    Reason(r"Expecting at most one JSON value", _bad_json),
+    Reason(r"Invalid parameter type for '(.*)', expected: (.*)", _bad_kind),
+    Reason(r"error parsing (.*)", _bad_address),
+    Reason(r"invalid Unix socket address", _bad_address),
     Reason(r"migrate-pause is currently only supported during postcopy-active state", _postcopy),
     Reason(r"Migrate recover can only be run when postcopy is paused\.", _postcopy),
     Reason(r"Enable postcopy with migrate_set_capability before the start of migration", _postcopy),
