@@ -99,7 +99,7 @@ def test_a_machine_goes_there_and_comes_back(
     there = travel(start, source, "qemu", *options)
     wait_until(lambda: has_arrived(there))
     wait_until(lambda: status(source) == "completed")
-    assert source("info status") == "VM status: paused (postmigrate)\n"
+    wait_until(lambda: source("info status") == "VM status: paused (postmigrate)\n")
     assert there("info status") == "VM status: running\n"
     assert start.memory(there) == ram
     source.quit()
@@ -296,7 +296,7 @@ def test_a_destination_answers_by_the_return_path(
     target = TRANSPORTS["unix"](start, source, second)
     wait_until(lambda: has_arrived(target))
     wait_until(lambda: status(source) == "completed")
-    assert source("info status") == "VM status: paused (postmigrate)\n"
+    wait_until(lambda: source("info status") == "VM status: paused (postmigrate)\n")
     assert start.memory(target) == ram
     assert source.stderr() + target.stderr() == ""
 
@@ -337,6 +337,7 @@ def test_an_answer_by_the_return_path_counts_as_in_qemu(answer: str, start: Prog
             assert status(session) == "active"
             peer.sendall(ANSWERS[answer])
         wait_until(lambda s=session: status(s) != "active")
+        wait_until(lambda s=session: "finish-migrate" not in s("info status"))
         ends.append((status(session), session("info status"), without_name(session.stderr())))
     assert ends[0] == ends[1]
     assert ends[0][0] == ("completed" if answer == "all has arrived" else "failed")
