@@ -102,7 +102,10 @@ def test_the_clocks_section_is_what_a_real_one_has(stream: bytes) -> None:
     times = range(size - 24, size)
     board = {0x15, 0x16, 0x17, 0x18, 0x10, 0x14, 0x2D, 0x30, 0x31, 0x34, 0x35, 0x38, 0x3D}
     differing = {at for at in range(size) if ours[at] != body[at] and at not in times}
-    assert differing <= board
+    # A second may have passed between the registers and the moment beside them.
+    seconds = (int(f"{body[0]:x}") - int(f"{ours[0]:x}")) % 60
+    assert seconds in (0, 1, 59)
+    assert differing - {0} <= board
     load(MC146818RTC, clock, body, version)
     assert save(MC146818RTC, clock)[0] == body
 
