@@ -212,7 +212,7 @@ class Plugs:
             if id_or_path in ("", "/", "/machine") or self._is_part_of_board(id_or_path):
                 raise QemuError(f"{id_or_path} is not a hotpluggable device")
             if id_or_path.startswith("/"):
-                from machine.qom.composition import check_removal
+                from machine.qom.removal import check_removal
 
                 check_removal(self._machine, id_or_path)
             raise DeviceNotFound(id_or_path)
