@@ -2,6 +2,9 @@
 
 `option_groups.tsv` has a line for each group, with the key of a first value that has none, and
 below it an indented line for each key: its kind, with ``=`` what it is by itself, and its help.
+All of QEMU's are there, whether they are simulated or not: QMP is asked what this QEMU has.
+
+Source: what `query-command-line-options` of QEMU 7.2 answers.
 """
 
 from __future__ import annotations
@@ -53,6 +56,12 @@ class Key:
             scanner = Scanner(value)
             if read_size(scanner, "b") is None or not scanner.at_end:
                 raise QemuError(f"Parameter '{self.name}' {SIZE_HINT}")
+
+    def value(self) -> dict[str, str]:
+        """What QMP tells of it."""
+        told = {"help": self.help, "default": self.default}
+        given = {name: text for name, text in told.items() if text is not None}
+        return {"name": self.name, "type": self.kind, **given}
 
     def describe(self) -> str:
         head = f"  {self.name}={_SHOWN[self.kind]}"

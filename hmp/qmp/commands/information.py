@@ -58,9 +58,13 @@ def _names() -> list[str]:
 def query_command_line_options(
     session: QmpSession, *, option: str | None = None
 ) -> list[dict[str, Any]]:
-    from hmp.qmp.command_line import options
+    from hmp.command_line.option_groups import option_groups
 
-    found = [each for each in options() if option in (None, each["option"])]
+    found = [
+        {"option": group.name, "parameters": [key.value() for key in group.keys]}
+        for group in option_groups().values()
+        if option in (None, group.name)
+    ]
     if not found:
         raise QemuError(f"invalid option name: {option}")
     return found
