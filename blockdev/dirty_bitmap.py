@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockdev.node import DirtyMarks
+from blockdev.dirty_marks import DirtyMarks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from blockdev.node import BlockNode, VMStateReader, VMStateWriter
+from blockdev.node import BlockNode
+from blockdev.vmstate_area import VMStateReader, VMStateWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,9 +10,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from blockdev.dirty_marks import BitmapKeeper, DirtyMarks
     from blockdev.file import Buffer
     from blockdev.snapshot import Snapshot
     from blockdev.status import BlockStatus
+    from blockdev.vmstate_area import VMStateReader, VMStateWriter
 
 
 _ZEROS_AT_ONCE = 1 << 20  # bytes
@@ -41,63 +43,6 @@ class OpBlocker:
     def __init__(self, reason: str, allowed: frozenset[str] = frozenset()) -> None:
         self.reason = reason
         self.allowed = allowed
-
-
-class VMStateWriter:
-    """Takes a machine's state while it is saved; nothing of it counts until a snapshot has it."""
-
-    def write(self, buffers: Sequence[Buffer]) -> None:
-        """Append the buffers to the state."""
-        raise NotImplementedError
-
-    def write_rest(self) -> None:
-        """All of the state is there: write what was held back of it, if anything was."""
-
-    def abandon(self) -> None:
-        """Give back what the state took; it doesn't become part of a snapshot."""
-        raise NotImplementedError
-
-
-class VMStateReader:
-    """Gives a snapshot's machine state."""
-
-    def read_into(self, offset: int, view: memoryview) -> int:
-        """Fill `view` from `offset` and return how much of it that was; 0 past the end.
-
-        The state may be shorter: up to the end of what the format sets aside for it there are
-        zeros.
-        """
-        raise NotImplementedError
-
-
-class BitmapKeeper:
-    """Keeps a node's persistent bitmaps in its image; formats that can do so have one."""
-
-    def check_new(self, name: str, granularity: int) -> None:
-        """See that another bitmap can be kept.
-
-        Raises:
-            QemuError: it can't.
-        """
-        raise NotImplementedError
-
-    def remove(self, name: str) -> None:
-        """Take a bitmap out of the image; harmless if it isn't there yet."""
-        raise NotImplementedError
-
-
-class DirtyMarks:
-    """What is told of writes: all that a node wants to know of a bitmap."""
-
-    __slots__ = ()
-
-    def mark(self, offset: int, size: int) -> None:
-        """These bytes are written."""
-        raise NotImplementedError
-
-    def resize(self, size: int) -> None:
-        """The disk has `size` bytes now."""
-        raise NotImplementedError
 
 
 class BlockNode:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 
 from blockdev.dirty_bitmap import DirtyBitmap
+from blockdev.dirty_marks import DirtyMarks
 from blockdev.errors import HintedError, QemuError
-from blockdev.node import DirtyMarks
 from blockdev.status import length_of
 
 TYPE_CHECKING = False

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from blockdev.errors import QemuError
 from blockdev.file import CONSISTENT_READ, RESIZE, WRITE, ByteFile
-from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
+from blockdev.node import BlockNode, CacheMode
+from blockdev.vmstate_area import VMStateReader, VMStateWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 
 from blockdev.errors import QemuError
-from blockdev.node import VMStateWriter
 from blockdev.qcow2.image import Image
 from blockdev.shadow import ShadowNode
 from blockdev.snapshot import Snapshot, find_by_name, find_to_go_to
+from blockdev.vmstate_area import VMStateWriter
 from machine.memory import PAGE_SIZE
 from machine.migration.savevm import write_state
 

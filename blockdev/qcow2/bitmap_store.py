@@ -12,8 +12,8 @@ import os
 from array import array
 
 from blockdev.dirty_bitmap import DirtyBitmap
+from blockdev.dirty_marks import BitmapKeeper
 from blockdev.errors import QemuError
-from blockdev.node import BitmapKeeper
 from blockdev.node_bitmap import (
     MAX_NAME,
     NodeBitmap,

@@ -6,7 +6,7 @@ import errno
 
 from blockdev.errors import QemuError
 from blockdev.file import CONSISTENT_READ, RESIZE, WRITE
-from blockdev.node import BlockNode, CacheMode, VMStateReader, VMStateWriter
+from blockdev.node import BlockNode, CacheMode
 from blockdev.node_bitmap import shown_bitmaps
 from blockdev.qcow2.bitmaps import Bitmaps
 from blockdev.qcow2.extensions import (
@@ -23,6 +23,7 @@ from blockdev.qcow2.header import (
 )
 from blockdev.qcow2.metadata import Metadata, UncertainSwitchError
 from blockdev.raw import FileNode
+from blockdev.vmstate_area import VMStateReader, VMStateWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array import array
 
-from blockdev.node import VMStateReader, VMStateWriter
 from blockdev.qcow2.sharing import references
+from blockdev.vmstate_area import VMStateReader, VMStateWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from blockdev.node import BlockNode, VMStateWriter
+    from blockdev.node import BlockNode
     from blockdev.snapshot import Snapshot
+    from blockdev.vmstate_area import VMStateWriter
 
 
 class AreaWriter:

@@ -22,8 +22,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from blockdev.node import BlockNode, VMStateWriter
+    from blockdev.node import BlockNode
     from blockdev.snapshot import Snapshot
+    from blockdev.vmstate_area import VMStateWriter
     from machine.machine import Machine
     from machine.runstate import RunState
 

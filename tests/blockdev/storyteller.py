@@ -9,10 +9,11 @@ from pathlib import Path
 
 from blockdev.errors import QemuError
 from blockdev.graph import Graph
-from blockdev.node import BlockNode, CacheMode, VMStateWriter
+from blockdev.node import BlockNode, CacheMode
 from blockdev.qcow2.check import check
 from blockdev.qcow2.header import Header, l1_entries_for
 from blockdev.snapshot import Snapshot, find_by_name
+from blockdev.vmstate_area import VMStateWriter
 from tests.blockdev.stories import (
     Compress,
     Delete,

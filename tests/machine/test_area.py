@@ -7,8 +7,9 @@ import pytest
 
 from blockdev.errors import QemuError
 from blockdev.graph import Graph
-from blockdev.node import BlockNode, CacheMode, VMStateReader
+from blockdev.node import BlockNode, CacheMode
 from blockdev.snapshot import Snapshot
+from blockdev.vmstate_area import VMStateReader
 from machine.migration.area import AreaReader, AreaWriter
 from machine.migration.qemufile import QEMUFileReader
 from machine.runstate import RunState

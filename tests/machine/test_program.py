@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockdev.errors import QemuError
-from blockdev.node import VMStateWriter
+from blockdev.vmstate_area import VMStateWriter
 from machine.assembly import build
 from machine.boards import find_board
 from machine.chardev.device import RingBuffer
