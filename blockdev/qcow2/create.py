@@ -59,15 +59,15 @@ class _Shape:
         self,
         size: int,
         *,
-        version: int,
-        cluster_size: int,
-        refcount_bits: int,
-        extended_l2: bool,
-        compression_type: str,
-        lazy_refcounts: bool,
-        preallocation: str,
-        backing: bytes,
-        backing_format: bytes,
+        version: int = 3,
+        cluster_size: int = 65536,
+        refcount_bits: int = 16,
+        extended_l2: bool = False,
+        compression_type: str = "zlib",
+        lazy_refcounts: bool = False,
+        preallocation: str = "off",
+        backing: str = "",
+        backing_format: str = "",
     ) -> None:
         self.size = -(-size // _SECTOR) * _SECTOR
         self.version = version
@@ -76,8 +76,8 @@ class _Shape:
         self.compression_type = compression_type
         self.lazy_refcounts = lazy_refcounts
         self.preallocation = preallocation
-        self.backing = backing
-        self.backing_format = backing_format
+        self.backing = backing.encode("utf-8", "surrogateescape")
+        self.backing_format = backing_format.encode("utf-8", "surrogateescape")
         self._check_words(refcount_bits)
         self.cluster_bits = cluster_size.bit_length() - 1
         self.refcount_order = refcount_bits.bit_length() - 1
@@ -217,7 +217,7 @@ def create_image(
     Raises:
         QemuError: an option or two don't fit, or the file can't be made; QEMU's words.
     """
-    image = _NewImage(
+    shape = _Shape(
         size,
         version=version,
         cluster_size=cluster_size,
@@ -229,6 +229,7 @@ def create_image(
         backing=backing,
         backing_format=backing_format,
     )
+    image = _NewImage(shape)
     make_file(name)
     file = ByteFile(name, read_only=False)
     try:
@@ -254,50 +255,26 @@ def format_node(node: BlockNode, size: int, **options: Any) -> None:
     def preallocate(offset: int, length: int, *, with_zeros: bool) -> None:
         node.preallocate(offset, length, "full" if with_zeros else "falloc")
 
-    _NewImage(size, **options).write(node, preallocate)
+    _NewImage(_Shape(size, **options)).write(node, preallocate)
     node.flush()
     if node.read(0, 4) != MAGIC:
         raise QemuError("Image is not in qcow2 format", errno.EINVAL)
 
 
 class _NewImage:
-    """All that a new image has; the arguments are those of `create_image`."""
+    """All that a new image of some shape has."""
 
-    def __init__(
-        self,
-        size: int,
-        *,
-        version: int = 3,
-        cluster_size: int = 65536,
-        refcount_bits: int = 16,
-        extended_l2: bool = False,
-        compression_type: str = "zlib",
-        lazy_refcounts: bool = False,
-        preallocation: str = "off",
-        backing: str = "",
-        backing_format: str = "",
-    ) -> None:
-        self._shape = shape = _Shape(
-            size,
-            version=version,
-            cluster_size=cluster_size,
-            refcount_bits=refcount_bits,
-            extended_l2=extended_l2,
-            compression_type=compression_type,
-            lazy_refcounts=lazy_refcounts,
-            preallocation=preallocation,
-            backing=backing.encode("utf-8", "surrogateescape"),
-            backing_format=backing_format.encode("utf-8", "surrogateescape"),
-        )
+    def __init__(self, shape: _Shape) -> None:
+        self._shape = shape
         table_clusters = 1
         while True:
-            layout = Layout(cluster_size, refcount_bits, table_clusters)
+            layout = Layout(shape.cluster_size, 1 << shape.refcount_order, table_clusters)
             self._plan = _Plan(shape, layout)
-            needed = -(-8 * (max(layout.blocks) + 1) // cluster_size)
+            needed = -(-8 * (max(layout.blocks) + 1) // shape.cluster_size)
             if needed <= table_clusters:
                 break
             table_clusters = max(needed, table_clusters + 1)
-        if table_clusters * cluster_size > MAX_REFCOUNT_TABLE_BYTES:
+        if table_clusters * shape.cluster_size > MAX_REFCOUNT_TABLE_BYTES:
             raise QemuError("Could not resize image: File too large", errno.EFBIG)
         self._header = shape.header(layout, self._plan.l1_cluster)
 
@@ -334,8 +311,6 @@ def check_options(
         compression_type=compression_type,
         lazy_refcounts=lazy_refcounts,
         preallocation=preallocation,
-        backing=b"",
-        backing_format=b"",
     )
 
 
