@@ -1,10 +1,13 @@
 """The real QEMU beside us: its monitor, and what it makes of a stream."""
 
 import os
+import select
 import subprocess
 import time
 
 PROGRAM = b"qemu-system-x86_64: "
+PROMPT = b"\r\n(qemu) "
+PATIENCE = 30.0  # seconds until a prompt must have come
 
 
 class RealMonitor:
@@ -56,14 +59,21 @@ class RealMonitor:
                     pass  # the program ended before it read the last line
 
     def _answer(self):
+        """What comes up to the prompt; what follows it was not asked for, and is left out."""
         answer = b""
-        while not answer.endswith(b"\r\n(qemu) "):
+        deadline = time.monotonic() + PATIENCE
+        while PROMPT not in answer:
+            left = max(deadline - time.monotonic(), 0)
+            ready, _, _ = select.select([self._process.stdout], [], [], left)
+            if not ready:
+                self._process.kill()
+                raise AssertionError(f"no prompt, but {answer!r}")
             data = os.read(self._process.stdout.fileno(), 1 << 16)
             if not data:
                 self.is_gone = True
-                break
+                return answer
             answer += data
-        return answer
+        return answer[: answer.index(PROMPT) + len(PROMPT)]
 
 
 class Arrival:
