@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from blockdev.errors import QemuError
-from hmp.command_line.option_values import Blame, HelpAnswer, read_list
+from hmp.command_line.option_family import OptionFamily
+from hmp.command_line.option_values import Blame, HelpAnswer
 from hmp.command_line.options import Option
 
 TYPE_CHECKING = False
@@ -21,7 +22,7 @@ _THREADS = ("single", "multi")
 _LARGEST = (1 << 32) - 1
 
 
-class Accelerators:
+class Accelerators(OptionFamily):
     """Those that are asked for, in order; the first that there is counts.
 
     Args:
@@ -30,8 +31,7 @@ class Accelerators:
     """
 
     def __init__(self, program: str, complain: Callable[[str], object]) -> None:
-        self._program = program
-        self._complain = complain
+        super().__init__(program, complain)
         self._asked: list[tuple[str, dict[str, str], str]] = []
 
     def take(self, option: Option) -> None:
@@ -40,9 +40,7 @@ class Accelerators:
         Raises:
             HelpAnswer: it asks what there is.
         """
-        options = read_list(
-            option, "accel", lambda text: self._complain(f"{self._program}: {text}")
-        )
+        options = self._read(option, "accel")
         name = options.pop("accel", "help")
         if name in ("help", "?"):
             raise HelpAnswer(_HELP)
@@ -70,12 +68,12 @@ class Accelerators:
                 with Blame(text):
                     _check(name, options)
                 if index:
-                    self._complain(f"{self._program}: falling back to {name}")
+                    self._warn(f"falling back to {name}")
                 return
             fault = f"{text}: invalid accelerator {name}" if text else f"invalid accelerator {name}"
             if index == len(asked) - 1:
                 raise QemuError(fault)
-            self._complain(f"{self._program}: {fault}")
+            self._warn(fault)
 
 
 def _check(name: str, options: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ opened in the order of their options, the ports' own ones when the board is made
 from __future__ import annotations
 
 from blockdev.errors import QemuError
+from hmp.command_line.option_family import OptionFamily
 from hmp.command_line.option_list import BadIdentifier, is_identifier, parse_options
 from hmp.command_line.option_values import Blame, HelpAnswer, about, on_off
 from hmp.command_line.options import Option
@@ -69,7 +70,7 @@ class MonitorOption:
             return chardev.claim()
 
 
-class ConsoleOptions:
+class ConsoleOptions(OptionFamily):
     """The options of one command line, in order.
 
     Args:
@@ -85,8 +86,7 @@ class ConsoleOptions:
     def __init__(
         self, program: str, complain: Callable[[str], object], tell: Callable[[str], object]
     ) -> None:
-        self._program = program
-        self._complain = complain
+        super().__init__(program, complain)
         self._tell = tell
         self.monitors: list[MonitorOption] = []
         self.escape_code = 0x01
@@ -169,7 +169,7 @@ class ConsoleOptions:
         self._chooses_monitors = True
 
         def warn(text: str) -> None:
-            self._complain(f"{self._program}: {option.text}: warning: {text}")
+            self._warn(f"{option.text}: warning: {text}")
 
         pairs = parse_options(option.value, "chardev", warn)
         found = dict(pairs)
@@ -207,7 +207,7 @@ class ConsoleOptions:
         self._parallels.append((option.value, option.text))
 
     def _reporter(self, text: str) -> Callable[[str], object]:
-        return lambda line: self._complain(f"{self._program}: {text}: {line}")
+        return lambda line: self._warn(f"{text}: {line}")
 
     def _add(self, options: ChardevOptions, text: str) -> None:
         if any(other.label == options.label for other, _ in self._chardevs):

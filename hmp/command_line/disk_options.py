@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hmp.command_line.option_values import Blame, read_list
+from hmp.command_line.option_family import OptionFamily
+from hmp.command_line.option_values import Blame
 from hmp.command_line.options import Option
 from machine.drive_options import NO_NODE
 
@@ -28,7 +29,7 @@ _SHORT_DRIVES: dict[str, tuple[str, int | None, str]] = {
 }
 
 
-class DiskOptions:
+class DiskOptions(OptionFamily):
     """The options of one command line, in order.
 
     Args:
@@ -37,8 +38,7 @@ class DiskOptions:
     """
 
     def __init__(self, program: str, complain: Callable[[str], object]) -> None:
-        self._program = program
-        self._complain = complain
+        super().__init__(program, complain)
         self._is_temporary = False
         self._nodes: list[tuple[dict[str, str], str]] = []
         self._drives: list[tuple[dict[str, str], str]] = []
@@ -48,9 +48,6 @@ class DiskOptions:
             "snapshot": self._take_snapshot,
             **dict.fromkeys(_SHORT_DRIVES, self._take_short_drive),
         }
-
-    def _read(self, option: Option, first: str = "") -> dict[str, str]:
-        return read_list(option, first, lambda text: self._complain(f"{self._program}: {text}"))
 
     def _take_snapshot(self, option: Option) -> None:
         self._is_temporary = True
@@ -74,8 +71,8 @@ class DiskOptions:
         else:
             options = self._read(option, "driver")
         if options.get("backing") == "":
-            self._complain(
-                f'{self._program}: {option.text}: warning: Use of "backing": "" is deprecated; '
+            self._warn(
+                f'{option.text}: warning: Use of "backing": "" is deprecated; '
                 'use "backing": null instead'
             )
             options["backing"] = NO_NODE

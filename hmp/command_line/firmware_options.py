@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from blockdev.errors import QemuError
+from hmp.command_line.option_family import OptionFamily
 from hmp.command_line.option_values import BareError, Blame, HelpAnswer, on_off
 from hmp.command_line.options import Option
 from machine.boards import boot_order_fault, bootable_letters_fault
@@ -29,7 +30,7 @@ _BOOT_NUMBERS = ("splash-time", "reboot-timeout")
 _BOOT_KEYS = ("order", "once", "splash", *_BOOT_BOOLEANS, *_BOOT_NUMBERS)
 
 
-class FirmwareOptions:
+class FirmwareOptions(OptionFamily):
     """The options of one command line, in order.
 
     Args:
@@ -38,28 +39,19 @@ class FirmwareOptions:
     """
 
     def __init__(self, program: str, complain: Callable[[str], object]) -> None:
-        self._program = program
-        self._complain = complain
+        super().__init__(program, complain)
         self._boot: dict[str, str] = {}
         self._files: list[tuple[dict[str, str], str]] = []
         self._roms: list[str] = []
         self._words: dict[str, str] = {}
         self.takers: dict[str, Callable[[Option], None]] = {
             "boot": self._take_boot,
-            "fw_cfg": lambda option: self._files.append((self._read(option), option.text)),
+            "fw_cfg": lambda option: self._files.append((self._read_group(option), option.text)),
             "option-rom": self._take_rom,
             "smbios": self._take_table,
             "acpitable": self._take_table,
             **dict.fromkeys(("kernel", "append", "initrd", "dtb", "bios"), self._take_word),
         }
-
-    def _read(self, option: Option) -> dict[str, str]:
-        from hmp.command_line.option_groups import option_groups
-
-        return option_groups()[option.name].read(option, self._warn)
-
-    def _warn(self, text: str) -> None:
-        self._complain(f"{self._program}: {text}")
 
     def _take_word(self, option: Option) -> None:
         self.set_word("firmware" if option.name == "bios" else option.name, option.value)
@@ -79,7 +71,7 @@ class FirmwareOptions:
             self._boot.update(parse_keyval(option.value, "order"))
 
     def _take_rom(self, option: Option) -> None:
-        options = self._read(option)
+        options = self._read_group(option)
         with Blame(option.text):
             if not options.get("romfile"):
                 raise QemuError("Option ROM file is not specified")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from blockdev.errors import QemuError
+from hmp.command_line.option_family import OptionFamily
 from hmp.command_line.option_values import Blame, about
 from hmp.command_line.options import Option
 
@@ -31,7 +32,7 @@ _ANGLES = ("0", "90", "180", "270")
 _STANDARD_STREAMS = 3
 
 
-class HostOptions:
+class HostOptions(OptionFamily):
     """The options of one command line, in order.
 
     Args:
@@ -40,8 +41,7 @@ class HostOptions:
     """
 
     def __init__(self, program: str, complain: Callable[[str], object]) -> None:
-        self._program = program
-        self._complain = complain
+        super().__init__(program, complain)
         self._actions: dict[str, str] = {}
         self._is_single_stepping = False
         self._descriptors: list[tuple[dict[str, str], str]] = []
@@ -76,21 +76,15 @@ class HostOptions:
         for fd in given:
             os.close(fd)  # its sets have copies
 
-    def _read(self, option: Option) -> dict[str, str]:
-        from hmp.command_line.option_groups import option_groups
-
-        group = option_groups()[option.name]
-        return group.read(option, lambda text: self._complain(f"{self._program}: {text}"))
-
     def _take_checked(self, option: Option) -> None:
         """What is right or wrong, but changes nothing that could be seen here."""
-        self._read(option)
+        self._read_group(option)
 
     def _take_single_steps(self, option: Option) -> None:
         self._is_single_stepping = True
 
     def _take_action(self, option: Option) -> None:
-        for key, value in self._read(option).items():
+        for key, value in self._read_group(option).items():
             self._act(key, value, option)
 
     def _act(self, key: str, value: str, option: Option) -> None:
@@ -101,7 +95,7 @@ class HostOptions:
         self._actions[key] = value
 
     def _take_sandbox(self, option: Option) -> None:
-        options = self._read(option)
+        options = self._read_group(option)
         if options.get("enable") != "on":
             return
         for key, words in _SANDBOX_WORDS.items():
@@ -112,7 +106,7 @@ class HostOptions:
         """The guest's time by its instructions; none of ours executes any, so nothing changes."""
         from hmp.command_line.option_groups import read_number
 
-        options = self._read(option)
+        options = self._read_group(option)
         shift, mode = options.get("shift"), options.get("rr")
         with Blame(option.text):
             if mode is not None and mode not in _REPLAY_MODES:
@@ -131,7 +125,7 @@ class HostOptions:
             raise QemuError(f"{option.text}: not simulated yet")
 
     def _take_descriptor(self, option: Option) -> None:
-        self._descriptors.append((self._read(option), option.text))
+        self._descriptors.append((self._read_group(option), option.text))
 
 
 def _add_descriptor(machine: Machine, options: dict[str, str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from blockdev.errors import QemuError
-from hmp.command_line.option_list import parse_options
+from hmp.command_line.option_family import OptionFamily
 from hmp.command_line.option_values import HelpAnswer, about
 from hmp.command_line.options import Option
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TRACE_KEYS = ("enable", "events", "file")
 
 
-class LogOptions:
+class LogOptions(OptionFamily):
     """The options of one command line, in order.
 
     Args:
@@ -27,8 +27,7 @@ class LogOptions:
     """
 
     def __init__(self, program: str, complain: Callable[[str], object]) -> None:
-        self._program = program
-        self._complain = complain
+        super().__init__(program, complain)
         self._items: str | None = None
         self._name: str | None = None
         self._trace_name: str | None = None
@@ -48,7 +47,7 @@ class LogOptions:
     def _take_trace(self, option: Option) -> None:
         if option.value == "help":
             _answer_with_events()
-        found = dict(parse_options(option.value, "enable", self._complain))
+        found = self._read(option, "enable")
         for key in found:
             if key not in _TRACE_KEYS:
                 raise about(option, QemuError(f"Invalid parameter '{key}'"))

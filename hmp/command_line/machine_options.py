@@ -9,8 +9,9 @@ from __future__ import annotations
 from functools import partial
 
 from blockdev.errors import QemuError
+from hmp.command_line.option_family import OptionFamily
 from hmp.command_line.option_list import parse_options
-from hmp.command_line.option_values import Blame, HelpAnswer, about, on_off, read_date, read_list
+from hmp.command_line.option_values import Blame, HelpAnswer, about, on_off, read_date
 from hmp.command_line.options import Option
 from hmp.scanner import Scanner
 from hmp.size import SIZE_HINT, read_size
@@ -45,7 +46,7 @@ _SWITCHES = {
 }
 
 
-class MachineOptions:
+class MachineOptions(OptionFamily):
     """The options of one command line, in order.
 
     Args:
@@ -57,8 +58,7 @@ class MachineOptions:
     """
 
     def __init__(self, program: str, complain: Callable[[str], object]) -> None:
-        self._program = program
-        self._complain = complain
+        super().__init__(program, complain)
         self._options: dict[str, Any] = {}
         self._switches: dict[str, str] = {}
         self._smp: dict[str, Any] = {}
@@ -89,9 +89,6 @@ class MachineOptions:
             "global": self._take_global,
             **dict.fromkeys(_SWITCHES, self._take_switch),
         }
-
-    def _read(self, option: Option, first: str = "") -> dict[str, str]:
-        return read_list(option, first, lambda text: self._complain(f"{self._program}: {text}"))
 
     def _take_machine(self, option: Option) -> None:
         from machine.keyval import parse_keyval
@@ -170,7 +167,7 @@ class MachineOptions:
         self._nodes.append((parse_options(option.value, "type", warn), option.text))
 
     def _warn_of(self, option_text: str, text: str) -> None:
-        self._complain(f"{self._program}: {option_text}: warning: {text}")
+        self._warn(f"{option_text}: warning: {text}")
 
     def _take_accelerator(self, option: Option) -> None:
         if self._accelerators is None:
@@ -223,10 +220,7 @@ class MachineOptions:
         head, equals, value = option.value.partition("=")
         driver, dot, name = head.partition(".")
         if not (equals and dot):
-            from hmp.command_line.option_groups import option_groups
-
-            group = option_groups()["global"]
-            found = group.read(option, lambda text: self._complain(f"{self._program}: {text}"))
+            found = self._read_group(option)
             if {"driver", "property", "value"} - set(found):
                 text = "options 'driver', 'property', and 'value' are required"
                 raise about(option, QemuError(text))
@@ -256,8 +250,8 @@ class MachineOptions:
                 "unsupported machine type\nUse -machine help to list supported machines"
             )
         if board.is_deprecated:
-            self._complain(
-                f"{self._program}: warning: Machine type '{board.name}' is deprecated: old and "
+            self._warn(
+                f"warning: Machine type '{board.name}' is deprecated: old and "
                 "unattended - use a newer version instead"
             )
         machine = Machine(
@@ -301,7 +295,7 @@ class MachineOptions:
                 raise QemuError("Invalid parameter type for 'smp', expected: object")
             topology = Topology(board, {**numbers, **self._smp})
             for warning in topology.warnings:
-                self._complain(f"{self._program}: {warning}")
+                self._warn(warning)
         options = {**self._switches, **options}
         accelerators = options.pop("accel", None)
         if options:
@@ -336,9 +330,7 @@ class MachineOptions:
         for driver, name in self._globals:
             known = types.find(driver)
             if known is None or not types.is_a(known, "device"):
-                self._complain(
-                    f"{self._program}: warning: global {driver}.{name} has invalid class name"
-                )
+                self._warn(f"warning: global {driver}.{name} has invalid class name")
 
     def check_processors(self, machine: Machine) -> None:
         """What is found out only when they are made.
@@ -350,7 +342,7 @@ class MachineOptions:
         if self._processor is not None:
             self._processor.apply(machine)
         if numa is not None:
-            numa.complete(lambda text: self._complain(f"{self._program}: warning: {text}"))
+            numa.complete(lambda text: self._warn(f"warning: {text}"))
         if self._memory_limits is not None and machine.board.has_cpu:
             slots = self._memory_limits[0]
             if slots > _MOST_SLOTS:
@@ -360,8 +352,8 @@ class MachineOptions:
             return
         topology.check_apics()
         if topology.threads > 1:
-            self._complain(
-                f"{self._program}: warning: This family of AMD CPU doesn't support "
+            self._warn(
+                f"warning: This family of AMD CPU doesn't support "
                 f"hyperthreading({topology.threads})\n"
                 "Please configure -smp options properly or try enabling topoext feature."
             )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 
 from blockdev.errors import QemuError
-from hmp.command_line.option_list import BadIdentifier, is_identifier, parse_options
+from hmp.command_line.option_family import OptionFamily
+from hmp.command_line.option_list import parse_options
 from hmp.command_line.option_values import Blame, HelpAnswer, about, from_json
 from hmp.command_line.options import Option
 from machine.assembly import plug_board_drives, plug_virtio_drives
@@ -58,7 +59,7 @@ class Nic:
         self.name = name
 
 
-class PlugOptions:
+class PlugOptions(OptionFamily):
     """The options of one command line, in order.
 
     Args:
@@ -73,8 +74,7 @@ class PlugOptions:
     def __init__(
         self, program: str, complain: Callable[[str], object], tell: Callable[[str], object]
     ) -> None:
-        self._program = program
-        self._complain = complain
+        super().__init__(program, complain)
         self._tell = tell
         self.device_options: list[tuple[dict[str, str], str]] = []
         self._objects: list[tuple[ObjectType, str, dict[str, Any]]] = []
@@ -96,24 +96,9 @@ class PlugOptions:
 
     # --- options, one by one
 
-    def _options(self, option: Option, first: str) -> dict[str, str]:
-        """An option's list of values; of one given twice the later counts, of ids the first."""
-
-        def warn(text: str) -> None:
-            self._complain(f"{self._program}: {option.text}: warning: {text}")
-
-        pairs = parse_options(option.value, first, warn)
-        found = dict(pairs)
-        ids = [value for key, value in pairs if key == "id"]
-        if ids:
-            found["id"] = ids[0]
-            if not is_identifier(ids[0]):
-                raise about(option, BadIdentifier())
-        return found
-
     def _take_device(self, option: Option) -> None:
         is_json = option.value.startswith("{")
-        options = from_json(option) if is_json else self._options(option, "driver")
+        options = from_json(option) if is_json else self._read(option, "driver")
         self._check_for_help(option, options)
         id = options.get("id")
         if id and any(other.get("id") == id for other, _ in self.device_options):
@@ -135,7 +120,7 @@ class PlugOptions:
             try:
                 lines = describe(driver)
             except QemuError as error:  # QEMU takes it for an answer too
-                self._complain(f"{self._program}: {option.text}: {error}")
+                self._warn(f"{option.text}: {error}")
                 raise HelpAnswer("") from error
             raise HelpAnswer("\n".join(lines))
 
@@ -163,10 +148,10 @@ class PlugOptions:
         self._objects.append(made)
 
     def _options_unblamed(self, option: Option, first: str) -> dict[str, str]:
-        """`_options` for use inside a `Blame` of the same option."""
+        """`_read` for use inside a `Blame` of the same option."""
         bare = Option(option.name, option.value, option.text)
         try:
-            return self._options(bare, first)
+            return self._read(bare, first)
         except QemuError as error:
             raise QemuError(str(error).removeprefix(f"{option.text}: ")) from error
 
@@ -192,7 +177,7 @@ class PlugOptions:
             elif option.value.partition(",")[0] in _NESTED_NETDEVS:
                 options = parse_keyval(option.value, "type")
         if options.get("type") not in _NESTED_NETDEVS:
-            options.update(from_json(option) if is_json else self._options(option, "type"))
+            options.update(from_json(option) if is_json else self._read(option, "type"))
             if not is_json:
                 # All values of these count, not only the last.
                 pairs = parse_options(option.value, "type", lambda _: None)
@@ -213,7 +198,7 @@ class PlugOptions:
         self._has_net = True
         if option.value == "none":
             return
-        options = self._options(option, "type")
+        options = self._read(option, "type")
         if "type" not in options:
             options["type"] = "user"
         if options.get("model") in _HELP_WORDS:
@@ -222,7 +207,7 @@ class PlugOptions:
 
     def _take_net(self, option: Option) -> None:
         self._has_net = True
-        options = self._options(option, "type")
+        options = self._read(option, "type")
         if options.get("type") != "none":
             self._net_options.append((options, option.text))
 
@@ -329,8 +314,8 @@ class PlugOptions:
         elif model and (self._vga == "std" or (self._vga is None and has_defaults)):
             machine.plugs.plug({"driver": model}, is_of_board=True)
         elif not model and self._vga not in (None, "none"):
-            self._complain(
-                f"{self._program}: warning: A -vga option was passed but this machine type does "
+            self._warn(
+                "warning: A -vga option was passed but this machine type does "
                 "not use that option; No VGA device has been created"
             )
 
@@ -365,7 +350,7 @@ class PlugOptions:
                 for nic in self._nics
             ]
         for line in lines:
-            self._complain(f"{self._program}: warning: {line}")
+            self._warn(f"warning: {line}")
 
 
 def _check_mac(options: Mapping[str, str]) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 
 from blockdev.errors import QemuError
-from hmp.command_line.option_values import Blame, HelpAnswer, about, read_list
+from hmp.command_line.option_family import OptionFamily
+from hmp.command_line.option_values import Blame, HelpAnswer, about
 from hmp.command_line.options import Option
 from machine.schema import KEYVAL, Bool, Enum, Integer, Member, Struct, Text, read_members
 
@@ -44,7 +45,7 @@ _TPM_HELP = (
 _PLAIN_AUDIO = ("none", "wav")  # those that need nothing of the host
 
 
-class SideOptions:
+class SideOptions(OptionFamily):
     """The options of one command line, in order.
 
     Args:
@@ -53,8 +54,7 @@ class SideOptions:
     """
 
     def __init__(self, program: str, complain: Callable[[str], object]) -> None:
-        self._program = program
-        self._complain = complain
+        super().__init__(program, complain)
         self._memory_path: str | None = None
         self.takers: dict[str, Callable[[Option], None]] = {
             "audiodev": _take_audio,
@@ -66,10 +66,7 @@ class SideOptions:
         }
 
     def _take_folder(self, option: Option) -> None:
-        from hmp.command_line.option_groups import option_groups
-
-        group = option_groups()["fsdev"]
-        options = group.read(option, lambda text: self._complain(f"{self._program}: {text}"))
+        options = self._read_group(option)
         with Blame(option.text):
             if "id" not in options:
                 raise QemuError("fsdev: No id specified")
@@ -87,7 +84,7 @@ class SideOptions:
         if option.value in ("help", "?"):
             self._complain(_TPM_HELP)
             raise HelpAnswer("", status=1)
-        options = read_list(option, "type", lambda text: self._complain(f"{self._program}: {text}"))
+        options = self._read(option, "type")
         with Blame(option.text):
             if "id" not in options:
                 raise QemuError("Parameter 'id' is missing")
